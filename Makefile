@@ -1,0 +1,40 @@
+# The two README commands are `make report` and `make test`; everything else supports them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: report test test-slow setup lint lock edition clean
+.DEFAULT_GOAL := report
+
+report: setup
+	@$(BIN)/p4equity run
+
+test: setup lint
+	@$(BIN)/python -m pytest -q -m "not slow" -n 2 tests
+
+test-slow: setup
+	@$(BIN)/python -m pytest -q -m slow -n 2 tests
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+setup: $(VENV)/.ready
+
+# Rebuilt whenever the lock changes. The stamp is written last, so a broken install is never taken for a finished one.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@sh reports/../setup.sh "$(PYTHON)" "$(VENV)"
+
+# For maintainers: refresh the lock (needs uv).
+lock:
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -o requirements.lock
+
+# Re-make the committed synthetic edition after a change that moves numbers.
+edition: setup
+	@$(BIN)/p4equity run --out reports/runs/edition
+	@$(BIN)/p4equity release reports/runs/edition reports/editions/synthetic
+
+clean:
+	rm -rf $(VENV) reports/runs .mypy_cache .ruff_cache .pytest_cache
