@@ -1,0 +1,1 @@
+"""Disparity statistics on frames and arrays: rates, gaps, changes and their sampling covariance."""

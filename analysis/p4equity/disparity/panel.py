@@ -1,0 +1,156 @@
+"""Denominators, numerators and overlap of members as arrays, and the sampling covariance of rates they imply."""
+
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from p4equity.errors import DataError, UsageError
+
+Array = NDArray[np.float64]
+ALL = "all"  # every member, whatever the group
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Denominators, numerators and overlap of systems x series x years.
+
+    systems: (S,), series: measure and group of each of the I series, years: (T,). den, num: (S, I, T), 0 where no member.
+    overlap: for each group, (S, K, K) joint denominators over K = measures x years (`measures`, then years inside).
+    kappa: for each group, (K, K) covariance of one member's deviations between two measure-years, pooled over systems.
+    A rate is num / den, in the unit of the numerator per denominator.
+    """
+
+    systems: tuple[str, ...]
+    measures: tuple[str, ...]
+    series: tuple[tuple[str, str], ...]
+    years: tuple[int, ...]
+    den: Array
+    num: Array
+    overlap: Mapping[str, Array]
+    kappa: Mapping[str, Array]
+
+    @property
+    def rate(self) -> Array:
+        """(S, I, T) rates, NaN where the denominator is 0."""
+        return np.divide(self.num, self.den, out=np.full_like(self.num, np.nan), where=self.den > 0)
+
+    def index(self, measure: str, group: str) -> int:
+        """Position of a series."""
+        try:
+            return self.series.index((measure, group))
+        except ValueError:
+            raise UsageError("no such series", expected="a measure and group of the panel", found=(measure, group)) from None
+
+    def at(self, measure: str) -> slice:
+        """Positions of a measure's years in the K axis of `overlap` and `kappa`."""
+        start = self.measures.index(measure) * len(self.years)
+        return slice(start, start + len(self.years))
+
+
+def aggregate(cells: pd.DataFrame, measures: Iterable[str], groups: Sequence[str]) -> pd.DataFrame:
+    """Cells summed to system x measure x group x year, with group `all` added; columns den, num, with_reading as float."""
+    keys = ["system_id", "measure_id", "group", "year"]
+    used = cells[cells["measure_id"].isin(list(measures))]
+    sums = used.groupby(keys, sort=True, observed=True)[["den", "num", "with_reading"]].sum(min_count=1).reset_index()
+    total = sums.groupby(["system_id", "measure_id", "year"], sort=True)[["den", "num", "with_reading"]].sum(min_count=1)
+    total = total.reset_index().assign(group=ALL)
+    kept = sums[sums["group"].isin(list(groups))]
+    return pd.concat([kept, total[kept.columns]], ignore_index=True).astype({"den": float, "num": float, "with_reading": float})
+
+
+def build_panel(
+    cells: pd.DataFrame,
+    overlap: pd.DataFrame,
+    *,
+    measures: Sequence[str],
+    groups: Sequence[str],
+    systems: Sequence[str],
+    years: Sequence[int],
+) -> Panel:
+    """Arrays of one variant (one map, one race version) of cells and overlap moments.
+
+    cells: system_id, measure_id, group, year, den, num, with_reading. overlap: system_id, group, measure_1, year_1, measure_2,
+    year_2, den_den, num_den, den_num, num_num. Rows are matched by key, never by position. Raises DataError without cells.
+    """
+    table = aggregate(cells, measures, groups)
+    table = table[table["system_id"].isin(list(systems)) & table["year"].isin(list(years))]
+    if table.empty:
+        raise DataError("no cells for these measures and systems", where="cell", expected=", ".join(measures), found="no row")
+    series = [(m, g) for m in measures for g in [*groups, ALL]]
+    shape = (len(systems), len(series), len(years))
+    den, num = np.zeros(shape), np.zeros(shape)
+    at_system = {s: i for i, s in enumerate(systems)}
+    at_series = {key: i for i, key in enumerate(series)}
+    at_year = {t: i for i, t in enumerate(years)}
+    i = table["system_id"].map(at_system).to_numpy()
+    j = np.array([at_series[key] for key in zip(table["measure_id"], table["group"], strict=True)])
+    k = table["year"].map(at_year).to_numpy()
+    den[i, j, k], num[i, j, k] = table["den"].to_numpy(), table["num"].to_numpy()
+    joint, kappa = _overlap_arrays(overlap, measures, groups, systems, years, den, num, at_series)
+    return Panel(tuple(systems), tuple(measures), tuple(series), tuple(years), den, num, joint, kappa)
+
+
+def _overlap_arrays(
+    overlap: pd.DataFrame,
+    measures: Sequence[str],
+    groups: Sequence[str],
+    systems: Sequence[str],
+    years: Sequence[int],
+    den: Array,
+    num: Array,
+    at_series: Mapping[tuple[str, str], int],
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Joint denominators and pooled member-level covariances by group, both symmetric in the measure-year axis."""
+    T, K = len(years), len(measures) * len(years)
+    at_system = {s: i for i, s in enumerate(systems)}
+    at_cell = {(m, t): a * T + b for a, m in enumerate(measures) for b, t in enumerate(years)}
+    used = overlap[
+        overlap["system_id"].isin(list(systems))
+        & overlap["measure_1"].isin(list(measures))
+        & overlap["measure_2"].isin(list(measures))
+        & overlap["year_1"].isin(list(years))
+        & overlap["year_2"].isin(list(years))
+    ]
+    joint: dict[str, Array] = {}
+    kappa: dict[str, Array] = {}
+    for group in [*groups, ALL]:
+        rows = used if group == ALL else used[used["group"] == group]
+        s = rows["system_id"].map(at_system).to_numpy()
+        a = np.array([at_cell[key] for key in zip(rows["measure_1"], rows["year_1"], strict=True)], int)
+        b = np.array([at_cell[key] for key in zip(rows["measure_2"], rows["year_2"], strict=True)], int)
+        moments = {}
+        for name, swapped in (("den_den", "den_den"), ("num_den", "den_num"), ("num_num", "num_num")):
+            grid = np.zeros((len(systems), K, K))
+            np.add.at(grid, (s, a, b), rows[name].to_numpy(float))
+            off = a != b
+            np.add.at(grid, (s[off], b[off], a[off]), rows[swapped].to_numpy(float)[off])
+            moments[name] = grid
+        columns = [at_series[(m, group)] for m in measures]
+        rate = np.divide(num[:, columns], den[:, columns], out=np.zeros_like(num[:, columns]), where=den[:, columns] > 0)
+        r = rate.reshape(len(systems), K)
+        cross = moments["num_den"] * r[:, None, :]
+        centred = moments["num_num"] - cross - cross.transpose(0, 2, 1) + moments["den_den"] * r[:, :, None] * r[:, None, :]
+        pairs = moments["den_den"].sum(axis=0)
+        kappa[group] = np.divide(centred.sum(axis=0), pairs, out=np.zeros((K, K)), where=pairs > 0)
+        joint[group] = moments["den_den"]
+    return joint, kappa
+
+
+def rate_covariance(panel: Panel, system: int, group: str, measure_1: str, measure_2: str) -> Array:
+    """(T, T) sampling covariance of a group's yearly rates in two measures (or one) within a system.
+
+    Members in both cells times the pooled covariance of one member's deviations, over the product of denominators: the
+    linearization of two ratio means with overlapping members.
+    """
+    rows, columns = panel.at(measure_1), panel.at(measure_2)
+    joint = panel.overlap[group][system, rows, columns] * panel.kappa[group][rows, columns]
+    n1 = panel.den[system, panel.index(measure_1, group)]
+    n2 = panel.den[system, panel.index(measure_2, group)]
+    product = np.outer(n1, n2)
+    return np.divide(joint, product, out=np.zeros_like(joint), where=product > 0)

@@ -1,0 +1,1 @@
+"""Few-cluster inference on arrays: one job a module."""

@@ -1,0 +1,53 @@
+"""Precision before outcomes: what a design can detect, from denominators and baseline years alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from p4equity.inference.random_effects import check_inputs
+
+Array = NDArray[np.float64]
+
+
+def standard_error(sampling_variance: Array, treated: NDArray[np.bool_], tau2: float) -> float:
+    """Standard error of the random-effects weighted difference between arms, given the between-system variance tau2."""
+    v, arm = np.asarray(sampling_variance, float), np.asarray(treated, bool)
+    check_inputs(np.zeros(len(v)), arm, v)
+    w = 1 / (v + tau2)
+    return float(np.sqrt(1 / w[arm].sum() + 1 / w[~arm].sum()))
+
+
+def minimal_detectable_change(
+    sampling_variance: Array, treated: NDArray[np.bool_], tau2: float, *, conf_level: float = 0.95, power: float = 0.8
+) -> float:
+    """Smallest true change found with the stated power by the two-sided Knapp-Hartung test; unit of the changes.
+
+    sampling_variance (n,), treated (n,) bool, tau2: between-system variance of changes. df = n - 2.
+    Source: Bloom (1995), Evaluation Review 19:547: (t at 1 - alpha/2 plus t at power) times the standard error.
+    """
+    df = len(sampling_variance) - 2
+    multiplier = stats.t.ppf(0.5 + conf_level / 2, df) + stats.t.ppf(power, df)
+    return float(multiplier) * standard_error(sampling_variance, treated, tau2)
+
+
+def reliability(between_variance: float, sampling_variance: Array) -> Array:
+    """Share of the observed variance that is between systems: between / (between + sampling), one value a system.
+
+    Source: Adams (2009), The Reliability of Provider Profiling, RAND TR-653, equation 1.
+    """
+    v = np.asarray(sampling_variance, float)
+    return np.asarray(between_variance / (between_variance + v))
+
+
+def shrink(values: Array, sampling_variance: Array, between_variance: float) -> tuple[Array, Array]:
+    """Empirical-Bayes means and standard deviations of unit effects around their precision-weighted mean.
+
+    values, sampling_variance: (n,). Source: Morris (1983), JASA 78:47, equations 1.9 and 1.10 without the small-sample factor.
+    """
+    y, v = np.asarray(values, float), np.asarray(sampling_variance, float)
+    weights = 1 / (v + between_variance)
+    centre = float(np.average(y, weights=weights))
+    share = reliability(between_variance, v)
+    return share * y + (1 - share) * centre, np.sqrt(share * v + (1 - share) ** 2 / weights.sum())
