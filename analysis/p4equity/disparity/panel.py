@@ -154,3 +154,21 @@ def rate_covariance(panel: Panel, system: int, group: str, measure_1: str, measu
     n2 = panel.den[system, panel.index(measure_2, group)]
     product = np.outer(n1, n2)
     return np.divide(joint, product, out=np.zeros_like(joint), where=product > 0)
+
+
+def independent_panel(
+    cells: pd.DataFrame, measure: str, systems: Sequence[str], years: Sequence[int], den: str, num: str
+) -> Panel:
+    """A one-measure panel of all members from two count columns, with years taken as independent samples.
+
+    For companion rates, whose overlap is not carried: the stated variance is then an upper limit for changes of rates that
+    persist within members.
+    """
+    counts = cells.groupby(["system_id", "year"])[[den, num]].sum()
+    counts = counts.reindex(pd.MultiIndex.from_product([systems, years])).fillna(0.0).astype(float)
+    shape = (len(systems), 1, len(years))
+    n, x = counts[den].to_numpy().reshape(shape), counts[num].to_numpy().reshape(shape)
+    share = x.sum() / n.sum() if n.sum() else 0.0
+    joint = np.einsum("st,tu->stu", n[:, 0], np.eye(len(years)))
+    kappa = np.full((len(years), len(years)), share * (1 - share))
+    return Panel(tuple(systems), (measure,), ((measure, ALL),), tuple(years), n, x, {ALL: joint}, {ALL: kappa})

@@ -1,0 +1,5 @@
+"""From cells to answers: every registered analysis of a study becomes rows of the estimates table."""
+
+from p4equity.evaluation.plan import Evaluation, evaluate
+
+__all__ = ["Evaluation", "evaluate"]

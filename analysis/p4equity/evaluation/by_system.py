@@ -1,0 +1,81 @@
+"""System by system: each contracted system's change beyond the comparison systems, raw and shrunken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from p4equity.errors import P4Error
+from p4equity.evaluation.baseline import baseline_series
+from p4equity.evaluation.context import Context, base_row, no_arm
+from p4equity.evaluation.two_stage import Question, _changes, _question
+from p4equity.inference.random_effects import tau2_estimate
+from p4equity.power import reliability, shrink
+from p4equity.study import Analysis
+
+RAW, SHRUNKEN = "raw", "shrunken"
+
+
+def system_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
+    """Two rows a contracted system and measure: the raw change in the gap and its empirical-Bayes counterpart.
+
+    The raw error holds the system's sampling error and that of the comparison mean. Shrinkage uses the between-system variance
+    of comparison systems' changes (no contract moves them), so that noise is not read as a difference between systems.
+    """
+    rows: list[dict[str, Any]] = []
+    for measure in context.study.measure_ids(analysis.measures):
+        groups = tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure)
+        arms = context.arms(analysis, measure)
+        if no_arm(arms, measure) or not groups or measure not in context.measures:
+            continue
+        panel = context.panel(context.variant(analysis))
+        changes = _changes(context, analysis, panel, arms, measure, groups)
+        question = _question(context, analysis, changes, arms, measure)
+        missing = [s for s in arms.treated if s not in question.systems]
+        rows += [_missing(context, analysis, measure, s) for s in missing]
+        if question.treated.any() and not question.treated.all():
+            rows += _system_rows(context, analysis, measure, question)
+    return rows
+
+
+def _system_rows(context: Context, analysis: Analysis, measure: str, question: Question) -> list[dict[str, Any]]:
+    y, v, treated = question.values["gap"], question.variances["gap"], question.treated
+    try:
+        tau2 = tau2_estimate(y[~treated], np.ones((int((~treated).sum()), 1)), v[~treated], context.study.inference.tau2)
+    except P4Error:
+        tau2 = 0.0
+    w = 1 / (v[~treated] + tau2)
+    centre, centre_variance = float(np.average(y[~treated], weights=w)), 1 / float(w.sum())
+    effect, variance = y[treated] - centre, v[treated] + centre_variance
+    between = max(tau2, 1e-12)
+    share = reliability(between, variance)
+    shrunken, spread = shrink(effect, variance, between) if treated.sum() > 1 else (share * effect, np.sqrt(share * variance))
+    critical = float(stats.norm.ppf(0.5 + context.study.inference.conf_level / 2))
+    rows = []
+    for i, system in enumerate(np.array(question.systems)[treated]):
+        common = base_row(
+            context, analysis, estimand="change of one system beyond the comparison systems", measure_id=measure, outcome="gap",
+            group="pooled", reference_group=context.study.groups.reference, system_id=str(system), outcome_unit=question.unit,
+            inference="sampling", n_clusters=len(question.systems), n_treated_clusters=1, weighting="system",
+        )  # fmt: skip
+        for name, value, error in ((RAW, effect[i], np.sqrt(variance[i])), (SHRUNKEN, shrunken[i], spread[i])):
+            rows.append(
+                {
+                    **common, "sample": name, "estimate": float(value), "std_error": float(error),
+                    "statistic": float(share[i]) if name == SHRUNKEN else None,
+                    "conf_low": float(value - critical * error), "conf_high": float(value + critical * error),
+                    "reason": "statistic is the reliability of the change" if name == SHRUNKEN else None,
+                }  # fmt: skip
+            )
+    return rows
+
+
+def _missing(context: Context, analysis: Analysis, measure: str, system: str) -> dict[str, Any]:
+    return base_row(
+        context, analysis, estimand="change of one system beyond the comparison systems", measure_id=measure, outcome="gap",
+        group="pooled", system_id=system, inference="sampling", weighting="system", sample=RAW, status="not_estimable",
+        outcome_unit="percentage points",
+        reason="no baseline or no contract year with the minimum denominator",
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""What every analysis needs: the study, the cells of each variant as panels, the arms and windows of one question."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from p4equity.disparity.panel import Panel, build_panel
+from p4equity.errors import StudyError
+from p4equity.study import Analysis, Study
+
+POINTS = 100.0  # shares to percentage points
+USD = 0.01  # cents to dollars
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Who is compared in one question: first treated year of each treated system, and the comparison systems."""
+
+    treated: Mapping[str, int]
+    comparison: tuple[str, ...]
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """All systems of the question, sorted."""
+        return tuple(sorted([*self.treated, *self.comparison]))
+
+    def flags(self, systems: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """(n,) bool: which of `systems` are treated."""
+        return np.array([s in self.treated for s in systems], bool)
+
+
+@dataclass
+class Context:
+    """The inputs of an evaluation. Panels are built once for each map and race version and then shared."""
+
+    study: Study
+    cell: pd.DataFrame
+    overlap: pd.DataFrame
+    data_hash: str
+    code_version: str
+    _panels: dict[tuple[str, str], Panel] = field(default_factory=dict)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """All measures of the study that have cells."""
+        sets = self.study.measure_sets
+        wanted = [*sets.contracted, *sets.not_incentivized, *sets.negative_control, *sets.broken_series]
+        wanted += [sets.spending] if sets.spending else []
+        have = set(self.cell["measure_id"])
+        return tuple(m for m in dict.fromkeys(wanted) if m in have)
+
+    def variant(self, analysis: Analysis) -> tuple[str, str]:
+        """(map, race version) of an analysis; the registered ones unless it says otherwise."""
+        race = self.study.race
+        version = analysis.race_version or (race.primary if race else "frozen")
+        return analysis.map or self.study.population.map, version
+
+    def panel(self, variant: tuple[str, str]) -> Panel:
+        """Arrays of one variant, all measures, all groups, all systems with cells."""
+        if variant not in self._panels:
+            cells, overlap = self.rows(self.cell, variant), self.rows(self.overlap, variant)
+            systems = [s.id for s in self.study.systems if s.id in set(cells["system_id"])]
+            self._panels[variant] = build_panel(
+                cells, overlap, measures=self.measures, groups=self.study.group_ids, systems=systems, years=self.study.years
+            )
+        return self._panels[variant]
+
+    @staticmethod
+    def rows(frame: pd.DataFrame, variant: tuple[str, str]) -> pd.DataFrame:
+        """Rows of one map and race version."""
+        return frame[(frame["map"] == variant[0]) & (frame["race_version"] == variant[1])]
+
+    def arms(self, analysis: Analysis, measure: str | None, without: str | None = None) -> Arms:
+        """Treated and comparison systems of a question. Systems contracted only on other measures leave both arms."""
+        study, exits = self.study, analysis.exits or self.study.population.exit_rule
+        gone = {s.id for s in study.systems if exits == "drop" and study.exit_year(s.id) is not None} | {without}
+        cohorts = analysis.cohorts or study.cohorts
+        treated = {}
+        for system in study.arm_systems("participating"):
+            cohort = study.cohort_of(system.id, measure if analysis.contracts == "own" else None)
+            if cohort in cohorts and system.id not in gone:
+                treated[system.id] = int(cohort)
+        comparison = tuple(s.id for s in study.arm_systems("comparison") if s.id not in gone)
+        return Arms(treated, comparison)
+
+    def windows(self, analysis: Analysis, arms: Arms) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+        """Pre- and post-years of each system: an exit ends a system's years unless the analysis carries it."""
+        study, rule = self.study, analysis.exits or self.study.population.exit_rule
+        pre = analysis.pre_years or study.baseline.pre_years
+        launch = min(arms.treated.values(), default=study.launch_cohort)
+        out: dict[str, tuple[Sequence[int], Sequence[int]]] = {}
+        for system in arms.systems:
+            start, leave = arms.treated.get(system, launch), study.exit_year(system)
+            end = leave if leave is not None and rule == "until_exit" else max(study.years) + 1
+            out[system] = (pre, [t for t in study.years if start <= t < end and t not in study.baseline.apart])
+        return out
+
+    def seed(self, analysis_id: str) -> int:
+        """Seed of one analysis: adding an analysis never moves another's random draws."""
+        digest = hashlib.sha256(f"{self.study.id}|{analysis_id}|{self.study.data.seed}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
+
+    def strata(self, systems: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """(n,) codes of the strata within which contracts may be permuted."""
+        names = [str(self.study.system(s).stratum) for s in systems]
+        order = {name: i for i, name in enumerate(sorted(set(names)))}
+        return np.array([order[name] for name in names], np.int64)
+
+
+def base_row(context: Context, analysis: Analysis, **identity: Any) -> dict[str, Any]:
+    """The columns every row of an analysis shares."""
+    variant = context.variant(analysis)
+    return {
+        "analysis_id": analysis.id,
+        "estimator": analysis.estimator,
+        "system_id": "all",
+        "cohort": "+".join(str(c) for c in analysis.cohorts) or "all",
+        "sample": "main",
+        "race_version": variant[1],
+        "weighting": analysis.weighting,
+        "registered": analysis.registered,
+        "interval": "pointwise",
+        "conf_level": context.study.inference.conf_level,
+        "plan_hash": context.study.plan_hash,
+        "data_hash": context.data_hash,
+        "code_version": context.code_version,
+        "seed": context.seed(analysis.id),
+        "status": "ok",
+        **identity,
+    }
+
+
+def no_arm(arms: Arms, what: str) -> str | None:
+    """The reason why a question has no answer because an arm is empty; StudyError is for whole studies, this for one row."""
+    if not arms.treated:
+        return f"no system is contracted on {what} in these cohorts"
+    if not arms.comparison:
+        return f"no comparison system for {what}"
+    return None
+
+
+def check_study_arms(study: Study) -> None:
+    """Raise StudyError when no participating or no comparison system is left at all."""
+    for arm in ("participating", "comparison"):
+        if not study.arm_systems(arm):
+            raise StudyError(f"no {arm} system left", where="systems.toml", fix=f"give at least one system arm = '{arm}'")

@@ -1,0 +1,86 @@
+"""Run the registered plan: every analysis to rows, gates applied, one checked table out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from p4equity.estimates import NOT_ESTIMABLE, estimates_table
+from p4equity.evaluation.baseline import baseline_rows
+from p4equity.evaluation.by_system import system_rows
+from p4equity.evaluation.claims import claim_rows
+from p4equity.evaluation.context import Context, check_study_arms
+from p4equity.evaluation.pooled import pooled_rows
+from p4equity.evaluation.two_stage import two_stage_rows
+from p4equity.study import Analysis, Study
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The estimates of a run and the context they were made in."""
+
+    estimates: pd.DataFrame
+    context: Context
+
+
+def evaluate(
+    study: Study,
+    cell: pd.DataFrame,
+    overlap: pd.DataFrame,
+    *,
+    data_hash: str,
+    code_version: str,
+    failed: Mapping[str, Mapping[str, str]] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Every registered analysis of `study` on its cells.
+
+    failed: what failed gates govern, as {"all": {gate: reason}, measure: {gate: reason}, "race_sensitivity": {...}}.
+    Linear algebra runs on one thread, so that results do not depend on the machine's cores.
+    """
+    check_study_arms(study)
+    context = Context(study, cell, overlap, data_hash, code_version)
+    rows: list[dict[str, Any]] = []
+    with threadpool_limits(1):
+        rows += baseline_rows(context) if study.data.kind == "counts" else []
+        for done, analysis in enumerate(study.analyses):
+            if progress:
+                progress(analysis.id, done, len(study.analyses))
+            rows += analysis_rows(context, analysis)
+        rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
+    if progress:
+        progress("", len(study.analyses), len(study.analyses))
+    return Evaluation(estimates_table(govern(rows, failed or {}, study)), context)
+
+
+def analysis_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
+    """Rows of one analysis, by its estimator."""
+    if analysis.estimator == "meta_regression":
+        return pooled_rows(context, analysis) if analysis.pooled else two_stage_rows(context, analysis)
+    if analysis.estimator == "system_change":
+        return system_rows(context, analysis)
+    from p4equity.evaluation.regression import regression_rows
+
+    return regression_rows(context, analysis)
+
+
+def govern(rows: list[dict[str, Any]], failed: Mapping[str, Mapping[str, str]], study: Study) -> list[dict[str, Any]]:
+    """Rows that a failed gate governs become not estimable, with the gate as the reason. Descriptive rows stay."""
+    out = []
+    for row in rows:
+        scopes = ["all", row["measure_id"]]
+        if row["measure_id"] == "pooled":
+            scopes += list(study.measure_sets.contracted)
+        if study.race and row["race_version"] != study.race.primary:
+            scopes.append("race_sensitivity")
+        reasons = [f"gate {gate} failed: {why}" for scope in scopes for gate, why in failed.get(scope, {}).items()]
+        if reasons and row["estimator"] != "descriptive":
+            row = {**row, "status": NOT_ESTIMABLE, "reason": "; ".join(dict.fromkeys(reasons))}
+        out.append(row)
+    return out

@@ -1,0 +1,219 @@
+"""Two-stage answers: system-level changes with their sampling errors, then random-effects regression and permutation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p4equity.disparity.changes import Changes, combine, gap_changes, rate_changes
+from p4equity.disparity.panel import ALL, Panel, independent_panel
+from p4equity.errors import P4Error
+from p4equity.evaluation.baseline import baseline_series, group_weights
+from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, no_arm
+from p4equity.inference.permutation import PermutationResult, permutation_test
+from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
+from p4equity.study import Analysis
+
+Array = NDArray[np.float64]
+ESTIMAND = "average effect on contracted systems over contract years"
+LABELS = {"gap": "gap", "reference": "reference_rate", "group": "group_rate"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One vector of changes: values and sampling variances of the kept systems for each side, in reporting units."""
+
+    systems: tuple[str, ...]
+    treated: NDArray[np.bool_]
+    values: dict[str, Array]
+    variances: dict[str, Array]
+    unit: str
+    note: str
+
+
+def two_stage_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
+    """All rows of an analysis whose estimator is the two-stage random-effects regression, one measure at a time."""
+    rows: list[dict[str, Any]] = []
+    for measure in context.study.measure_ids(analysis.measures):
+        if measure not in context.measures:
+            rows += [_failed(context, analysis, measure, "all", f"no cells for {measure}")]
+            continue
+        for groups in _group_sets(context, analysis, measure):
+            rows += _measure_rows(context, analysis, measure, groups)
+    return rows
+
+
+def _group_sets(context: Context, analysis: Analysis, measure: str) -> list[tuple[str, tuple[str, ...]]]:
+    """(label, groups) of each row set: one a group, one over all groups with a baseline gap, or one for all members."""
+    if analysis.outcome != "gap":
+        return [(ALL, ())]
+    if analysis.groups == "each":
+        return [(g, (g,)) for g in context.study.groups.compared]
+    return [("pooled", tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure))]
+
+
+def _measure_rows(
+    context: Context, analysis: Analysis, measure: str, groups: tuple[str, tuple[str, ...]]
+) -> list[dict[str, Any]]:
+    label, members = groups
+    arms = context.arms(analysis, measure)
+    reason = no_arm(arms, measure)
+    if reason is None and analysis.outcome == "gap" and not members:
+        reason = "no group has a baseline gap above zero"
+    if reason:
+        return [_failed(context, analysis, measure, label, reason)]
+    panel = context.panel(context.variant(analysis))
+    rows: list[dict[str, Any]] = []
+    for outcome, source in _sources(context, analysis, measure, panel):
+        changes = _changes(context, analysis, source, arms, measure, members)
+        question = _question(context, analysis, changes, arms, measure)
+        common = _common(context, analysis, panel, question, measure, outcome, label, members, arms)
+        rows += _answers(context, analysis, question, common)
+    return rows
+
+
+def _sources(context: Context, analysis: Analysis, measure: str, panel: Panel) -> list[tuple[str, Panel]]:
+    """Outcome names with the panel each is computed from; companions split a rate into tested and controlled given tested."""
+    if analysis.outcome != "companion":
+        return [(analysis.outcome, panel)]
+    if not context.study.measure(measure).has_reading:
+        return []
+    cells = context.rows(context.cell, context.variant(analysis))
+    cells = cells[cells["measure_id"] == measure]
+    pairs = (("tested", "den", "with_reading"), ("controlled_given_tested", "with_reading", "num"))
+    return [(name, independent_panel(cells, measure, panel.systems, panel.years, den, num)) for name, den, num in pairs]
+
+
+def _changes(
+    context: Context, analysis: Analysis, panel: Panel, arms: Arms, measure: str, groups: Sequence[str]
+) -> Changes:
+    windows = {s: ((), ()) for s in panel.systems} | context.windows(analysis, arms)
+    minimum = context.study.inference.minimum_denominator
+    if groups:
+        series = [(measure, g) for g in groups]
+        return gap_changes(panel, series, str(context.study.groups.reference), windows, arms.comparison, minimum)
+    return rate_changes(panel, [measure], windows, arms.comparison, minimum)
+
+
+def _question(context: Context, analysis: Analysis, changes: Changes, arms: Arms, measure: str) -> Question:
+    """Registered weights over groups applied; systems without a change leave, and the note names them."""
+    weights = group_weights(context, changes.series, context.variant(analysis))
+    spending = measure == context.study.measure_sets.spending
+    scale = USD if spending else POINTS
+    sides = ("gap", "reference", "group") if analysis.outcome == "gap" else ("gap",)
+    parts = {side: combine(changes, weights, side) for side in sides}
+    member = np.isin(changes.systems, arms.systems)
+    keep = member & np.isfinite(parts["gap"][0]) & (parts["gap"][1] > 0)
+    lost = [s for s, used, wanted in zip(changes.systems, keep, member, strict=True) if wanted and not used]
+    systems = tuple(s for s, used in zip(changes.systems, keep, strict=True) if used)
+    return Question(
+        systems,
+        arms.flags(systems),
+        {side: scale * parts[side][0][keep] for side in sides},
+        {side: scale**2 * parts[side][1][keep] for side in sides},
+        "USD per member-month" if spending else "percentage points",
+        "without " + ", ".join(lost) + " (denominator too small)" if lost else "main",
+    )
+
+
+def _common(
+    context: Context,
+    analysis: Analysis,
+    panel: Panel,
+    question: Question,
+    measure: str,
+    outcome: str,
+    label: str,
+    groups: Sequence[str],
+    arms: Arms,
+) -> dict[str, Any]:
+    windows = context.windows(analysis, arms)
+    reference = context.study.groups.reference if analysis.outcome == "gap" else None
+    counted = [*groups, str(reference)] if groups else [ALL]
+    index = [panel.index(measure, g) for g in counted]
+    n_cells, n_members, years = 0, 0.0, set[int]()
+    for s in question.systems:
+        used = sorted({*windows[s][0], *windows[s][1]})
+        at = [panel.years.index(t) for t in used]
+        block = panel.den[panel.systems.index(s)][np.ix_(index, at)]
+        n_cells, n_members, years = n_cells + int((block > 0).sum()), n_members + float(block.sum()), years | set(used)
+    return base_row(
+        context,
+        analysis,
+        estimand=f"{ESTIMAND}, {outcome}",
+        measure_id=measure,
+        outcome=outcome,
+        group=label,
+        reference_group=reference,
+        sample=question.note,
+        outcome_unit=question.unit,
+        n_clusters=len(question.systems),
+        n_treated_clusters=int(question.treated.sum()),
+        n_members=int(n_members),
+        n_cells=n_cells,
+        first_year=min(years, default=None),
+        last_year=max(years, default=None),
+    )
+
+
+def _answers(context: Context, analysis: Analysis, question: Question, common: dict[str, Any]) -> list[dict[str, Any]]:
+    plan = context.study.inference
+    gap, v = question.values["gap"], question.variances["gap"]
+    rows: list[dict[str, Any]] = []
+    try:
+        fit = meta_regression(gap, question.treated, v, method=plan.tau2, conf_level=plan.conf_level)
+    except P4Error as error:
+        return [{**common, "inference": m, "status": "not_estimable", "reason": error.problem} for m in analysis.inference]
+    if "knapp_hartung" in analysis.inference:
+        rows.append({**common, **fit_columns(fit), "inference": "knapp_hartung"})
+        for side in ("reference", "group"):
+            if side in question.values:
+                part = linear_component(
+                    question.values[side], question.variances[side], question.treated, fit.weights,
+                    method=plan.tau2, conf_level=plan.conf_level,
+                )  # fmt: skip
+                rows.append({**common, **fit_columns(part), "inference": "knapp_hartung", "outcome": LABELS[side]})
+    if "permutation" in analysis.inference:
+        result = permutation_test(
+            gap, question.treated, v, strata=context.strata(question.systems), conf_level=plan.conf_level,
+            limit=plan.permutation_limit, seed=context.seed(analysis.id), method=plan.tau2,
+        )  # fmt: skip
+        rows.append({**common, **permutation_columns(result)})
+    return rows
+
+
+def fit_columns(fit: RandomEffectsFit) -> dict[str, Any]:
+    """Answer columns of a Knapp-Hartung fit."""
+    return {
+        "estimate": fit.estimate, "std_error": fit.std_error, "statistic": fit.statistic, "p_value": fit.p_value,
+        "conf_low": fit.conf_low, "conf_high": fit.conf_high, "df": fit.df,
+    }  # fmt: skip
+
+
+def permutation_columns(result: PermutationResult) -> dict[str, Any]:
+    """Answer columns of a permutation test; a single admissible assignment has no test."""
+    if result.n_assignments == 1:
+        reason = "contracts cannot be exchanged: no other system in the stratum"
+        return {"inference": "permutation", "status": "not_estimable", "reason": reason}
+    bounded = np.isfinite(result.conf_low) and np.isfinite(result.conf_high)
+    return {
+        "inference": "permutation",
+        "estimate": result.estimate, "statistic": result.statistic, "p_value": result.p_value,
+        "conf_low": result.conf_low if np.isfinite(result.conf_low) else None,
+        "conf_high": result.conf_high if np.isfinite(result.conf_high) else None,
+        "p_attainable": result.p_attainable,
+        "reason": f"{result.n_assignments} assignments"
+        + ("" if bounded else "; interval unbounded: the smallest attainable p exceeds alpha")
+        + (f"; sampled, Monte Carlo error {result.monte_carlo_error:.4f}" if result.sampled else ""),
+    }  # fmt: skip
+
+
+def _failed(context: Context, analysis: Analysis, measure: str, group: str, reason: str) -> dict[str, Any]:
+    return base_row(
+        context, analysis, estimand=ESTIMAND, measure_id=measure, outcome=analysis.outcome, group=group,
+        inference=analysis.inference[0], status="not_estimable", reason=reason, outcome_unit="percentage points",
+    )  # fmt: skip
