@@ -1,0 +1,16 @@
+"""What every block of a study file shares: unknown keys refused, no silent conversion, immutable after reading."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Field(strict=False)]  # TOML arrays arrive as lists; their elements stay strict
+
+
+class Block(BaseModel):
+    """One block of a study file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_min_length=1)

@@ -1,0 +1,248 @@
+"""The sections of `study.toml`: the registered plan as typed blocks.
+
+A section or key that a study may leave out has a default here; every other one is required. Defaults of an analysis
+(`pre_years`, `cohorts`, `map`, `race_version`, `exits`) are filled from the plan when the study is loaded.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from p4equity.study.base import Block, Many
+from p4equity.study.vocabulary import (
+    EstimatorId,
+    ExitRule,
+    GateId,
+    InferenceId,
+    Outcome,
+    PracticeMap,
+    RaceVersion,
+    Registered,
+    Weighting,
+)
+
+Year = Annotated[int, Field(ge=1900, le=2200)]
+YearKey = Annotated[int, Field(ge=1900, le=2200, strict=False)]  # keys of a TOML table are strings
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Info(Block):
+    """[study]: identity and front matter. `report_date` is the date on the cover, so that reports do not change by day."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    short_title: str
+    payer: str | None = None
+    evaluator: str
+    funder: str
+    report_date: date
+    registration: str
+    registered_on: date
+    ethics: str
+    synthetic_default: bool
+    estimand: str
+    disclaimer: str | None = None
+    unit_label: str = "system"
+    unit_label_plural: str = "systems"
+    treatment_label: str = "contract"
+
+
+class OutcomeColumn(Block):
+    """How one measure is read from a published panel: its column and the transformation the study registered."""
+
+    column: str
+    transform: Literal["none", "log"] = "none"
+
+
+class ValueSource(Block):
+    """[data.value]: a published panel of aggregates, one row a unit and year, shipped by a Python package.
+
+    `unit` names the column matched with each system's `source_key`; `treated` the 0/1 column of adoption, which must agree
+    with the study's contracts; `weight` the column of weights (null: every row counts one); `outcomes` maps measure ids.
+    """
+
+    package: str
+    dataset: str
+    version: str
+    unit: str
+    year: str
+    treated: str | None = None
+    weight: str | None = None
+    weight_label: str | None = None
+    outcomes: dict[str, OutcomeColumn]
+    citation: str
+    license: str | None = None
+
+
+class Data(Block):
+    """[data]: what kind of numbers, which years, and the defaults of the synthetic extract."""
+
+    kind: Literal["counts", "value"]
+    years: Annotated[Many[Year], Field(min_length=2)]
+    members: Annotated[int, Field(gt=0)] | None = None
+    seed: int = 0
+    scenario: str | None = None
+    value: ValueSource | None = None
+
+
+class Population(Block):
+    """[population]: attribution, the practice map, minimum enrolment, what happens to a system that leaves."""
+
+    attribution_rule: str = "performance_year"
+    map: PracticeMap = "baseline"
+    map_date: date | None = None
+    map_sensitivity: PracticeMap | None = None
+    minimum_months: Annotated[int, Field(ge=0, le=12)] = 0
+    exit_rule: ExitRule = "until_exit"
+    strata_key: Literal["stratum"] = "stratum"
+
+
+class Groups(Block):
+    """[groups]: the scheme, the reference group and the groups compared with it; none compared: a study without gaps."""
+
+    scheme: str | None = None
+    reference: str | None = None
+    compared: Many[str] = ()
+
+
+class Race(Block):
+    """[race]: which version of the race and ethnicity data is primary, and which version reported which year."""
+
+    primary: RaceVersion
+    sensitivity: RaceVersion | None = None
+    frozen_version: str
+    contemporaneous_versions: dict[YearKey, str]
+
+
+class Baseline(Block):
+    """[baseline]: the years of the baseline, of the weights and of measure selection; `reference_year` of event studies."""
+
+    pre_years: Annotated[Many[Year], Field(min_length=1)]
+    apart: Many[Year] = ()
+    reference_year: Year
+    weights_years: Annotated[Many[Year], Field(min_length=1)]
+    selection_years: Many[Year] = ()
+
+
+class MeasureSets(Block):
+    """[measures]: measure ids by their role in the design; further sets under `[measures.sets]`."""
+
+    contracted: Annotated[Many[str], Field(min_length=1)]
+    not_incentivized: Many[str] = ()
+    negative_control: Many[str] = ()
+    broken_series: Many[str] = ()
+    spending: str | None = None
+    sets: dict[str, Many[str]] = Field(default_factory=dict)
+
+
+class Inference(Block):
+    """[inference]: levels, methods and weights that every analysis shares."""
+
+    conf_level: Annotated[float, Field(gt=0.5, lt=1)]
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    primary: Many[InferenceId]
+    cross_check: Many[InferenceId] = ()
+    tau2: Literal["PM", "DL", "REML"] = "PM"
+    wild_draws: Annotated[int, Field(ge=99)] = 9999
+    wild_weights: Literal["webb", "rademacher"] = "webb"
+    permutation_limit: Annotated[int, Field(ge=99)] = 1_000_000
+    group_weights: Literal["equal", "patient"] = "equal"
+    minimum_denominator: Annotated[int, Field(ge=0)] = 0
+    multiplicity: str
+    meaningful_share: Share = 0.25
+
+
+class Analysis(Block):
+    """[[analysis]]: one registered question; it becomes one row a measure, group and inference.
+
+    `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
+    any contract. `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column).
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    question: str | None = None
+    title: str | None = None
+    registered: Registered
+    outcome: Outcome
+    estimator: EstimatorId
+    measures: str | Many[str]
+    groups: Literal["pooled", "each", "all"] = "all"
+    pooled: Literal["measures"] | None = None
+    cohorts: Many[Year] = ()
+    contracts: Literal["own", "any"] = "own"
+    pre_years: Many[Year] = ()
+    map: PracticeMap | None = None
+    race_version: RaceVersion | None = None
+    exits: ExitRule | None = None
+    weighting: Weighting = "random_effects"
+    leave_out: Literal["each_system"] | None = None
+    inference: Annotated[Many[InferenceId], Field(min_length=1)]
+    margin: float | None = None
+    direction: Literal["above", "below"] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Gate(Block):
+    """[[gate]]: an effect-blind check. `limit` is the worst value that passes; `governs` says which rows fall with it."""
+
+    id: GateId
+    question: str
+    limit: float
+    direction: Literal["at_least", "at_most"]
+    governs: Literal["measure", "race_sensitivity", "all"]
+
+
+class Disclosure(Block):
+    """[disclosure]: counts of 1 to `threshold` - 1 never leave; masked or public names of systems."""
+
+    threshold: Annotated[int, Field(ge=0)]
+    minimum_rate_denominator: Annotated[int, Field(ge=0)] = 0
+    system_names: Literal["masked", "public"]
+
+
+class Leveling(Block):
+    """[leveling]: percentage points a group must gain at least to be called leveling up."""
+
+    margin: Annotated[float, Field(ge=0)]
+
+
+class Payment(Block):
+    """[payment]: the incentive formula of the payment exhibits."""
+
+    statistic: str
+    baseline_years: Annotated[Many[Year], Field(min_length=1)]
+    performance_years: Annotated[Many[Year], Field(min_length=1)]
+    threshold: float
+    slope: Annotated[float, Field(ge=0)]
+    cap: Share
+    gate_margin: float
+    pmpm_maximum: Annotated[float, Field(ge=0)]
+    illustrative: bool
+
+
+class Report(Block):
+    """[report]: the sections, in order."""
+
+    sections: Annotated[Many[str], Field(min_length=1)]
+
+
+class Plan(Block):
+    """The whole of `study.toml`."""
+
+    study: Info
+    data: Data
+    population: Population = Population()
+    groups: Groups = Groups()
+    race: Race | None = None
+    baseline: Baseline
+    measures: MeasureSets
+    inference: Inference
+    analysis: Annotated[Many[Analysis], Field(min_length=1)]
+    gate: Many[Gate] = ()
+    disclosure: Disclosure
+    leveling: Leveling | None = None
+    payment: Payment | None = None
+    report: Report

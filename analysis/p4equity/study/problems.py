@@ -1,0 +1,55 @@
+"""All problems of a study's files in one error."""
+
+from __future__ import annotations
+
+from p4equity.errors import StudyError
+from p4equity.study.locate import KeyPath, Position, nearest
+
+
+class Problems:
+    """Collects problems file by file; `raise_any` turns them into one StudyError, each with file, line and key."""
+
+    def __init__(self, study: str) -> None:
+        self.study = study
+        self._found: list[StudyError] = []
+        self._positions: dict[str, dict[KeyPath, Position]] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def know(self, file: str, positions: dict[KeyPath, Position]) -> None:
+        """Remember where the keys of a file stand."""
+        self._positions[file] = positions
+
+    def where(self, file: str, path: KeyPath, at: Position | None = None) -> str:
+        """study/file:line:column: key, with blocks counted from 1 as a reader counts them."""
+        position = at or nearest(self._positions.get(file, {}), path)
+        spot = f":{position[0]}:{position[1]}" if position else ""
+        key = ""
+        for part in path:
+            key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else str(part)
+        return f"{self.study}/{file}{spot}" + (f": {key}" if key else "")
+
+    def add(
+        self,
+        file: str,
+        path: KeyPath,
+        problem: str,
+        *,
+        at: Position | None = None,
+        expected: object = None,
+        found: object = None,
+        fix: str = "",
+    ) -> None:
+        """Note one problem at a key of a file; `at` gives the position where the file has no keys (CSV, broken TOML)."""
+        where = self.where(file, path, at)
+        self._found.append(StudyError(problem, where=where, expected=expected, found=found, fix=fix))
+
+    def raise_any(self) -> None:
+        """Raise one StudyError when anything was noted; a single problem keeps its own fields."""
+        if not self._found:
+            return
+        if len(self._found) == 1:
+            raise self._found[0]
+        listing = "\n".join(problem.message() for problem in self._found)
+        raise StudyError(f"{len(self._found)} problems in the study's files\n{listing}", where=self.study)

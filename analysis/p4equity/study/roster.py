@@ -1,0 +1,139 @@
+"""The blocks of `systems.toml`: arms, contracts, grants, exits, co-interventions, and the sources of every fact.
+
+A fact that is not public is named in its block's `illustrative` list; the report repeats the mark where the fact is used.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+from pydantic import Field
+
+from p4equity.study.base import Block, Many
+from p4equity.study.plan import Share, Year
+from p4equity.study.vocabulary import Arm, Certainty
+
+
+class Source(Block):
+    """[[source]]: a document a fact rests on; `address` without scheme."""
+
+    id: str
+    title: str
+    published: str | None = None
+    address: str | None = None
+    certainty: Certainty
+
+
+class Fact(Block):
+    """A block whose facts have sources, some of them illustrative."""
+
+    sources: Many[str] = ()
+    illustrative: Many[str] = ()
+    note: str | None = None
+
+
+class SyntheticSystem(Block):
+    """What the synthetic extract assumes of a system: attributed members in 2022 and the share of each group."""
+
+    members: Annotated[int, Field(gt=0)]
+    race_mix: dict[str, Share]
+
+
+class System(Fact):
+    """[[system]]: a unit of treatment. Neutral id; its name stands here and nowhere else."""
+
+    id: Annotated[str, Field(pattern=r"^S\d{2,3}$")]
+    name: str
+    short_name: str | None = None
+    arm: Arm
+    stratum: str
+    masked_label: str | None = None
+    region: str | None = None
+    teaching: bool | None = None
+    masshealth_aco: bool | None = None
+    medicaid_share: Share | None = None
+    owner: str | None = None
+    source_key: str | None = None
+    synthetic: SyntheticSystem | None = None
+
+    @property
+    def label(self) -> str:
+        """The short public name."""
+        return self.short_name or self.name
+
+
+class Contract(Fact):
+    """[[contract]]: the measures one system is paid on, from `cohort` (its first performance year) on."""
+
+    contract_id: str
+    system_id: str
+    cohort: Year
+    effective: dt.date | None = None
+    announced: dt.date | None = None
+    ended: dt.date | None = None
+    measures: Annotated[Many[str], Field(min_length=1)]
+
+
+class Grant(Fact):
+    """[[grant]]: money for preparation, given to participating and comparison systems alike. `amount` in USD."""
+
+    grant_id: str
+    system_id: str
+    awarded: dt.date
+    ends: dt.date | None = None
+    amount: Annotated[float, Field(gt=0)] | None = None
+    purpose: str
+    tranche: int = 1
+
+
+class Exit(Fact):
+    """[[exit]]: a system leaves the study on `date`."""
+
+    system_id: str
+    date: dt.date
+    reason: str
+
+
+class Cointervention(Fact):
+    """[[cointervention]]: what else happened to the systems, who got it, when, and how the plan handles it."""
+
+    id: str
+    title: str
+    recipients: str
+    period: str
+    handling: str
+
+
+class Roster(Block):
+    """The whole of `systems.toml`."""
+
+    source: Many[Source] = ()
+    system: Annotated[Many[System], Field(min_length=2)]
+    contract: Annotated[Many[Contract], Field(min_length=1)]
+    grant: Many[Grant] = ()
+    exit: Many[Exit] = ()
+    cointervention: Many[Cointervention] = ()
+
+
+class Published(Block):
+    """[[result]] of `published.toml`: a printed coefficient, and the row of this study that stands beside it."""
+
+    id: str
+    source: str
+    place: str
+    description: str
+    estimate: float
+    std_error: float | None = None
+    analysis_id: str
+    measure_id: str
+    event_time: int | None = None
+    unit: str
+    verified: str
+
+
+class PublishedResults(Block):
+    """The whole of `published.toml`."""
+
+    source: Many[Source] = ()
+    result: Many[Published] = ()
