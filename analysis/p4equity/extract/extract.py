@@ -1,0 +1,128 @@
+"""An extract on disk: its tier, its tables, its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from p4equity.dictionary import Dictionary, Table, load_dictionary
+from p4equity.errors import DataError
+from p4equity.extract.files import SUFFIXES, TableFiles, faults, find_tables, typed_column
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A folder of tables. `faults` are files that cannot be read; their tables raise when they are asked for."""
+
+    path: Path
+    tier: str
+    metadata: Mapping[str, Any]
+    tables: Mapping[str, TableFiles]
+    dictionary: Dictionary = field(repr=False)
+    faults: Mapping[str, tuple[DataError, ...]] = field(default_factory=dict)
+
+    def has(self, table: str) -> bool:
+        """Whether the extract holds the table."""
+        return table in self.tables
+
+    def missing(self) -> tuple[Table, ...]:
+        """Tables the tier cannot do without that are not there."""
+        return tuple(t for t in self.dictionary.tables.values() if self.tier in t.required_in and t.name not in self.tables)
+
+    def source(self, table: str) -> TableFiles:
+        """The files of a table. Raises DataError when it is absent or a file of it cannot be read."""
+        if table not in self.tables:
+            raise DataError(
+                "the table is missing",
+                where=f"{self.path}: table {table}",
+                expected=" or ".join(f"{table}{s}" for s in SUFFIXES) + f", or a folder {table}/ of such files",
+                found=", ".join(sorted(self.tables)) or "no table",
+                fix=f"add the table; its columns are in data_dictionary/tables/{table}.yaml",
+            )
+        for fault in self.faults.get(table, ()):
+            raise fault
+        return self.tables[table]
+
+    def relation(self, table: str) -> str:
+        """A SQL subselect with every column of the dictionary, typed as it says; optional columns that are absent are null.
+
+        Use it in DuckDB or, for ibis, `connection.sql("SELECT * FROM " + relation)`. Raises DataError as `source` does, and
+        when a column that is not optional is missing.
+        """
+        files, schema = self.source(table), self.dictionary.table(table)
+        parts = [typed_column(f, files) for f in schema.fields]
+        return f"(SELECT {', '.join(parts)} FROM {files.reader})"
+
+    def pattern(self, table: str) -> tuple[str, ...]:
+        """The files of a table as text, for engines with their own readers."""
+        return tuple(str(f) for f in self.source(table).files)
+
+    def data_files(self) -> tuple[Path, ...]:
+        """All files of all tables, sorted by their name within the extract."""
+        files = [f for t in self.tables.values() for f in t.files]
+        return tuple(sorted(files, key=lambda f: f.relative_to(self.path).as_posix()))
+
+    def content_hash(self) -> str:
+        """sha256 over sorted relative names and the sha256 of each file's bytes (tables only, not `extract.json`)."""
+        files = self.data_files()
+        with ThreadPoolExecutor(2) as pool:
+            digests = list(pool.map(_file_digest, files))
+        whole = hashlib.sha256()
+        for f, digest in zip(files, digests, strict=True):
+            whole.update(f"{f.relative_to(self.path).as_posix()}\0{digest}\n".encode())
+        return whole.hexdigest()
+
+
+def open_extract(path: str | Path, dictionary: Dictionary | None = None) -> Extract:
+    """The extract in a folder: its tier (extract.json, else by the tables it holds), its tables, and files that are broken.
+
+    Raises DataError when there is no folder, extract.json is not readable, or no table of the dictionary is in it. Missing
+    tables and broken files raise when they are used; `validate` lists all of them.
+    """
+    folder, known = Path(path), dictionary or load_dictionary()
+    if not folder.is_dir():
+        raise DataError(
+            "no such folder",
+            where=str(folder),
+            expected="a folder with an extract",
+            found="a file" if folder.exists() else "nothing",
+            fix="check the path, or make a synthetic extract with: p4equity simulate",
+        )
+    metadata = _metadata(folder)
+    tables = {t.name: t for t in find_tables(folder, known)}
+    tier = metadata.get("tier") or ("A" if "measure_event" in tables else "B" if "cell" in tables else None)
+    if not tables or tier not in ("A", "B", "C"):
+        raise DataError(
+            "this is not an extract",
+            where=str(folder),
+            expected="a table measure_event (tier A, C) or cell (tier B), or a tier A, B or C in extract.json",
+            found=", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "an empty folder",
+            fix="see data_dictionary/README.md for the layout of an extract",
+        )
+    broken = {t.name: tuple(faults(t, folder)) for t in tables.values()}
+    return Extract(folder, tier, metadata, tables, known, {k: v for k, v in broken.items() if v})
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    path = folder / "extract.json"
+    if not path.is_file():
+        return {}
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+        loaded = str(e)
+    if not isinstance(loaded, dict):
+        raise DataError(
+            "not a JSON object", where=str(path), found=loaded, fix="correct it, or remove it and state the tier by the tables"
+        )
+    return loaded
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
