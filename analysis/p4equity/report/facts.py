@@ -1,0 +1,105 @@
+"""The front matter of a document: what its cover, its metadata and its notebooks need to know about study and run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p4equity.resources import studies_dir
+from p4equity.section.lookup import CONTEXT
+
+if TYPE_CHECKING:
+    from p4equity.study import Study
+
+BANNER = "Synthetic data: every number and every finding in this document is invented"
+AFFILIATION = "p4equity is not affiliated with any insurer or health system."
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the cover and the transparency box say. `transparency` are (term, value) pairs in the order shown."""
+
+    title: str
+    short_title: str
+    subtitle: str
+    evaluator: str
+    report_date: date
+    synthetic: bool
+    banner: str
+    transparency: tuple[tuple[str, str], ...]
+
+
+def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audience: str) -> Facts:
+    """The facts of one report. Hashes come from the run's estimates, so that the cover names what was really used."""
+    info = study.info
+    hashes = _provenance(run_dir / "results" / "estimates.csv")
+    payer = getattr(info, "payer", None)
+    rows = [
+        ("Evaluator", info.evaluator),
+        ("Payer under evaluation", payer or "none"),
+        ("Funding", info.funder),
+        (
+            "Registration",
+            f"{info.registration} (plan dated {info.registered_on.isoformat()})"
+            if info.registered_on
+            else info.registration,
+        ),
+        ("Ethics", info.ethics),
+        ("Data", "synthetic, made by the toolkit" if synthetic else "real; see the section on data"),
+        ("Edition", edition or "working copy"),
+        ("Readers", "public" if audience == "public" else "confidential: not for distribution"),
+        ("Affiliation", AFFILIATION),
+        *((label, hashes[key][:16]) for label, key in HASHES if hashes.get(key)),
+    ]
+    return Facts(
+        title=info.title,
+        short_title=info.short_title,
+        subtitle="External evaluation report" + (f", {edition} edition" if edition else ""),
+        evaluator=info.evaluator,
+        report_date=info.report_date,
+        synthetic=synthetic,
+        banner=BANNER if synthetic else ("Confidential" if audience != "public" else ""),
+        transparency=tuple((term, str(value)) for term, value in rows if value),
+    )
+
+
+HASHES = (("Hash of the plan", "plan_hash"), ("Hash of the cells", "data_hash"), ("Hash of the code", "code_version"))
+
+
+def is_synthetic(run_dir: Path, study: Study) -> bool:
+    """Whether the run's data are synthetic: as the run's manifest or description says, else as the study assumes."""
+    for name in ("manifest.json", CONTEXT):
+        path = run_dir / name
+        if path.is_file():
+            said = json.loads(path.read_text("utf-8")).get("synthetic")
+            if isinstance(said, bool):
+                return said
+    return bool(study.info.synthetic_default)
+
+
+def write_context(run_dir: Path, study: Study, *, edition: str, synthetic: bool) -> Path:
+    """Describe the run for its notebooks: which study, which edition, synthetic or not. No machine path is written."""
+    folder = Path(study.folder).resolve()
+    shipped = folder.parent == studies_dir().resolve()
+    document: dict[str, Any] = {
+        "study": folder.name if shipped else Path(os.path.relpath(folder, run_dir)).as_posix(),
+        "edition": edition,
+        "synthetic": synthetic,
+    }
+    path = run_dir / CONTEXT
+    temporary = path.with_name(f".{CONTEXT}.part")
+    temporary.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    return temporary.replace(path)
+
+
+def _provenance(path: Path) -> dict[str, str]:
+    """The provenance columns of the first estimates row (all rows share them)."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        return next(csv.DictReader(lines), {})

@@ -1,0 +1,149 @@
+-- Tables from a table specification: native ones for HTML and Word (header cells with their scope), Typst code for the PDF.
+local util = ...
+local tables = {}
+local ALIGN = { l = "AlignLeft", c = "AlignCenter", r = "AlignRight" }
+local TYPST_ALIGN = { l = "left", c = "center", r = "right" }
+
+local function groups_of(spec)
+  local groups = {}
+  for _, group in ipairs(spec.row_groups or {}) do
+    groups[math.tointeger(group[1])] = group[2]
+  end
+  return groups
+end
+
+local function row_id_of(spec, i, j)
+  local ids = spec.cell_row_ids and spec.cell_row_ids[i]
+  local id = ids and ids[j] or ""
+  return id ~= "" and id or nil
+end
+
+-- Whether the texts of each column are long enough to deserve room on a narrow screen.
+local function long_columns(spec)
+  local long = {}
+  for _, values in ipairs(spec.rows) do
+    for j, value in ipairs(values) do
+      long[j] = long[j] or #value > 60
+    end
+  end
+  return long
+end
+
+local function cell(text, align, attributes, span, class)
+  local content = { pandoc.Plain(util.cell(text)) }
+  return pandoc.Cell(content, align, 1, span or 1, pandoc.Attr("", class and { class } or {}, attributes or {}))
+end
+
+local function body_rows(spec, plain)
+  local rows, groups, width, long = {}, groups_of(spec), #spec.columns, long_columns(spec)
+  local stub = plain and 0 or math.tointeger(spec.stub or 1)
+  for i, values in ipairs(spec.rows) do
+    if groups[i - 1] then
+      local head = cell(groups[i - 1], "AlignLeft", { scope = "rowgroup" }, width)
+      table.insert(rows, pandoc.Row({ head }, pandoc.Attr("", { "group" })))
+    end
+    local cells = {}
+    for j, value in ipairs(values) do
+      local attributes = { ["row-id"] = row_id_of(spec, i, j) }
+      if j <= stub then
+        attributes.scope = "row"
+      end
+      table.insert(cells, cell(value, ALIGN[spec.align[j]], attributes, 1, long[j] and "long" or nil))
+    end
+    table.insert(rows, pandoc.Row(cells))
+  end
+  return rows
+end
+
+local function head_rows(spec)
+  local rows = {}
+  if spec.spanners and #spec.spanners > 0 then
+    local cells = {}
+    for _, spanner in ipairs(spec.spanners) do
+      table.insert(cells, cell(spanner[1], "AlignCenter", { scope = "colgroup" }, math.tointeger(spanner[2])))
+    end
+    table.insert(rows, pandoc.Row(cells, pandoc.Attr("", { "spanners" })))
+  end
+  local cells = {}
+  for j, name in ipairs(spec.columns) do
+    table.insert(cells, cell(name, ALIGN[spec.align[j]], { scope = "col" }))
+  end
+  table.insert(rows, pandoc.Row(cells))
+  return rows
+end
+
+-- A native table. `plain` marks the data behind a figure: no row headers.
+function tables.native(spec, caption, plain)
+  local colspecs = {}
+  for j = 1, #spec.columns do
+    table.insert(colspecs, { ALIGN[spec.align[j]], nil })
+  end
+  local long = {}
+  if caption then
+    long = { pandoc.Plain(caption) }
+  end
+  local body = {
+    attr = pandoc.Attr(),
+    head = {},
+    body = body_rows(spec, plain),
+    row_head_columns = plain and 0 or math.tointeger(spec.stub or 1),
+  }
+  return pandoc.Table({ long = long }, colspecs, pandoc.TableHead(head_rows(spec)), { body }, pandoc.TableFoot())
+end
+
+local function put(out, text)
+  out:insert(pandoc.RawInline("typst", text))
+end
+
+local function put_cell(out, text, options)
+  put(out, options and ("table.cell(" .. options .. ")[") or "[")
+  out:extend(util.cell(text))
+  put(out, "], ")
+end
+
+local function typst_head(out, spec)
+  put(out, "table.header(repeat: true, table.hline(stroke: 0.9pt + ink), ")
+  if spec.spanners and #spec.spanners > 0 then
+    local first = 0
+    local lines = ""
+    for _, spanner in ipairs(spec.spanners) do
+      local n = math.tointeger(spanner[2])
+      put_cell(out, spanner[1], "colspan: " .. n .. ", align: center")
+      if spanner[1] ~= "" then
+        lines = lines .. ("table.hline(start: %d, end: %d, stroke: 0.4pt + ink), "):format(first, first + n)
+      end
+      first = first + n
+    end
+    put(out, lines)
+  end
+  for _, name in ipairs(spec.columns) do
+    put_cell(out, name)
+  end
+  put(out, "table.hline(stroke: 0.5pt + ink)), ")
+end
+
+-- The Typst code of a table in the width, size and orientation its layout asks for, as one list of inlines.
+function tables.typst(spec)
+  local out, widths, aligns = pandoc.Inlines({}), {}, {}
+  for j, width in ipairs(spec.layout.widths) do
+    table.insert(widths, ("%gpt"):format(width))
+    table.insert(aligns, TYPST_ALIGN[spec.align[j]])
+  end
+  local size = ("%gpt"):format(spec.layout.size)
+  local format = "spec-table(%s, %s, (%s,), (%s,), "
+  put(out, format:format(size, tostring(spec.layout.tight), table.concat(widths, ", "), table.concat(aligns, ", ")))
+  typst_head(out, spec)
+  local groups = groups_of(spec)
+  for i, values in ipairs(spec.rows) do
+    if groups[i - 1] then
+      put_cell(out, groups[i - 1], "colspan: " .. #spec.columns .. ", align: left, inset: (top: 7pt)")
+    end
+    for _, value in ipairs(values) do
+      put_cell(out, value)
+    end
+  end
+  put(out, "table.hline(stroke: 0.9pt + ink))")
+  return out
+end
+
+return tables
