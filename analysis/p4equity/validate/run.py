@@ -1,0 +1,163 @@
+"""Validation of a whole extract: files, columns, rows, keys, rules across tables, facts of the study."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p4equity.dictionary import Dictionary, Measure, Table
+from p4equity.errors import DataError
+from p4equity.extract import Extract, quote_text
+from p4equity.study import Study
+from p4equity.validate.cross import create_facts, create_views, cross_problems
+from p4equity.validate.facts import coverage_problems, fact_problems
+from p4equity.validate.keys import key_problems
+from p4equity.validate.model import Problem, TableSummary, ValidationReport
+from p4equity.validate.scan import Source, scan, schema_problems
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY_LIMIT = "1200MB"
+
+
+def validate(
+    extract: Extract,
+    study: Study | None = None,
+    dictionary: Dictionary | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ValidationReport:
+    """Every problem of an extract in one report; without a study its facts and what its plan needs are not compared.
+
+    One pass over each table for all rules of its columns and rows, one query a key, one a rule across tables. `progress`
+    is called with the name of each step. Raises nothing for a bad extract: see `ValidationReport.raise_for_problems`.
+    """
+    import duckdb
+
+    began = time.perf_counter()
+    known = dictionary or extract.dictionary
+    measures = dict(study.measures) if study is not None else dict(known.measures)
+    say = progress or (lambda _: None)
+    problems = list(_missing_tables(extract))
+    sources, found = _sources(extract, known, measures.values())
+    problems += found
+    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as con:
+        con.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        con.execute(f"SET temp_directory = {quote_text(spill)}")
+        summaries, found = _scan_tables(con, sources, say)
+        problems += found
+        read = {name: s for name, s in sources.items() if name in summaries}
+        create_views(con, read)
+        create_facts(con, measures.values(), study)
+        for name, source in read.items():
+            say(f"keys of {name}")
+            problems += key_problems(con, source, read)
+        say("rules across tables")
+        found, not_run = cross_problems(con, known.rules, read, study)
+        problems += found
+        if study is not None:
+            problems += [*fact_problems(con, study, read), *coverage_problems(con, study, read)]
+    order = {name: i for i, name in enumerate(known.tables)}
+    problems.sort(key=lambda p: (p.severity != "error", order.get(p.table.split(",")[0], len(order))))
+    seconds = time.perf_counter() - began
+    return ValidationReport(extract.tier, study.id if study else None, tuple(problems), summaries, not_run, seconds)
+
+
+def _missing_tables(extract: Extract) -> Iterator[Problem]:
+    for table in extract.missing():
+        yield Problem(
+            table.name, "missing_table", "the table is missing",
+            f"add the table; its columns are in data_dictionary/tables/{table.name}.yaml", None,
+            f"{table.name}.parquet, {table.name}.csv or a folder {table.name}/", "no such file",
+        )  # fmt: skip
+
+
+def _sources(extract: Extract, dictionary: Dictionary, measures: Iterable[Measure]) -> tuple[dict[str, Source], list[Problem]]:
+    """Tables that can be read, and problems of files and columns."""
+    allowed = _vocabularies(dictionary, list(measures))
+    sources: dict[str, Source] = {}
+    problems: list[Problem] = []
+    for name in extract.tables:
+        table = dictionary.tables[name]
+        if extract.tier not in table.tiers:
+            problems.append(_out_of_place(table, extract.tier))
+            continue
+        broken = extract.faults.get(name, ())
+        try:
+            files = extract.source(name)
+            found, faulty = schema_problems(table, files)
+        except DataError as e:
+            problems += [_unreadable(name, fault) for fault in (broken or (e,))]
+            continue
+        problems += found
+        values = {f.name: allowed.get(f.vocabulary or "", f.enum or ()) for f in table.fields}
+        sources[name] = Source(table, files, values, table.person_level, faulty)
+    return sources, problems
+
+
+def _vocabularies(dictionary: Dictionary, measures: list[Measure]) -> dict[str, tuple[str, ...]]:
+    """Allowed measures and event streams: the dictionary's and the study's own."""
+    return {
+        "measures": tuple(dict.fromkeys([*dictionary.measures, *(m.id for m in measures)])),
+        "event_streams": tuple(dict.fromkeys(m.events for m in [*dictionary.measures.values(), *measures])),
+    }
+
+
+def _out_of_place(table: Table, tier: str) -> Problem:
+    return Problem(
+        table.name, "out_of_place", f"the table does not belong in an extract of tier {tier}; it is not read", "remove the table",
+        None, "a table of tiers " + ", ".join(table.tiers) if table.tiers else "no table of the study or of results",
+        severity="warning",
+    )  # fmt: skip
+
+
+def _unreadable(table: str, fault: DataError) -> Problem:
+    found = None if fault.found is None else str(fault.found)
+    expected = None if fault.expected is None else str(fault.expected)
+    return Problem(table, "unreadable_file", f"{fault.where.split(':')[0]}: {fault.problem}", fault.fix, None, expected, found)
+
+
+def _scan_tables(
+    con: duckdb.DuckDBPyConnection, sources: dict[str, Source], say: Callable[[str], None]
+) -> tuple[dict[str, TableSummary], list[Problem]]:
+    import duckdb
+
+    summaries: dict[str, TableSummary] = {}
+    problems: list[Problem] = []
+    for name, source in sources.items():
+        say(f"rows of {name}")
+        try:
+            rows, found = scan(con, source)
+        except duckdb.Error as e:
+            problems += _broken_rows(con, source, e)
+            continue
+        summaries[name] = TableSummary(rows, len(source.files.columns), len(source.files.files))
+        problems += found
+    return summaries, problems
+
+
+def _broken_rows(con: duckdb.DuckDBPyConnection, source: Source, error: duckdb.Error) -> Iterator[Problem]:
+    """Files whose content cannot be read. DuckDB's own message may quote a row, so only a line number is taken from it."""
+    line = re.search(r"Line:\s*(\d+)", str(error))
+    place = f"line {line.group(1)}" if line and not source.hidden else "the content"
+    bad = [f for f in source.files.files if not _readable(con, source, f)] or list(source.files.files)
+    for file in bad:
+        yield Problem(
+            source.table.name, "unreadable_file", f"{file.name}: {place} cannot be read", "write the file again", None,
+            f"a whole {source.files.kind} file with the same columns in every row", f"{file.stat().st_size} bytes",
+        )  # fmt: skip
+
+
+def _readable(con: duckdb.DuckDBPyConnection, source: Source, file: Path) -> bool:
+    import duckdb
+
+    one = type(source.files)(source.files.name, source.files.kind, (file,))
+    try:
+        con.execute(f"SELECT bit_xor(hash(t)) FROM (SELECT * FROM {one.reader}) t").fetchall()
+    except duckdb.Error:
+        return False
+    return True
