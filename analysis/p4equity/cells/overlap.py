@@ -1,0 +1,128 @@
+"""Overlap moments: joint sums over members of year pairs and measure pairs, within one system and group.
+
+Counts alone do not give the sampling variance of a change, because members recur. A member's years in a measure are one
+integer (bit k: year k), members with the same pattern are counted once, and only patterns meet the pairs of years.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from p4equity.cells.engine import Engine
+from p4equity.cells.plan import CellPlan, Variant
+from p4equity.cells.spine import PLACE
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+MOMENTS = ("den_den", "num_den", "den_num", "num_num")
+
+
+def build_masks(engine: Engine, events: ir.Table, plan: CellPlan) -> ir.Table:
+    """One row a member, measure and place, kept as `mask`: den and num, with bit k set for the k-th year."""
+    bit = events.year.cases(*[(year, 1 << k) for k, year in enumerate(plan.years)], else_=0).cast("int64")
+    places = [name for name in PLACE if name != "practice_id"]
+    rows = events.select("member_id", "measure", *places, den=bit, num=events.met.ifelse(bit, 0))
+    # A member has one row a measure and year, so that the sum of the bits is their union.
+    return engine.keep(
+        "mask",
+        rows.group_by(["member_id", "measure", *places]).agg(den=rows.den.sum().cast("int64"), num=rows.num.sum().cast("int64")),
+    )
+
+
+def proportion_moments(engine: Engine, masks: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
+    """Moments of all proportions: system, group, measure_1, year_1, measure_2, year_2 (codes; years as bit numbers), MOMENTS.
+
+    Pairs of years within each measure, and across the measures of `plan.across`. Only members in the same system and group
+    in both years count.
+    """
+    placed = masks.select("member_id", "measure", "den", "num", system=masks[variant.system], group=masks[variant.group])
+    placed = placed.filter(placed.system.notnull(), placed.group.notnull())
+    of_member = placed.group_by(["system", "group", "member_id", "measure"]).agg(
+        den=placed.den.sum().cast("int64"), num=placed.num.sum().cast("int64")
+    )
+    of_member = engine.keep("member_mask", of_member)
+    within = of_member.group_by(["system", "group", "measure", "den", "num"]).agg(n=of_member.count())
+    within = within.select(
+        "system", "group", "n", measure_1="measure", den_1="den", num_1="num", measure_2="measure", den_2="den", num_2="num"
+    )
+    kept = [engine.keep("within", within)]
+    codes = [code for code, measure in enumerate(plan.measures) if measure.id in plan.across]
+    if len(codes) > 1:
+        kept.append(engine.keep("across", _pairs(of_member.filter(of_member.measure.isin(codes)))))
+    moments = _by_year_pair(kept[0], _year_pairs(len(plan.years), ordered=True))
+    if len(kept) > 1:
+        moments = moments.union(_by_year_pair(kept[1], _year_pairs(len(plan.years), ordered=False)))
+    result = engine.keep("moments", moments)
+    engine.drop("member_mask", "within", *(["across"] if len(kept) > 1 else []))
+    return result
+
+
+def _pairs(first: ir.Table) -> ir.Table:
+    """Patterns of two measures of one member, the first before the second, with the number of members that show them."""
+    second = first.view()
+    same = [first.member_id == second.member_id, first.system == second.system, first.group == second.group]
+    both = first.join(second, [*same, first.measure < second.measure])
+    both = both.select(
+        first.system, first.group,
+        measure_1=first.measure, den_1=first.den, num_1=first.num,
+        measure_2=second.measure, den_2=second.den, num_2=second.num,
+    )  # fmt: skip
+    return both.group_by(list(both.columns)).agg(n=both.count())
+
+
+def _year_pairs(count: int, *, ordered: bool) -> Any:
+    """Pairs of years as bit numbers and bits; each unordered pair once when `ordered`, else all."""
+    import ibis
+    import pyarrow as pa
+
+    pairs = [(a, b) for a in range(count) for b in range(count) if a <= b or not ordered]
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    return ibis.memtable(
+        pa.table(
+            {
+                "year_1": pa.array(first, pa.int8()),
+                "year_2": pa.array(second, pa.int8()),
+                "bit_1": pa.array([1 << a for a in first], pa.int64()),
+                "bit_2": pa.array([1 << b for b in second], pa.int64()),
+            }
+        )
+    )
+
+
+def _by_year_pair(patterns: ir.Table, pairs: Any) -> ir.Table:
+    both = patterns.cross_join(pairs)
+    both = both.filter((both.den_1 & both.bit_1) != 0, (both.den_2 & both.bit_2) != 0)
+    met_1, met_2 = (both.num_1 & both.bit_1) != 0, (both.num_2 & both.bit_2) != 0
+    return both.group_by(["system", "group", "measure_1", "year_1", "measure_2", "year_2"]).agg(
+        den_den=both.n.sum().cast("int64"),
+        num_den=met_1.ifelse(both.n, 0).sum().cast("int64"),
+        den_num=met_2.ifelse(both.n, 0).sum().cast("int64"),
+        num_num=(met_1 & met_2).ifelse(both.n, 0).sum().cast("decimal(38, 0)"),
+    )
+
+
+def spending_moments(rows: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
+    """Moments of spending, one row a system and group; columns `{moment}_{i}_{j}` for the years at positions i <= j.
+
+    Months and cents of a member are first set side by side by year. Products of cents are exact decimals of up to 36 digits.
+    """
+    placed = rows.select("member_id", "year", "months", "cents", system=rows[variant.system], group=rows[variant.group])
+    placed = placed.filter(placed.system.notnull(), placed.group.notnull())
+    wide: dict[str, Any] = {}
+    for k, year in enumerate(plan.years):
+        this = placed.year == year
+        wide[f"months_{k}"] = this.ifelse(placed.months, 0).sum().cast("int64")
+        wide[f"cents_{k}"] = this.ifelse(placed.cents, 0).sum().cast("int64")
+    member = placed.group_by(["system", "group", "member_id"]).agg(**wide)
+    sums: dict[str, Any] = {}
+    for i in range(len(plan.years)):
+        for j in range(i, len(plan.years)):
+            months_1, months_2 = member[f"months_{i}"], member[f"months_{j}"]
+            cents_1, cents_2 = member[f"cents_{i}"], member[f"cents_{j}"]
+            product = cents_1.cast("decimal(18, 0)") * cents_2.cast("decimal(18, 0)")
+            sums[f"den_den_{i}_{j}"] = (months_1 * months_2).sum().cast("int64")
+            sums[f"num_den_{i}_{j}"] = (cents_1 * months_2).sum().cast("int64")
+            sums[f"den_num_{i}_{j}"] = (months_1 * cents_2).sum().cast("int64")
+            sums[f"num_num_{i}_{j}"] = product.cast("decimal(38, 0)").sum().cast("decimal(38, 0)")
+    return member.group_by(["system", "group"]).agg(**sums)

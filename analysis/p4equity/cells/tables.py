@@ -1,0 +1,113 @@
+"""The four tables of cells: their columns, their canonical order, their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT, YEAR, COUNT, EXACT, REAL = "text", "year", "count", "exact", "real"
+KEYS = {
+    "cell": ("map", "race_version", "system_id", "practice_id", "measure_id", "group", "year", "stratum"),
+    "cell_overlap": ("map", "race_version", "system_id", "group", "measure_1", "year_1", "measure_2", "year_2"),
+    "cell_profile": ("map", "race_version", "system_id", "group", "year", "characteristic", "level"),
+    "cell_flow": ("step", "label", "system_id", "group", "year"),
+}
+VALUES = {
+    "cell": {"den": COUNT, "num": COUNT, "with_reading": COUNT, "num_sq": EXACT, "value": REAL, "weight": REAL},
+    "cell_overlap": {"den_den": COUNT, "num_den": COUNT, "den_num": COUNT, "num_num": EXACT},
+    "cell_profile": {"n": COUNT},
+    "cell_flow": {"n": COUNT},
+}
+_WHOLE = ("year", "year_1", "year_2", "step")
+
+
+@dataclass(frozen=True)
+class CellTables:
+    """Cells, overlap moments, profiles and flow, each with the columns of the dictionary, sorted by its key.
+
+    Numbers are exact: counts are nullable 64-bit integers (null: does not apply), sums of squares and products (`num_sq`,
+    `num_num`) decimals of 38 digits. Statistics take `numeric()`.
+    """
+
+    cell: pd.DataFrame
+    cell_overlap: pd.DataFrame
+    cell_profile: pd.DataFrame
+    cell_flow: pd.DataFrame
+
+    def numeric(self) -> CellTables:
+        """The same tables with plain numpy columns: int64 where every value is there, else float64 with NaN.
+
+        Decimals become the nearest float64 (relative error at most 2^-53): the only place where exactness ends.
+        """
+        return replace(self, **{name: _numeric(frame) for name, frame in self.items()})
+
+    def items(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Names and frames, in a fixed order."""
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
+
+
+def columns(table: str) -> dict[str, str]:
+    """Columns of a table of cells and their kinds, in order."""
+    keys = {key: YEAR if key in _WHOLE else TEXT for key in KEYS[table]}
+    return keys | VALUES[table]
+
+
+def _dtypes() -> dict[str, Any]:
+    import pandas as pd
+    import pyarrow as pa
+
+    return {TEXT: "str", YEAR: "int64", COUNT: "Int64", EXACT: pd.ArrowDtype(pa.decimal128(38, 0)), REAL: "float64"}
+
+
+def canonical(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with exactly the table's columns (absent value columns null), their dtypes, sorted by its key."""
+    import pandas as pd
+
+    kinds, dtypes = columns(table), _dtypes()
+    out = pd.DataFrame(
+        {
+            name: frame[name].astype(dtypes[kind]) if name in frame else pd.Series(pd.NA, frame.index, dtype="Int64").astype(dtypes[kind])
+            for name, kind in kinds.items()
+        }
+    )
+    return out.sort_values(list(KEYS[table]), kind="stable", ignore_index=True)
+
+
+def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
+    plain = {}
+    for name, column in frame.items():
+        if str(column.dtype) == "Int64":
+            plain[name] = column.astype("float64" if column.isna().any() else "int64")
+        elif str(column.dtype).startswith("decimal"):
+            plain[name] = column.astype("double[pyarrow]").astype("float64")
+        else:
+            plain[name] = column
+    return frame.assign(**plain)
+
+
+def cells_hash(tables: CellTables) -> str:
+    """sha256 of the content of the four tables in canonical order: the `data_hash` of every estimate made from them."""
+    whole = hashlib.sha256()
+    for name, frame in tables.items():
+        ordered = canonical(name, frame)
+        whole.update(f"{name}\0{len(ordered)}\0".encode())
+        for column, kind in columns(name).items():
+            whole.update(f"{column}\0".encode())
+            whole.update(_content(ordered[column], kind))
+    return whole.hexdigest()
+
+
+def _content(column: pd.Series, kind: str) -> bytes:
+    """The values of a column as bytes that depend on nothing but the values: texts, or little-endian numbers and a null mask."""
+    missing = column.isna().to_numpy()
+    if kind in (TEXT, EXACT):
+        return "\0".join("\1" if none else str(v) for v, none in zip(column.to_list(), missing, strict=True)).encode()
+    if kind == REAL:
+        return bytes(column.to_numpy(dtype="<f8", na_value=float("nan")).tobytes()) + bytes(missing.tobytes())
+    return bytes(column.fillna(0).to_numpy(dtype="<i8").tobytes()) + bytes(missing.tobytes())
