@@ -123,6 +123,8 @@ def _check_contract(plan: Plan, contract: Contract, path: KeyPath, measures: Map
             FILE, (*path, "effective"), "the cohort is the year of the effective date",
             expected=f"a day in {contract.cohort}", found=contract.effective.isoformat(),
         )  # fmt: skip
+    if plan.data.kind == "counts" and contract.effective is None:
+        problems.add(FILE, path, "the key 'effective' is missing", expected="the first day of the contract")
     if contract.ended and contract.ended.year < contract.cohort:
         problems.add(FILE, (*path, "ended"), "the contract ends before it starts", found=contract.ended.isoformat())
 
@@ -151,11 +153,16 @@ def _check_timing(plan: Plan, roster: Roster, problems: Problems) -> None:
     for i, analysis in enumerate(plan.analysis):
         ids = set(_ids(plan, analysis))
         cohorts = {c.cohort for c in roster.contract if analysis.contracts == "any" or ids & set(c.measures)}
-        for cohort in analysis.cohorts:
+        if ids and not cohorts:
+            problems.add(
+                PLAN, ("analysis", i, "contracts"), "no contract names these measures, so nothing is treated",
+                fix="contracts = \"any\" calls every contracted system treated",
+            )  # fmt: skip
+        for cohort in analysis.cohorts if cohorts else ():
             if cohort not in cohorts:
                 problems.add(
                     PLAN, ("analysis", i, "cohorts"), f"no contract of the cohort {cohort} for these measures",
-                    expected=", ".join(map(str, sorted(cohorts))) or "contracts = \"any\"", found=cohort,
+                    expected=", ".join(map(str, sorted(cohorts))), found=cohort,
                 )  # fmt: skip
         treated = [year for year in analysis.pre_years if year >= min(analysis.cohorts or cohorts or {first})]
         if treated:

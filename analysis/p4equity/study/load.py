@@ -50,7 +50,7 @@ def load_study(study: str | Path) -> Study:
         raise AssertionError("a file that is not parsed is a problem")  # pragma: no cover
     _check(plan, roster, measures, dictionary, problems)
     check_published(published.result, (*published.source, *roster.source), plan, problems, "published.toml")
-    _check_references(plan, tables, problems)
+    _check_references(plan, roster, measures, tables, problems)
     problems.raise_any()
     return _build(folder, plan, roster, published, measures, dictionary, tables, raw)
 
@@ -60,17 +60,29 @@ def _check(plan: Plan, roster: Roster, measures: Mapping[str, Measure], dictiona
     check_roster(plan, roster, measures, dictionary, problems)
 
 
-def _check_references(plan: Plan, tables: Mapping[str, list[Row]], problems: Problems) -> None:
-    """Deviations and threats name analyses or gates of the plan."""
-    known = [*(a.id for a in plan.analysis), *(g.id for g in plan.gate)]
-    for name, column in (("deviations", "item_id"), ("threats", "evidence")):
+def _check_references(
+    plan: Plan, roster: Roster, measures: Mapping[str, Measure], tables: Mapping[str, list[Row]], problems: Problems
+) -> None:
+    """Rows of the study's CSV tables name analyses, gates, sources, systems and measures that exist."""
+    items = [*(a.id for a in plan.analysis), *(g.id for g in plan.gate)]
+    affected = ["all", *(system.id for system in roster.system), *measures]
+    columns: tuple[tuple[str, str, list[str]], ...] = (
+        ("deviations", "item_id", items),
+        ("threats", "evidence", items),
+        ("events", "affected", affected),
+        ("events", "source", [source.id for source in roster.source]),
+    )
+    for name, column, known in columns:
         for row in tables[name]:
-            for item in str(row[column] or "").split(";"):
-                if item.strip() and item.strip() not in known:
+            for item in (part.strip() for part in str(row[column] or "").split(";")):
+                if item and item not in known:
                     problems.add(
-                        f"{name}.csv", (column,), f"no analysis or gate '{item.strip()}' in the plan",
-                        fix=did_you_mean(item.strip(), known),
-                    )  # fmt: skip
+                        f"{name}.csv",
+                        (column,),
+                        f"'{item}' is not in the study",
+                        found=f"row {next(iter(row.values()))}",
+                        fix=did_you_mean(item, known),
+                    )
 
 
 def _build(

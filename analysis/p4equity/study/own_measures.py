@@ -23,7 +23,7 @@ class OwnBreak(Block):
 
 
 class OwnMeasure(Block):
-    """[ID]: a published figure (kind "value"). `unit` is printed on the axes; estimates stay in it."""
+    """[ID]: a published figure (kind "value"). It is used as it stands, never as its complement; estimates stay in `unit`."""
 
     title: str
     short_title: str

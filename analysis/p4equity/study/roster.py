@@ -117,7 +117,11 @@ class Roster(Block):
 
 
 class Published(Block):
-    """[[result]] of `published.toml`: a printed coefficient, and the row of this study that stands beside it."""
+    """[[result]] of `published.toml`: a printed coefficient, and the row of this study that stands beside it.
+
+    `place` is table, column and page; `same_specification` says whether the two must agree or only be near; `verified` how the
+    printed number was checked.
+    """
 
     id: str
     source: str
@@ -129,6 +133,7 @@ class Published(Block):
     measure_id: str
     event_time: int | None = None
     unit: str
+    same_specification: bool
     verified: str
 
 
