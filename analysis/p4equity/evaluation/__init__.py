@@ -1,5 +1,5 @@
 """From cells to answers: every registered analysis of a study becomes rows of the estimates table."""
 
-from p4equity.evaluation.plan import Evaluation, evaluate
+from p4equity.evaluation.plan import evaluate
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["evaluate"]

@@ -10,7 +10,7 @@ from scipy import stats
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context, base_row, no_arm
-from p4equity.evaluation.two_stage import Question, _changes, _question
+from p4equity.evaluation.two_stage import Question, question_changes, form_question
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import reliability, shrink
 from p4equity.study import Analysis
@@ -31,8 +31,8 @@ def system_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
         if no_arm(arms, measure) or not groups or measure not in context.measures:
             continue
         panel = context.panel(context.variant(analysis))
-        changes = _changes(context, analysis, panel, arms, measure, groups)
-        question = _question(context, analysis, changes, arms, measure)
+        changes = question_changes(context, analysis, panel, arms, measure, groups)
+        question = form_question(context, analysis, changes, arms, measure)
         missing = [s for s in arms.treated if s not in question.systems]
         rows += [_missing(context, analysis, measure, s) for s in missing]
         if question.treated.any() and not question.treated.all():

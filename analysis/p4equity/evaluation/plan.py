@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -21,31 +20,16 @@ from p4equity.study import Analysis, Study
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The estimates of a run and the context they were made in."""
-
-    estimates: pd.DataFrame
-    context: Context
-
-
 def evaluate(
-    study: Study,
-    cell: pd.DataFrame,
-    overlap: pd.DataFrame,
-    *,
-    data_hash: str,
-    code_version: str,
-    failed: Mapping[str, Mapping[str, str]] | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Every registered analysis of `study` on its cells.
+    context: Context, *, failed: Mapping[str, Mapping[str, str]] | None = None, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Every registered analysis of the context's study on its cells, as the estimates table.
 
     failed: what failed gates govern, as {"all": {gate: reason}, measure: {gate: reason}, "race_sensitivity": {...}}.
     Linear algebra runs on one thread, so that results do not depend on the machine's cores.
     """
+    study = context.study
     check_study_arms(study)
-    context = Context(study, cell, overlap, data_hash, code_version)
     rows: list[dict[str, Any]] = []
     with threadpool_limits(1):
         rows += baseline_rows(context) if study.data.kind == "counts" else []
@@ -54,9 +38,7 @@ def evaluate(
                 progress(analysis.id, done, len(study.analyses))
             rows += analysis_rows(context, analysis)
         rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
-    if progress:
-        progress("", len(study.analyses), len(study.analyses))
-    return Evaluation(estimates_table(govern(rows, failed or {}, study)), context)
+    return estimates_table(govern(rows, failed or {}, study))
 
 
 def analysis_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:

@@ -69,8 +69,8 @@ def _measure_rows(
     panel = context.panel(context.variant(analysis))
     rows: list[dict[str, Any]] = []
     for outcome, source in _sources(context, analysis, measure, panel):
-        changes = _changes(context, analysis, source, arms, measure, members)
-        question = _question(context, analysis, changes, arms, measure)
+        changes = question_changes(context, analysis, source, arms, measure, members)
+        question = form_question(context, analysis, changes, arms, measure)
         common = _common(context, analysis, panel, question, measure, outcome, label, members, arms)
         rows += _answers(context, analysis, question, common)
     return rows
@@ -88,7 +88,7 @@ def _sources(context: Context, analysis: Analysis, measure: str, panel: Panel) -
     return [(name, independent_panel(cells, measure, panel.systems, panel.years, den, num)) for name, den, num in pairs]
 
 
-def _changes(
+def question_changes(
     context: Context, analysis: Analysis, panel: Panel, arms: Arms, measure: str, groups: Sequence[str]
 ) -> Changes:
     windows = {s: ((), ()) for s in panel.systems} | context.windows(analysis, arms)
@@ -99,7 +99,7 @@ def _changes(
     return rate_changes(panel, [measure], windows, arms.comparison, minimum)
 
 
-def _question(context: Context, analysis: Analysis, changes: Changes, arms: Arms, measure: str) -> Question:
+def form_question(context: Context, analysis: Analysis, changes: Changes, arms: Arms, measure: str) -> Question:
     """Registered weights over groups applied; systems without a change leave, and the note names them."""
     weights = group_weights(context, changes.series, context.variant(analysis))
     spending = measure == context.study.measure_sets.spending

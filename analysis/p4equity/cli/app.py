@@ -1,0 +1,247 @@
+"""The verbs of `p4equity`. Heavy imports happen inside the verbs, so that --help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# One thread for linear algebra, set before numpy is imported: the last digits must not depend on the number of cores.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+FIRST = "bcbsma_pay_for_equity"
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    help="Evaluate a payer's pay-for-equity contracts: from an extract to the external evaluation report.",
+)  # fmt: skip
+
+Study = Annotated[str, typer.Option("--study", help="Id of a shipped study, or a folder with study.toml.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes and threads to use.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of an extract of tier A, B or C.")]
+
+
+@app.command()
+def run(
+    study: Study = FIRST,
+    data: Annotated[Path | None, typer.Option("--data", help="Extract (tier A, B or C). Default: a synthetic one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the run goes. Default: reports/runs/demo.")] = None,
+    members: Annotated[int | None, typer.Option(min=1000, help="Members of the synthetic extract.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the synthetic extract.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="Scenario of the synthetic extract (truth.toml).")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Extract to report: validate, cells, diagnostics, estimates, disclosure, exhibits, report."""
+    from p4equity.cli.progress import show_progress
+    from p4equity.pipeline import run as run_pipeline
+
+    with show_progress() as progress:
+        outcome = run_pipeline(
+            study, data, out, members=members, seed=seed, scenario=scenario, workers=workers, progress=progress
+        )
+    _say_where(outcome.folder, outcome.seconds, outcome.failed_gates)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the extract to; must not exist.")],
+    study: Study = FIRST,
+    members: Annotated[int | None, typer.Option(min=1000, help="Default: the study's own size.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    scenario: Annotated[str | None, typer.Option(help="A scenario of truth.toml: default, clean, ...")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Write a synthetic extract (tier C) and its truth.json."""
+    from p4equity.cli.progress import show_progress
+    from p4equity.study import load_study
+    from p4equity.synthetic import simulate as write
+
+    with show_progress() as progress:
+        write(
+            load_study(study), out, members=members, seed=seed, scenario=scenario, workers=workers,
+            progress=lambda done, total: progress("simulate", done, total),
+        )  # fmt: skip
+    typer.echo(f"Wrote {out}. Next: p4equity validate {out} --study {study}")
+
+
+@app.command()
+def validate(
+    data: Folder,
+    study: Study = FIRST,
+    report: Annotated[Path | None, typer.Option("--report", help="Also write the report as JSON here.")] = None,
+) -> None:
+    """Check an extract against the data dictionary and the study: every problem in one go."""
+    from p4equity.dictionary import load_dictionary
+    from p4equity.extract import open_extract
+    from p4equity.study import load_study
+    from p4equity.validate import print_report
+    from p4equity.validate import validate as check
+
+    found = check(open_extract(data, load_dictionary()), load_study(study), load_dictionary())
+    if report:
+        found.write_json(report)
+    print_report(found)
+    found.raise_for_problems()
+
+
+@app.command()
+def cells(
+    data: Folder,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the tier-B extract to write.")],
+    study: Study = FIRST,
+    workers: Workers = 2,
+) -> None:
+    """Aggregate an extract to analytic cells: the folder written is itself an extract of tier B (restricted)."""
+    from p4equity.cli.stages import write_tier_b
+
+    write_tier_b(study, data, out, workers)
+    typer.echo(f"Wrote {out} (tier B, not disclosure-checked: keep it restricted). Next: p4equity run --study {study} --data {out}")
+
+
+@app.command()
+def diagnose(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
+    """Run the effect-blind gates alone and print their verdicts."""
+    from p4equity.cli.stages import print_gates
+
+    print_gates(study, data, workers)
+
+
+@app.command()
+def estimate(
+    data: Folder,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results without a report.")],
+    study: Study = FIRST,
+    workers: Workers = 2,
+) -> None:
+    """Everything up to the disclosure-checked result tables, without exhibits and report."""
+    from p4equity.cli.progress import show_progress
+    from p4equity.pipeline import run as run_pipeline
+
+    with show_progress() as progress:
+        outcome = run_pipeline(study, data, out, workers=workers, progress=progress, report=False)
+    typer.echo(f"Results in {outcome.folder / 'results'}. Next: p4equity render {outcome.folder}")
+    _stop_on_failed(outcome.failed_gates)
+
+
+@app.command()
+def render(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    study: Annotated[str | None, typer.Option("--study", help="Default: the study the run names.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Make exhibits and report of a finished run again."""
+    from p4equity.cli.progress import show_progress
+    from p4equity.cli.stages import render_again
+
+    with show_progress() as progress:
+        render_again(run_dir, study, workers, progress)
+    _say_where(run_dir, {}, ())
+
+
+@app.command()
+def power(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
+    """Detectable effects by measure and group, from denominators and baseline years, before any outcome is read."""
+    from p4equity.cli.stages import print_power
+
+    print_power(study, data, workers)
+
+
+@app.command()
+def release(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    edition: Annotated[Path, typer.Argument(metavar="EDITION", help="Folder of the edition to write.")],
+) -> None:
+    """Check a run for disclosure and copy what may leave into an edition. Fails on a leak."""
+    from p4equity.release import release as make
+
+    files = make(run_dir, edition)
+    typer.echo(f"Released {len(files)} files to {edition}. Next: p4equity verify {edition}")
+
+
+@app.command()
+def verify(
+    edition: Annotated[Path, typer.Argument(metavar="EDITION", help="A released edition.")], workers: Workers = 2
+) -> None:
+    """Run an edition of synthetic or published data again and judge every number."""
+    from p4equity.cli.progress import show_progress
+    from p4equity.verify import print_comparison
+    from p4equity.verify import verify as again
+
+    with show_progress() as progress:
+        comparison = again(edition, workers=workers, progress=progress)
+    print_comparison(comparison)
+    comparison.raise_for_differences()
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run or an edition.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    tolerance: Annotated[float, typer.Option(help="Largest relative difference that counts as equal.")] = 1e-8,
+) -> None:
+    """Which numbers differ between two runs, row by row; provenance columns are not compared."""
+    from p4equity.verify import compare as judge
+    from p4equity.verify import print_comparison
+
+    comparison = judge(first, second, tolerance)
+    print_comparison(comparison)
+    comparison.raise_for_differences()
+
+
+@app.command()
+def explain(
+    row_id: Annotated[str, typer.Argument(metavar="ROW_ID", help="A row of estimates.csv.")],
+    run_dir: Annotated[Path | None, typer.Option("--run", help="Default: reports/runs/demo.")] = None,
+) -> None:
+    """How one number was made: question, specification, cells, code version."""
+    from p4equity.explain import explain as tell
+
+    tell(row_id, run_dir)
+
+
+@app.command("new-study")
+def new_study(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.")]) -> None:
+    """A commented, runnable starting point for another program."""
+    from p4equity.scaffold import new_study as write
+
+    write(folder)
+    typer.echo(f"Wrote {folder}. Next: edit {folder / 'study.toml'}, then p4equity run --study {folder} --out {folder / 'run'}")
+
+
+def _say_where(folder: Path, seconds: object, failed: object) -> None:
+    from p4equity.cli.progress import console
+
+    shown = Path(os.path.relpath(folder))
+    console.print(f"\n[bold]Report:[/bold] {shown / 'report.html'}   (also report.pdf, report.docx)")
+    console.print(f"[bold]Numbers:[/bold] {shown / 'estimates.csv'}, {shown / 'diagnostics.csv'}, {shown / 'exhibits'}")
+    if isinstance(seconds, dict) and seconds:
+        console.print("[dim]" + ", ".join(f"{k} {v:.1f} s" for k, v in seconds.items()) + "[/dim]")
+    _stop_on_failed(failed)
+
+
+def _stop_on_failed(failed: object) -> None:
+    from p4equity.errors import DiagnosticsFailed
+
+    if isinstance(failed, tuple) and failed:
+        raise DiagnosticsFailed(
+            "a gate failed, so the rows it governs are not estimable; the report says which",
+            where=", ".join(str(f) for f in failed),
+            fix="read diagnostics.csv; if the analysis should stand all the same, log the decision in the study's deviations.csv",
+        )
+
+
+def main() -> None:
+    """Entry point: known errors are printed plainly and set the exit code; nothing known is shown as a traceback."""
+    from p4equity.errors import P4Error
+
+    try:
+        app(standalone_mode=True)
+    except P4Error as error:
+        from p4equity.cli.progress import errors
+
+        errors.print(f"[bold red]{type(error).__name__}[/bold red]", highlight=False)
+        errors.print(error.message(), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)

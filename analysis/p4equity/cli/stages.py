@@ -1,0 +1,77 @@
+"""Single stages for the command line: cells, gates, power, rendering."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.table import Table
+
+from p4equity.cli.progress import console, show_progress
+from p4equity.errors import DiagnosticsFailed
+from p4equity.pipeline import Run, check_target, obtain_cells, read_facts, replacing, write_report
+from p4equity.study import load_study
+
+
+def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
+    """Cells of an extract as a tier-B extract."""
+    from p4equity.cells import write_tier_b as write
+    from p4equity.dictionary import load_dictionary
+    from p4equity.extract import open_extract
+
+    loaded = load_study(study)
+    check_target(out)
+    with replacing(out) as folder, show_progress() as progress, tempfile.TemporaryDirectory() as scratch:
+        working = Path(scratch)
+        cells, _ = obtain_cells(Run(loaded, working, progress, workers), data, None, None, None)
+        write(cells, open_extract(data, load_dictionary()), folder, loaded)
+
+
+def print_gates(study: str, data: Path, workers: int) -> None:
+    """Verdicts of the gates; raises DiagnosticsFailed when one fails."""
+    from p4equity.diagnostics import diagnose, failed_gates
+    from p4equity.evaluation.context import Context
+    from p4equity.manifest import code_version
+
+    loaded = load_study(study)
+    with tempfile.TemporaryDirectory() as scratch, show_progress() as progress:
+        state = Run(loaded, Path(scratch), progress, workers)
+        cells, _ = obtain_cells(state, data, None, None, None)
+        found = diagnose(Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()), cells.cell_profile)
+    table = Table("gate", "measure", "finding", "limit", "verdict")
+    for row in found.to_dict("records"):
+        value = "" if row["finding"] != row["finding"] or row["finding"] is None else f"{row['finding']:.2f} {row['finding_unit']}"
+        table.add_row(row["gate_id"], row["measure_id"], value, f"{row['direction'].replace('_', ' ')} {row['limit']:g}", row["status"])
+    console.print(table)
+    failed = failed_gates(found)
+    if failed:
+        names = sorted({gate for scope in failed.values() for gate in scope})
+        raise DiagnosticsFailed("a gate failed", where=", ".join(names), fix="look at the finding; log a deviation if it should stand")
+
+
+def print_power(study: str, data: Path, workers: int) -> None:
+    """Detectable changes by measure and group."""
+    from p4equity.evaluation.context import Context
+    from p4equity.manifest import code_version
+    from p4equity.summaries.precision import power_table
+
+    loaded = load_study(study)
+    with tempfile.TemporaryDirectory() as scratch, show_progress() as progress:
+        state = Run(loaded, Path(scratch), progress, workers)
+        cells, _ = obtain_cells(state, data, None, None, None)
+        found = power_table(Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()))
+    table = Table("measure", "group", "contracted", "comparison", "detectable change, points", "smallest p", "baseline gap")
+    for row in found.to_dict("records"):
+        table.add_row(
+            row["measure_id"], row["group"], str(row["n_contracted"]), str(row["n_comparison"]),
+            f"{row['mde_low']:.1f} to {row['mde_high']:.1f}", f"{row['p_attainable']:.4f}", f"{row['baseline_gap']:.1f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def render_again(run_dir: Path, study: str | None, workers: int, progress: Callable[[str, int, int], None]) -> None:
+    """Exhibits and report of a finished run."""
+    facts = read_facts(run_dir)
+    state = Run(load_study(study or facts["study"]), run_dir, progress, workers, facts=dict(facts))
+    write_report(state)

@@ -1,0 +1,274 @@
+"""What each gate measures. No function here reads a numerator of a contract year by arm: gates are blind to effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from p4equity.disparity.changes import gap_changes
+from p4equity.disparity.panel import ALL, aggregate
+from p4equity.evaluation.baseline import baseline_series
+from p4equity.evaluation.context import POINTS, Arms, Context
+from p4equity.evaluation.two_stage import Question, question_changes, form_question
+from p4equity.inference.random_effects import tau2_estimate
+from p4equity.power import minimal_detectable_change
+from p4equity.study import Analysis
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One value of one gate: the measure it is about (`all` for every measure), the value or None with the reason."""
+
+    measure_id: str
+    value: float | None
+    unit: str
+    reason: str | None = None
+
+
+def primary_analysis(context: Context) -> Analysis:
+    """The registered primary analysis by measure, whose sample and windows the gates look at."""
+    for analysis in context.study.analyses:
+        if analysis.registered == "primary" and analysis.outcome == "gap" and analysis.pooled is None:
+            return analysis
+    return context.study.analyses[0]
+
+
+def completeness(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Share of system-group-years of the primary sample that reach the minimum denominator."""
+    del profile
+    study, analysis = context.study, primary_analysis(context)
+    panel = context.panel(context.variant(analysis))
+    out = []
+    for measure in study.measure_sets.contracted:
+        arms = context.arms(analysis, measure)
+        if measure not in context.measures or not arms.treated:
+            out.append(Finding(measure, None, "share", "no contracted system or no cells"))
+            continue
+        windows, hit, total = context.windows(analysis, arms), 0, 0
+        groups = [g for m, g in baseline_series(context, context.variant(analysis)) if m == measure] or list(study.groups.compared)
+        for system in arms.systems:
+            years = [panel.years.index(t) for side in windows[system] for t in side]
+            for group in [*groups, str(study.groups.reference)]:
+                total += len(years)
+                if system in panel.systems:
+                    den = panel.den[panel.systems.index(system), panel.index(measure, group)][years]
+                    hit += int((den >= max(study.inference.minimum_denominator, 1)).sum())
+        out.append(Finding(measure, hit / total, "share"))
+    return out
+
+
+def value_completeness(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """For published aggregates: share of unit-years of the study that have a value."""
+    del profile
+    out = []
+    for measure in context.study.measure_sets.contracted:
+        rows = context.cell[context.cell["measure_id"] == measure]
+        expected = len(context.study.systems) * len(context.study.years)
+        out.append(Finding(measure, float(rows["value"].notna().sum()) / expected, "share"))
+    return out
+
+
+def reading_completeness(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Change in the share with a reading, contracted minus comparison: the largest over all members and compared groups.
+
+    Reads who was tested, never who was controlled.
+    """
+    del profile
+    study, analysis = context.study, primary_analysis(context)
+    cells = context.rows(context.cell, context.variant(analysis))
+    out = []
+    for measure in study.measure_sets.contracted:
+        if not study.measure(measure).has_reading:
+            out.append(Finding(measure, None, "percentage points", "the measure has no reading"))
+            continue
+        arms = context.arms(analysis, measure)
+        if not arms.treated or not arms.comparison:
+            out.append(Finding(measure, None, "percentage points", "an arm is empty"))
+            continue
+        table = aggregate(cells, [measure], study.group_ids)
+        shifts = [_reading_shift(context, analysis, arms, table[table["group"] == g]) for g in (ALL, *study.group_ids)]
+        known = [s for s in shifts if s is not None]
+        value = max(known, key=abs) if known else None
+        out.append(Finding(measure, abs(value) if value is not None else None, "percentage points", None if known else "no readings"))
+    return out
+
+
+def _reading_shift(context: Context, analysis: Analysis, arms: Arms, table: pd.DataFrame) -> float | None:
+    """Difference between arms in the change of the share with a reading, members pooled within arm and period."""
+    windows = context.windows(analysis, arms)
+    shares = {}
+    for arm, systems in (("treated", list(arms.treated)), ("comparison", list(arms.comparison))):
+        for period in (0, 1):
+            rows = pd.concat(
+                [table[(table["system_id"] == s) & table["year"].isin(windows[s][period])] for s in systems], ignore_index=True
+            )
+            if rows["den"].sum() < max(10 * context.study.inference.minimum_denominator, 1):
+                return None
+            shares[arm, period] = rows["with_reading"].sum() / rows["den"].sum()
+    change = {arm: shares[arm, 1] - shares[arm, 0] for arm in ("treated", "comparison")}
+    return POINTS * float(change["treated"] - change["comparison"])
+
+
+def race_data_drift(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Change in the self-reported share in the versions in use, participating minus comparison systems."""
+    study = context.study
+    if study.race is None or study.race.sensitivity is None:
+        return [Finding("all", None, "percentage points", "the study has no race and ethnicity versions")]
+    rows = profile[
+        (profile["characteristic"] == "race_source")
+        & (profile["race_version"] == study.race.sensitivity)
+        & (profile["map"] == study.population.map)
+    ]
+    shares = {}
+    for arm in ("participating", "comparison"):
+        ids = {s.id for s in study.arm_systems(arm)}
+        for period, years in ((0, study.baseline.pre_years), (1, [t for t in study.years if t >= study.launch_cohort])):
+            used = rows[rows["system_id"].isin(ids) & rows["year"].isin(list(years))]
+            if used.empty:
+                return [Finding("all", None, "percentage points", "no counts of self-reported and imputed members")]
+            shares[arm, period] = used.loc[used["level"] == "self_report", "n"].sum() / used["n"].sum()
+    drift = (shares["participating", 1] - shares["participating", 0]) - (shares["comparison", 1] - shares["comparison", 0])
+    return [Finding("all", abs(POINTS * float(drift)), "percentage points")]
+
+
+def balance(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Largest standardized difference of baseline characteristics between arms, adult systems, members pooled."""
+    study = context.study
+    wanted = ("age_band", "sex", "product")
+    rows = profile[profile["characteristic"].isin(wanted) & (profile["map"] == study.population.map)]
+    if study.race:
+        rows = rows[rows["race_version"] == study.race.primary]
+    analysis = primary_analysis(context)
+    arms = context.arms(analysis.model_copy(update={"contracts": "any"}), None)
+    rows = rows[(rows["year"] == max(study.baseline.pre_years))]
+    if rows.empty:
+        return [Finding("all", None, "standardized difference", "no baseline characteristics")]
+    largest = 0.0
+    for name in sorted(set(rows["characteristic"])):
+        table = rows[rows["characteristic"] == name]
+        shares = [
+            table[table["system_id"].isin(list(ids))].groupby("level")["n"].sum() for ids in (arms.treated, arms.comparison)
+        ]
+        largest = max(largest, float(np.nanmax(np.abs(standardized_differences(shares[0], shares[1])))))
+    return [Finding("all", largest, "standardized difference")]
+
+
+def standardized_differences(first: pd.Series, second: pd.Series) -> pd.Series:
+    """Standardized difference of each level's share between two arms: (p1 - p2) / sqrt((p1 q1 + p2 q2) / 2)."""
+    p1, p2 = (first / first.sum()).align(second / second.sum(), fill_value=0.0)
+    spread = np.sqrt((p1 * (1 - p1) + p2 * (1 - p2)) / 2)
+    return (p1 - p2) / spread.where(spread > 0)
+
+
+def attrition(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Share of the last baseline year's members no longer in their system in the last year, participating minus comparison.
+
+    Systems with an exit are left out of this number: their loss is a fact of the study, handled by the exit rule.
+    """
+    study = context.study
+    rows = profile[(profile["characteristic"] == "retention") & (profile["map"] == study.population.map)]
+    base = profile[(profile["characteristic"] == "sex") & (profile["map"] == study.population.map)]
+    if study.race:
+        rows, base = rows[rows["race_version"] == study.race.primary], base[base["race_version"] == study.race.primary]
+    start, end = max(study.baseline.pre_years), str(max(study.years))
+    lost = {}
+    for arm in ("participating", "comparison"):
+        ids = {s.id for s in study.arm_systems(arm) if study.exit_year(s.id) is None}
+        before = base[base["system_id"].isin(ids) & (base["year"] == start)]["n"].sum()
+        kept = rows[rows["system_id"].isin(ids) & (rows["year"] == start) & (rows["level"].astype(str) == end)]["n"].sum()
+        if before == 0 or rows.empty:
+            return [Finding("all", None, "percentage points", "no retention counts")]
+        lost[arm] = 1 - kept / before
+    return [Finding("all", abs(POINTS * float(lost["participating"] - lost["comparison"])), "percentage points")]
+
+
+def selection_regression(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Excess of the gap in the selection years over the other baseline years, contracted minus comparison, in standard errors.
+
+    Reads baseline years only. A large excess means the baseline was picked when gaps looked worst and will regress by itself.
+    """
+    del profile
+    study, analysis = context.study, primary_analysis(context)
+    others = [t for t in study.baseline.pre_years if t not in study.baseline.selection_years]
+    out = []
+    for measure, question in _baseline_questions(context, analysis, others, list(study.baseline.selection_years)):
+        if question is None:
+            out.append(Finding(measure, None, "standard errors", "no selection years, no baseline gap or an empty arm"))
+            continue
+        y, v, arm = question.values["gap"], question.variances["gap"], question.treated
+        tau2 = tau2_estimate(y[~arm], np.ones((int((~arm).sum()), 1)), v[~arm])
+        w = 1 / (v + tau2)
+        excess = float(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
+        error = float(np.sqrt(1 / w[arm].sum() + 1 / w[~arm].sum()))
+        out.append(Finding(measure, max(excess / error, 0.0), "standard errors"))
+    return out
+
+
+def detectable_effect(context: Context, profile: pd.DataFrame) -> list[Finding]:
+    """Smallest change detectable with 80% power, by measure, with the between-system variance of baseline-year changes."""
+    del profile
+    study, analysis = context.study, primary_analysis(context)
+    early, late = study.baseline.pre_years[:1], study.baseline.pre_years[-1:]
+    baseline = dict(_baseline_questions(context, analysis, early, late))
+    out = []
+    for measure in study.measure_sets.contracted:
+        question = registered_question(context, analysis, measure)
+        if question is None or not question.treated.any() or question.treated.all():
+            out.append(Finding(measure, None, "percentage points", "no baseline gap or an empty arm"))
+            continue
+        calm = baseline.get(measure)
+        # One year against one year: a change of means over several years moves less, so the variance is halved.
+        tau2 = 0.0
+        if calm is not None:
+            tau2 = tau2_estimate(calm.values["gap"], np.ones((len(calm.systems), 1)), calm.variances["gap"]) / 2
+        value = minimal_detectable_change(
+            question.variances["gap"], question.treated, tau2, conf_level=study.inference.conf_level
+        )
+        out.append(Finding(measure, value, "percentage points"))
+    return out
+
+
+def registered_question(context: Context, analysis: Analysis, measure: str) -> Question | None:
+    """Changes and sampling variances of one measure in the primary sample; only the variances may be used by a gate."""
+    groups = tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure)
+    arms = context.arms(analysis, measure)
+    if not groups or not arms.treated or not arms.comparison:
+        return None
+    changes = question_changes(context, analysis, context.panel(context.variant(analysis)), arms, measure, groups)
+    return form_question(context, analysis, changes, arms, measure)
+
+
+def _baseline_questions(
+    context: Context, analysis: Analysis, early: list[int] | tuple[int, ...], late: list[int] | tuple[int, ...]
+) -> list[tuple[str, Question | None]]:
+    """Change of the gap between two sets of baseline years, by contracted measure."""
+    panel, study = context.panel(context.variant(analysis)), context.study
+    out: list[tuple[str, Question | None]] = []
+    for measure in study.measure_sets.contracted:
+        series = [(m, g) for m, g in baseline_series(context, context.variant(analysis)) if m == measure]
+        arms = context.arms(analysis, measure)
+        if not series or not early or not late or not arms.treated or not arms.comparison:
+            out.append((measure, None))
+            continue
+        windows = {s: (early, late) for s in panel.systems}
+        changes = gap_changes(
+            panel, series, str(study.groups.reference), windows, arms.comparison, study.inference.minimum_denominator
+        )
+        question = form_question(context, analysis, changes, arms, measure)
+        out.append((measure, question if question.treated.any() and not question.treated.all() else None))
+    return out
+
+
+Gauge = Callable[[Context, pd.DataFrame], list[Finding]]
+GAUGES: dict[str, Gauge] = {
+    "completeness": completeness,
+    "reading_completeness": reading_completeness,
+    "race_data_drift": race_data_drift,
+    "balance": balance,
+    "attrition": attrition,
+    "selection_regression": selection_regression,
+    "detectable_effect": detectable_effect,
+}

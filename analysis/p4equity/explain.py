@@ -1,0 +1,37 @@
+"""How one number was made: the question, the specification, the base, and the code and data behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from p4equity.errors import UsageError, did_you_mean
+from p4equity.estimates import read_estimates
+from p4equity.pipeline import FIRST_STUDY, read_facts
+from p4equity.resources import root
+from p4equity.study import load_study
+
+
+def explain(row_id: str, run_dir: Path | None = None) -> None:
+    """Print one row of a run's estimates in words, with the registered block it came from."""
+    folder = run_dir or root() / "reports" / "runs" / "demo"
+    facts = read_facts(folder)
+    estimates = read_estimates(folder / "estimates.csv")
+    found = estimates[estimates["row_id"] == row_id]
+    if found.empty:
+        raise UsageError("no such row", where=f"{folder.name}/estimates.csv", found=row_id, fix=did_you_mean(row_id, estimates["row_id"]))
+    row = found.iloc[0]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for column, value in row.items():
+        if value is not None and value == value:
+            table.add_row(str(column), str(value))
+    console = Console(highlight=False)
+    console.print(table)
+    study = load_study(facts.get("study", FIRST_STUDY))
+    block = next((a for a in study.analyses if a.id == row["analysis_id"]), None)
+    if block is not None:
+        console.print("\n[bold]Registered in study.toml[/bold]")
+        console.print(block.model_dump_json(indent=1, exclude_defaults=True), markup=False)
+    console.print("\n[bold]Cells[/bold]: results/cells.csv after disclosure control; restricted/cell.parquet before it")

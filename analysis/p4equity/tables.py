@@ -1,0 +1,59 @@
+"""All result tables of a run after disclosure control: what exhibits, notebooks and editions may read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from p4equity.diagnostics.findings import primary_analysis
+from p4equity.disclosure import protect, protect_cells, protect_estimates, protect_flow
+from p4equity.evaluation.context import Context
+from p4equity.summaries.implementation import implementation_table
+from p4equity.summaries.payments import payment_table
+from p4equity.summaries.population import flow_table, profile_table, race_source_table
+from p4equity.summaries.precision import power_table
+from p4equity.summaries.rates import cell_table, rate_table, value_table
+
+if TYPE_CHECKING:
+    from p4equity.cells import CellTables
+
+
+def result_tables(
+    context: Context, cells: CellTables, small: Mapping[str, pd.DataFrame], estimates: pd.DataFrame, diagnostics: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Result tables by name, each with `status` and `reason` where numbers may be hidden."""
+    study, threshold = context.study, context.study.disclosure.threshold
+    common = {"estimates": protect_estimates(estimates, threshold), "diagnostics": diagnostics}
+    if study.data.kind == "value":
+        shown = cells.cell[["system_id", "measure_id", "year", "value", "weight"]]
+        return {**common, "rate": value_table(context).assign(status="ok", reason=None), "cells": shown}
+    analysis = primary_analysis(context)
+    own_cells, rates = protect_cells(cell_table(context, analysis), rate_table(context, analysis), threshold)
+    people = {
+        "flow_chart": protect_flow(flow_table(study, cells.cell_flow), threshold),
+        "profile": _profile(profile_table(context, cells.cell_profile), threshold),
+        "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
+        "implementation": _implementation(implementation_table(study, small), threshold),
+    }
+    payments = {"payment_result": payment_table(context)} if study.payment else {}
+    return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
+
+
+def _profile(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
+    return protect(table, counts=("n",), numbers=("n", "share", "smd"), lines=[("characteristic", "arm")], threshold=threshold)
+
+
+def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
+    pairs = (("n", "n_self_reported"),)
+    out = protect(
+        table, counts=("n", "n_self_reported"), numbers=("n", "n_self_reported"), lines=[("arm", "year")], threshold=threshold,
+        complements=pairs,
+    )  # fmt: skip
+    share = 100 * out["n_self_reported"].astype("Float64") / out["n"].astype("Float64")
+    return out.assign(self_reported_share=share)
+
+
+def _implementation(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
+    return protect(table, counts=("n",), numbers=("n", "value"), lines=[], threshold=threshold)
