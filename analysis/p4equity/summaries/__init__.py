@@ -1,0 +1,1 @@
+"""Descriptive result tables beside the estimates: payments under the study's formula, and how the program was carried out."""

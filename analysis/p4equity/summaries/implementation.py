@@ -1,0 +1,163 @@
+"""How the program was carried out: reach, adoption, coaching, grants, provider survey, interviews; one long table by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from p4equity.dictionary import load_dictionary
+from p4equity.estimates import NOT_ESTIMABLE, OK
+from p4equity.summaries.interviews import interview_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.study import Study
+
+ARMS = ("all", "participating", "comparison")
+EVERY = "all"
+ANSWERS = (1, 5)  # what lies outside is "do not know" or "refused"
+
+
+def implementation_table(study: Study, small: Mapping[str, pd.DataFrame], cell: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Every indicator of the implementation study, by section, indicator, arm and item.
+
+    small: the extract's tables stratified_report, ta_participation, grant, survey_response, interview and interview_code; an
+    absent table gives no rows. cell: cells of the run, for reach. Arms are those of the study; excluded systems count nowhere.
+    `n` is a count (what disclosure control looks at), `value` a share in percent, a mean, or USD. A mean over no one is
+    not_estimable, never 0.
+    """
+    import pandas as pd
+
+    arms = {s.id: s.arm for s in study.systems if s.arm in ARMS}
+    rows: list[dict[str, Any]] = list(_reach(study, cell, arms)) if study.data.kind == "counts" else []
+    for name, make in (
+        ("stratified_report", _adoption),
+        ("ta_participation", _coaching),
+        ("grant", _grants),
+        ("survey_response", _survey),
+    ):
+        if name in small and len(small[name]):
+            frame = small[name].assign(arm=small[name]["system_id"].map(arms))
+            rows += make(frame, {arm: sum(arm in (EVERY, a) for a in arms.values()) for arm in ARMS})
+    if "interview" in small and len(small["interview"]):
+        rows += interview_rows(small["interview"], small.get("interview_code"), arms)
+    columns = load_dictionary().table("implementation").names
+    frame = pd.DataFrame([_finished(row) for row in rows], columns=list(columns))
+    return frame.astype({"n": "Int64", "value": "float64"})
+
+
+def _finished(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its status: a value over an empty base is not estimable."""
+    if row["n"] == 0 and row.get("unit") is not None:
+        return {**row, "value": None, "status": NOT_ESTIMABLE, "reason": "nothing to count"}
+    return {"value": None, "unit": None, **row, "status": OK, "reason": None}
+
+
+def _row(
+    section: str, indicator: str, arm: str, n: int, value: float | None = None, unit: str | None = None, item: str = EVERY
+) -> dict[str, Any]:
+    return {"section": section, "indicator": indicator, "arm": arm, "item": item, "n": int(n), "value": value, "unit": unit}
+
+
+def _by_arm(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Each arm's rows; rows of systems outside the study or excluded are in none."""
+    for arm in ARMS:
+        yield arm, frame[frame["arm"].notna() if arm == EVERY else frame["arm"] == arm]
+
+
+def _percent(part: float, whole: float) -> float | None:
+    return 100.0 * float(part) / float(whole) if whole else None
+
+
+def _reach(study: Study, cell: pd.DataFrame | None, arms: Mapping[str, str]) -> Iterable[dict[str, Any]]:
+    """Systems, practices and, by measure, the denominator under contract, as shares of all systems of the study."""
+    contracted = {c.system_id for c in study.contracts if c.system_id in arms}
+    yield _row("reach", "systems_contracted", EVERY, len(contracted), _percent(len(contracted), len(arms)), "percent of systems")
+    if cell is None:
+        return
+    version = study.race.primary if study.race else "frozen"
+    used = cell[(cell["map"] == study.population.map) & (cell["race_version"] == version) & cell["system_id"].isin(list(arms))]
+    last = max(study.baseline.pre_years)
+    used = used[used["year"] == last]
+    practices = used[["system_id", "practice_id"]].drop_duplicates()
+    mine = practices["system_id"].isin(contracted)
+    yield _row(
+        "reach",
+        "practices_in_contracted_systems",
+        EVERY,
+        mine.sum(),
+        _percent(mine.sum(), len(practices)),
+        "percent of practices",
+    )
+    matrix = study.contract_matrix()
+    for measure in study.measure_ids("contracted"):
+        rows = used[used["measure_id"] == measure]
+        paid = rows[rows["system_id"].isin(matrix.loc[matrix["measure_id"] == measure, "system_id"])]["den"].sum()
+        total = rows["den"].sum()
+        yield _row(
+            "reach",
+            "denominator_under_contract",
+            EVERY,
+            paid,
+            _percent(paid, total),
+            f"percent of the denominator in {last}",
+            measure,
+        )
+
+
+def _adoption(frame: pd.DataFrame, _: Mapping[str, int]) -> Iterable[dict[str, Any]]:
+    """Stratified reports delivered and opened; people who opened one."""
+    for arm, rows in _by_arm(frame):
+        delivered, opened = rows["delivered"].fillna(False).astype(bool), rows["opened"].fillna(False).astype(bool)
+        yield _row(
+            "adoption", "reports_delivered", arm, delivered.sum(), _percent(delivered.sum(), len(rows)), "percent of reports due"
+        )
+        yield _row(
+            "adoption",
+            "reports_opened",
+            arm,
+            opened.sum(),
+            _percent(opened.sum(), delivered.sum()),
+            "percent of reports delivered",
+        )
+        users = rows.loc[opened, "n_users"].dropna()
+        yield _row("adoption", "users_per_opened_report", arm, len(users), float(users.mean()) if len(users) else None, "persons")
+
+
+def _coaching(frame: pd.DataFrame, systems: Mapping[str, int]) -> Iterable[dict[str, Any]]:
+    """Sessions attended and attendances, in total and a system."""
+    for arm, rows in _by_arm(frame):
+        there = rows.loc[rows["sessions"] > 0, "system_id"].nunique()
+        yield _row("coaching", "systems_attending", arm, there, _percent(there, systems[arm]), "percent of systems")
+        for indicator, column in (("sessions", "sessions"), ("attendances", "attendees")):
+            total = rows[column].sum()
+            yield _row("coaching", indicator, arm, total, float(total) / systems[arm] if systems[arm] else None, "a system")
+
+
+def _grants(frame: pd.DataFrame, systems: Mapping[str, int]) -> Iterable[dict[str, Any]]:
+    """Grants and their amounts, in total, a system, and by purpose."""
+    for arm, rows in _by_arm(frame):
+        amount = float(rows["amount"].sum())
+        yield _row("grants", "grants", arm, len(rows), amount, "USD")
+        yield _row(
+            "grants", "amount_per_system", arm, systems[arm], amount / systems[arm] if systems[arm] else None, "USD a system"
+        )
+        for purpose, part in rows.groupby("purpose", sort=True):
+            yield _row("grants", "grants_by_purpose", arm, len(part), float(part["amount"].sum()), "USD", str(purpose))
+
+
+def _survey(frame: pd.DataFrame, _: Mapping[str, int]) -> Iterable[dict[str, Any]]:
+    """Weighted mean and share agreeing (4 or 5) of each item, over respondents who gave an answer; the last wave counts."""
+    last = frame[frame["wave"] == frame["wave"].max()]
+    for arm, rows in _by_arm(last):
+        yield _row("survey", "respondents", arm, rows["respondent_id"].nunique())
+        for item, answers in rows.groupby("item_id", sort=True):
+            given = answers[answers["response"].between(*ANSWERS)]
+            weight = given["weight"].fillna(0.0).to_numpy(float)
+            response = given["response"].to_numpy(float)
+            n = len(given) if weight.sum() > 0 else 0
+            mean = float(weight @ response / weight.sum()) if n else None
+            agree = 100 * float(weight @ (response >= 4) / weight.sum()) if n else None
+            yield _row("survey", "mean", arm, n, mean, "scale from 1 to 5", str(item))
+            yield _row("survey", "agree", arm, n, agree, "percent answering 4 or 5", str(item))

@@ -1,0 +1,95 @@
+"""Payments from made cells: scores by hand, exits, cells that are too small, and standard errors with and without overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from p4equity.evaluation.context import Context
+from p4equity.incentive import Formula, expected_score_by_chance
+from p4equity.study import Study, load_study
+from p4equity.summaries.payments import payment_table
+
+DEN = 4000
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study("bcbsma_pay_for_equity")
+
+
+def made_context(study: Study, small: str | None = None, overlap_share: float = 0.0) -> Context:
+    """One measure and one compared group below the reference by 8 points until the contract and 5 after; flat overall otherwise.
+
+    `small`: a system whose compared group has five members. `overlap_share`: members of a year who are there in each other.
+    """
+    assert study.race is not None
+    measure, low = study.measure_sets.contracted[1], study.groups.compared[0]
+    cells, overlap = [], []
+    for system in study.systems:
+        for group in study.group_ids:
+            n = 5 if system.id == small and group == low else DEN
+            rates = {t: 0.80 - (0.08 if t < study.launch_cohort else 0.05) * (group == low) for t in study.years}
+            for t, rate in rates.items():
+                cells.append((system.id, measure, group, t, n, round(rate * n)))
+                cells.append((system.id, study.measure_sets.spending, group, t, 12 * n, 50_000 * 12 * n))
+                x = round(rate * n)
+                overlap.append((system.id, group, measure, t, measure, t, n, x, x, x))
+                for later in [u for u in rates if u > t and overlap_share]:
+                    both = overlap_share * n
+                    met = min(rate, rates[later]) * both
+                    overlap.append((system.id, group, measure, t, measure, later, both, rate * both, rates[later] * both, met))
+    keys = {"map": study.population.map, "race_version": study.race.primary}
+    cell = pd.DataFrame(cells, columns=["system_id", "measure_id", "group", "year", "den", "num"]).assign(
+        with_reading=np.nan, **keys
+    )
+    columns = ["system_id", "group", "measure_1", "year_1", "measure_2", "year_2", "den_den", "num_den", "den_num", "num_num"]
+    return Context(study, cell, pd.DataFrame(overlap, columns=columns).assign(**keys), "data", "code")
+
+
+def test_three_points_of_narrowing_earn_what_the_formula_says(study: Study) -> None:
+    assert study.payment is not None
+    table = payment_table(made_context(study))
+    row = table[(table["group"] == study.groups.compared[0]) & (table["status"] == "ok")].iloc[0]
+    assert (row["gap_base"], row["gap_perf"], row["narrowing"]) == pytest.approx((8.0, 5.0, 3.0), abs=0.02)
+    share = (3.0 - study.payment.threshold) * study.payment.slope
+    assert row["score"] == pytest.approx(share, abs=0.01)
+    months = 12 * DEN * len(study.group_ids) * 3
+    assert row["max_possible"] == pytest.approx(study.payment.pmpm_maximum * months)
+    assert row["earned"] == pytest.approx(row["score"] * row["max_possible"])
+    formula = Formula(study.payment.threshold, study.payment.slope, study.payment.cap, study.payment.gate_margin)
+    assert row["expected_by_chance"] == pytest.approx(float(expected_score_by_chance(row["se_narrowing"], formula)))
+    p = np.array([0.80, 0.80, 0.72, 0.75])
+    weights = np.array([1 / 2, 1 / 3, 1 / 2, 1 / 3])  # two baseline years, three performance years
+    assert row["se_narrowing"] == pytest.approx(100 * np.sqrt((weights * p * (1 - p)).sum() / DEN), rel=0.02)
+
+
+def test_only_contracted_cells_with_a_baseline_gap_are_paid(study: Study) -> None:
+    table = payment_table(made_context(study))
+    matrix = study.contract_matrix()
+    measure = study.measure_sets.contracted[1]
+    assert set(table["measure_id"]) == {measure}
+    assert set(table["group"]) == {study.groups.compared[0]}
+    assert set(table["system_id"]) == set(matrix.loc[matrix["measure_id"] == measure, "system_id"])
+
+
+def test_years_from_an_exit_on_do_not_count(study: Study) -> None:
+    table = payment_table(made_context(study)).set_index("system_id")
+    for leave in study.exits:
+        assert table.loc[leave.system_id, "last_year"] == leave.date.year - 1
+
+
+def test_small_cells_are_not_estimable_and_carry_no_number(study: Study) -> None:
+    measure = study.measure_sets.contracted[1]
+    matrix = study.contract_matrix()
+    system = matrix.loc[matrix["measure_id"] == measure, "system_id"].iloc[0]
+    row = payment_table(made_context(study, small=system)).set_index("system_id").loc[system]
+    assert row["status"] == "not_estimable"
+    assert "minimum denominator" in row["reason"]
+    assert row[["gap_base", "score", "earned", "max_possible", "expected_by_chance"]].isna().all()
+
+
+def test_members_who_stay_make_the_change_more_certain(study: Study) -> None:
+    apart = payment_table(made_context(study))["se_narrowing"].astype(float)
+    together = payment_table(made_context(study, overlap_share=0.7))["se_narrowing"].astype(float)
+    assert (together < apart).all()
