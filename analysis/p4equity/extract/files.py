@@ -6,7 +6,7 @@ import csv
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,12 +50,15 @@ class TableFiles:
         listed = "[" + ", ".join(quote_text(f) for f in self.files) + "]"
         if self.kind == "parquet":
             return f"read_parquet({listed})"
-        return f"read_csv({listed}, header=true, all_varchar=true, nullstr='', delim=',', quote='\"', escape='\"')"
+        # Columns are given, not sniffed: the sniffer drops rows it cannot reconcile with the header.
+        columns = "{" + ", ".join(f"{quote_text(c)}: 'VARCHAR'" for c in self.columns) + "}"
+        form = "header=true, auto_detect=false, nullstr='', delim=',', quote='\"', escape='\"'"
+        return f"read_csv({listed}, {form}, columns={columns})"
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """Column names and DuckDB types as stored. Raises DataError naming a file that cannot be read."""
-        return _csv_header(self.files[0], self.name) if self.kind == "csv" else _parquet_schema(self)
+        return _csv_schema(self) if self.kind == "csv" else _parquet_schema(self)
 
 
 def typed_column(f: Field, files: TableFiles) -> str:
@@ -145,18 +148,28 @@ def _open_text(path: Path) -> Any:
     )
 
 
-def _csv_header(path: Path, table: str) -> dict[str, str]:
-    with _open_text(path) as f:
-        names = next(csv.reader(f))
-    twice = {n for n in names if names.count(n) > 1}
-    if twice:
-        raise DataError(
-            "a column is named twice",
-            where=f"{path.name}: table {table}",
-            found=", ".join(sorted(twice)),
-            fix="rename or drop one",
-        )
-    return dict.fromkeys(names, "VARCHAR")
+def _csv_schema(table: TableFiles) -> dict[str, str]:
+    headers = {}
+    for f in table.files:
+        with _open_text(f) as text:
+            headers[str(f)] = dict.fromkeys(names := next(csv.reader(text)), "VARCHAR")
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise DataError(
+                "a column is named twice",
+                where=f"{f.name}: table {table.name}",
+                found=", ".join(sorted(twice)),
+                fix="rename or drop one",
+            )
+    return _same_schema(headers, table)
+
+
+@lru_cache(maxsize=1)
+def _footers() -> Any:
+    """One in-memory database that reads footers: opening one takes longer than reading."""
+    import duckdb
+
+    return duckdb.connect()
 
 
 def _parquet_schema(table: TableFiles) -> dict[str, str]:
@@ -165,7 +178,7 @@ def _parquet_schema(table: TableFiles) -> dict[str, str]:
     listed = "[" + ", ".join(quote_text(f) for f in table.files) + "]"
     query = f"SELECT file_name, name, duckdb_type FROM parquet_schema({listed}) WHERE num_children IS NULL"
     schemas: dict[str, dict[str, str]] = {}
-    with duckdb.connect() as con:
+    with _footers().cursor() as con:
         try:
             rows = con.execute(query).fetchall()
         except duckdb.Error:
@@ -178,15 +191,20 @@ def _parquet_schema(table: TableFiles) -> dict[str, str]:
             ) from None
     for file, name, kind in rows:
         schemas.setdefault(str(file), {})[str(name)] = str(kind)
+    return _same_schema(schemas, table)
+
+
+def _same_schema(schemas: dict[str, dict[str, str]], table: TableFiles) -> dict[str, str]:
+    """The schema of the first file; DataError when another differs (in CSV: in the order of columns, too)."""
     first = schemas[str(table.files[0])]
     for file, schema in schemas.items():
-        if schema != first:
+        if schema != first or (table.kind == "csv" and list(schema) != list(first)):
             differ = sorted(n for n in {*first, *schema} if first.get(n) != schema.get(n))
             raise DataError(
                 "files of one table have different columns or types",
                 where=f"{Path(file).name}: table {table.name}",
-                expected=", ".join(f"{n} {first.get(n, 'absent')}" for n in differ),
-                found=", ".join(f"{n} {schema.get(n, 'absent')}" for n in differ),
+                expected=", ".join(f"{n} {first.get(n, 'absent')}" for n in differ or first),
+                found=", ".join(f"{n} {schema.get(n, 'absent')}" for n in differ or schema),
                 fix="write all files of the table with the same columns and types",
             )
     return first

@@ -51,7 +51,9 @@ class Source:
         elif self._parquet and is_native(f, stored):
             yield name
         else:
-            yield f"TRY_CAST({name} AS {wanted}) AS {name}"
+            # DuckDB moves a bare cast of a CSV column into its reader, where an unfit text stops the query.
+            text = name if self._parquet else f"nullif({name}, '')"
+            yield f"TRY_CAST({text} AS {wanted}) AS {name}"
             if f.name not in self.faulty:
                 yield f"{name} AS {quote_name(_RAW + f.name)}"
 
