@@ -1,0 +1,155 @@
+"""Estimators behind one door: `fit` takes any tidy frame and gives rows of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import pandas as pd
+
+from p4equity.errors import UsageError, did_you_mean
+
+ESTIMATORS = ("did", "event_study", "triple_difference", "meta_regression")
+_LINEAR = ("cr0", "cr1", "cr2", "cr3", "wild_bootstrap", "wild_bootstrap_unrestricted", "permutation", "none")
+INFERENCES: Mapping[str, tuple[str, ...]] = {
+    "did": _LINEAR,
+    "event_study": _LINEAR,
+    "triple_difference": _LINEAR,
+    "meta_regression": ("knapp_hartung", "permutation", "none"),
+}
+
+
+@cache
+def _threads() -> Any:
+    import numpy as np
+    import scipy.linalg
+    from threadpoolctl import ThreadpoolController
+
+    np.linalg.eigh(np.eye(2)), scipy.linalg.eigh(np.eye(2))  # loaded, so that the controller sees both
+    return ThreadpoolController()
+
+
+def fit(
+    id: str,
+    data: pd.DataFrame,
+    *,
+    outcome: str,
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str,
+    group: str | None = None,
+    reference: object = None,
+    parent: str | None = None,
+    weights: str | None = None,
+    sampling_se: str | None = None,
+    cluster: str | None = None,
+    covariates: Sequence[str] = (),
+    comparison: str = "never",
+    anticipation: int = 0,
+    inference: str | Sequence[str] | None = None,
+    aggregate: str | None = None,
+    conf_level: float = 0.95,
+    seed: int = 0,
+    **own: Any,
+) -> pd.DataFrame:
+    """Estimate an effect on any tidy frame with the estimator `id` (did, event_study, triple_difference,
+    meta_regression).
+
+    data: one row an observation or a cell. outcome, unit, time, cohort, group, parent, weights, sampling_se, cluster,
+    covariates name columns. cohort: first treated period of the unit, null for never (0 is not never). group and
+    reference (one of its levels): the outcome becomes the gap, reference minus group. parent: what units belong to
+    (the system of a practice), and the default cluster; without it units are the clusters. weights: cell counts or
+    other positive weights. sampling_se: standard error of the outcome. covariates: time-varying numbers. comparison:
+    never or not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2,
+    cr3, wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, none = estimate only); by default the
+    estimator's own. own: options of the estimator, see its module.
+
+    Returns one row an answer, the pooled one first: estimand, group, cohort, event_time, period; estimate, std_error,
+    statistic, p_value, conf_low, conf_high, conf_level, interval, outcome_unit; inference, df, n_clusters,
+    n_treated_clusters, p_attainable; n_members, n_cells, first_year, last_year; status, reason, registered. Outcome
+    units are unchanged. Numbers are missing unless status is ok; limits are missing where unbounded. Units left out
+    stand in a last row; details in `attrs`: dropped, unbalanced, warnings. Raises UsageError (unknown word or column),
+    DataError (unusable values), StudyError (no treated or no comparison unit).
+    """
+    from p4equity.estimators.base import Request
+    from p4equity.estimators.rows import to_frame
+    from p4equity.estimators.tidy import tidy
+
+    known(id, ESTIMATORS, "estimator", "fit: id")
+    known(comparison, ("never", "not_yet"), "comparison", "fit: comparison")
+    module = import_module(f"p4equity.estimators.{id}")
+    for option in own:
+        known(option, module.OPTIONS, "option", f"fit: {id}")
+    if unit is None:
+        data, unit = _own_units(data, id, time, parent)
+    if time is None and id != "meta_regression":
+        raise UsageError("no time", where="fit: time", expected="the column of periods", found="nothing")
+    if anticipation < 0 or not 0 < conf_level < 1:
+        raise UsageError(
+            "out of range",
+            where="fit",
+            expected="anticipation >= 0 and 0 < conf_level < 1",
+            found=(anticipation, conf_level),
+        )
+    methods = _methods(id, inference, own)
+    request = Request(
+        id,
+        outcome,
+        cohort,
+        unit,
+        time,
+        group,
+        reference,
+        parent,
+        weights,
+        sampling_se,
+        cluster,
+        tuple(covariates),
+        comparison,
+        anticipation,
+        methods,
+        aggregate,
+        conf_level,
+        seed,
+        dict(own),
+    )
+    with _threads().limit(limits=1):
+        return to_frame(module.estimate(tidy(data, request), request), request)
+
+
+def _own_units(data: pd.DataFrame, id: str, time: str | None, parent: str | None) -> tuple[pd.DataFrame, str]:
+    """The unit where none is named: the parent, or for changes each row its own."""
+    if parent is not None:
+        return data, parent
+    if id != "meta_regression" or time is not None:
+        raise UsageError(
+            "no unit", where="fit: unit", expected="the column that names treated and comparison units", found="nothing"
+        )
+    return data.assign(**{"(row)": range(len(data))}), "(row)"
+
+
+def known(word: str, words: Sequence[str], what: str, where: str) -> None:
+    """Raise UsageError with a suggestion unless the word is one of the known ones."""
+    if word not in words:
+        raise UsageError(
+            f"unknown {what} '{word}'",
+            where=where,
+            expected=", ".join(words),
+            found=word,
+            fix=did_you_mean(str(word), words),
+        )
+
+
+def _methods(id: str, inference: str | Sequence[str] | None, own: Mapping[str, Any]) -> tuple[str, ...]:
+    """The methods of inference to print, in order; without a list the estimator's `variance`, or Knapp-Hartung."""
+    variance = str(own.get("variance", "CR2")).lower()
+    if "variance" in own:
+        known(variance, ("cr0", "cr1", "cr2", "cr3"), "variance", f"fit: {id}")
+    if inference is None:
+        return ("knapp_hartung",) if id == "meta_regression" else (variance,)
+    methods = tuple(dict.fromkeys([inference] if isinstance(inference, str) else inference))
+    for method in methods:
+        known(method, INFERENCES[id], "inference", f"fit: {id}")
+    return methods

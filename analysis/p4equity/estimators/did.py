@@ -1,0 +1,103 @@
+"""Two-way fixed effects / 2x2 difference-in-differences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from p4equity.errors import UsageError
+from p4equity.estimators.base import Array, Flags, Request, Term, estimand
+from p4equity.estimators.linear import Fit, LinearEstimate, changes, codes, regress
+from p4equity.estimators.panels import Panel, build
+from p4equity.estimators.tidy import Cells
+
+OPTIONS = ("variance", "ssc", "draws", "wild_weights", "limit")
+SAME_QUESTION = (
+    "permutation here is of the unweighted difference in changes and answers the same question only for one cohort, {}"
+)
+
+
+def estimate(cells: Cells, request: Request) -> LinearEstimate:
+    """Average effect of treatment on treated units after treatment, if treated units would have moved as comparison
+    units did.
+
+    y_ut = b D_ut + a_u + l_t + e_ut, weighted; D_ut = 1 from the unit's first treated period on. With a group, y is
+    the gap (reference minus group) with weights n1 n0 / (n1 + n0), and the same regression gives the effect on
+    reference and on group: gap = reference - group to rounding. Several compared groups are stacked, each with its own
+    effects; the first rows are their plain average. Assumptions: parallel trends, no anticipation beyond
+    `anticipation` periods (left out), one effect for all cohorts and periods when adoption is staggered (otherwise b
+    weighs them unequally, some negatively: Goodman-Bacon 2021, theorem 1). Units treated throughout and units seen
+    once are left out, with a row that says so. aggregate="cohort" adds one row a cohort against clean comparisons
+    (never treated, or not yet with comparison="not_yet"). Source: Wooldridge (2010), equation 10.62. Reference cases:
+    fixest `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
+    """
+    if request.aggregate not in (None, "cohort"):
+        raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)
+    panel = build(cells, request)
+    fits, terms = [_fit(panel)], _terms(panel, 0, np.ones(len(panel.frame), bool), None)
+    if request.aggregate == "cohort":
+        for cohort in sorted(panel.frame.loc[panel.treated, "cohort"].unique()):
+            rows = clean_rows(panel, float(cohort), request)
+            part = panel.take(rows)
+            terms += _terms(part, len(fits), np.ones(len(part.frame), bool), panel.cohorts[float(cohort)])
+            fits.append(_fit(part))
+    reason = _no_permutation(panel, request)
+    y, treated = changes(panel.frame, panel.Y, panel.treated) if not reason else ((), None)
+    return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), y, treated, reason)
+
+
+def clean_rows(panel: Panel, cohort: float, request: Request) -> Flags:
+    """Rows of one cohort and of its comparison units while these are untreated."""
+    t, c = panel.frame["time"], panel.frame["cohort"]
+    other = c.isna() | ((c != cohort) & (t < c)) if request.comparison == "not_yet" else c.isna()
+    return np.asarray((c == cohort) | other, bool)
+
+
+def by_group(panel: Panel) -> Array:
+    """(N, groups) indicator of each compared group."""
+    group = panel.column("group")
+    return np.stack([(group == g).astype(float) for g in panel.groups], axis=1)
+
+
+def _fit(panel: Panel) -> Fit:
+    frame = panel.frame
+    terms = by_group(panel) * panel.treated[:, None]
+    return regress(
+        panel.Y,
+        terms,
+        panel.covariates(),
+        effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
+        cluster=panel.column("cluster"),
+        weights=frame["w"].to_numpy(float),
+        names=[*panel.groups, *(f"x{j}" for j in range(panel.covariates().shape[1]))],
+        n_obs=panel.n_obs,
+    )
+
+
+def _terms(panel: Panel, fit: int, rows: Flags, cohort: object) -> list[Term]:
+    """Pooled over groups first, then each group; for each the gap, the reference and the group."""
+    size = len(panel.groups)
+    several = size > 1
+    contrasts = [("pooled", np.full(size, 1 / size), rows)] if several else []
+    contrasts += [(g, np.eye(size)[i], rows & (panel.column("group") == g)) for i, g in enumerate(panel.groups)]
+    starts = panel.frame.loc[panel.treated, "cohort"].unique()
+    named = cohort if cohort is not None else (panel.cohorts[float(starts[0])] if len(starts) == 1 else None)
+    return [
+        Term(estimand("att", name), weights, panel.base(mask, j), fit, j, group, named)
+        for group, weights, mask in contrasts
+        for j, name in enumerate(panel.outcomes)
+    ]
+
+
+def _no_permutation(panel: Panel, request: Request) -> str:
+    """Why permuting unit changes would answer another question than the regression, or ''."""
+    frame = panel.frame
+    checks = [
+        (frame.loc[panel.treated, "cohort"].nunique() > 1, "not several"),
+        (len(panel.groups) > 1, "and one compared group"),
+        (request.weights is not None or frame["w"].nunique() > 1, "and without weights"),
+        (bool(panel.unbalanced), "and balanced units"),
+        (bool(request.covariates), "and without covariates"),
+        (bool((frame["cluster"] != frame["unit"]).any()), "and units that are the clusters"),
+    ]
+    failed = next((text for flag, text in checks if flag), "")
+    return SAME_QUESTION.format(failed) + "; meta_regression permutes weighted changes" if failed else ""

@@ -1,0 +1,155 @@
+"""Event study: leads and lags of treatment in a two-way regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from p4equity.errors import UsageError
+from p4equity.estimators.base import Array, Flags, Request, Term, estimand
+from p4equity.estimators.did import by_group
+from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
+from p4equity.estimators.panels import Panel, build
+from p4equity.estimators.tidy import Cells
+
+OPTIONS = ("variance", "ssc", "draws", "wild_weights", "reference_period", "bin_below", "bin_above")
+NO_PERMUTATION = "permutation is of one difference in changes, not of a path: use did or meta_regression"
+
+
+def estimate(cells: Cells, request: Request) -> LinearEstimate:
+    """Effect on treated units by period since their first treated period, relative to one reference period before it.
+
+    y_ut = sum over e of b_e 1{t - cohort_u = e} + a_u + l_t + e_ut, weighted; never treated units have no event time.
+    The first row is the plain average of b_e over e >= 0; then the joint test that all leads are zero (its estimate
+    their average) or why it is not available; then each b_e with pointwise, and at the end with simultaneous limits
+    (over all e of one group and outcome). Own options: reference_period (default the last one before treatment and
+    anticipation; -1), bin_below and bin_above (event times beyond them share a coefficient), variance, ssc. With a
+    group: gap, reference and group, as in `did`. Assumptions: those of `did`, and in staggered designs effects that
+    do not differ between cohorts (Sun and Abraham 2021, section 3). Source: Freyaldenhoven, Hansen, Perez and Shapiro
+    (2024), equation 2. Reference cases: fixest `feols(gap ~ i(rel, treated, ref = -1) | system + year)`,
+    clubSandwich's Satterthwaite and HTZ tests (tests/reference/event_study).
+    """
+    if request.aggregate is not None:
+        raise UsageError("nothing to aggregate", where="fit: aggregate", expected="None", found=request.aggregate)
+    panel = build(cells, request)
+    event = event_times(panel, request)
+    reference = reference_period(event, request)
+    levels = [float(e) for e in np.unique(event[~np.isnan(event)]) if e != reference]
+    if not any(e >= 0 for e in levels):
+        raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
+    terms = _terms(panel, event, levels)
+    return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), no_permutation=NO_PERMUTATION)
+
+
+def event_times(panel: Panel, request: Request) -> Array:
+    """(N,) periods since the unit's first treated period, binned; NaN for units not treated within the data."""
+    event = np.asarray(panel.frame["time"] - panel.frame["cohort"], float)
+    low, high = (_whole(request.own.get(k), k) for k in ("bin_below", "bin_above"))
+    if low is not None:
+        event = np.where(event < low, low, event)
+    if high is not None:
+        event = np.where(event > high, high, event)
+    return event
+
+
+def _whole(value: Any, name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or float(value) % 1:
+        raise UsageError("not a whole number", where=f"fit: {name}", expected="an event time such as -1", found=value)
+    return float(value)
+
+
+def reference_period(event: Array, request: Request) -> float:
+    """The event time without a coefficient. Raises UsageError when no treated unit is observed there."""
+    given = _whole(request.own.get("reference_period"), "reference_period")
+    reference = -1.0 - request.anticipation if given is None else given
+    seen = sorted({int(e) for e in event[~np.isnan(event)]})
+    if reference not in seen:
+        raise UsageError(
+            f"no treated unit is observed at event time {reference:.0f}",
+            where="fit: reference_period",
+            expected=f"one of {seen}",
+            found=f"{reference:.0f}",
+            fix="name another reference_period",
+        )
+    return reference
+
+
+def _columns(panel: Panel, event: Array, levels: list[float]) -> Array:
+    """(N, groups x levels), event times inside groups."""
+    at = np.stack([(event == e).astype(float) for e in levels], axis=1)
+    return np.hstack([at * flag[:, None] for flag in by_group(panel).T])
+
+
+def _fit(panel: Panel, event: Array, levels: list[float]) -> Fit:
+    frame = panel.frame
+    return regress(
+        panel.Y,
+        _columns(panel, event, levels),
+        panel.covariates(),
+        effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
+        cluster=panel.column("cluster"),
+        weights=frame["w"].to_numpy(float),
+        names=[f"{g} {e:+.0f}" for g in panel.groups for e in levels] + [f"x{j}" for j in range(panel.covariates().shape[1])],
+        n_obs=panel.n_obs,
+    )
+
+
+def _terms(panel: Panel, event: Array, levels: list[float]) -> tuple[Term, ...]:
+    size = len(panel.groups)
+    blocks = [("pooled", np.full(size, 1 / size), np.ones(len(event), bool))] if size > 1 else []
+    blocks += [(g, np.eye(size)[i], panel.column("group") == g) for i, g in enumerate(panel.groups)]
+    out: list[Term] = []
+    for group, weights, rows in blocks:
+        for j, name in enumerate(panel.outcomes):
+            out += _block(panel, event, levels, group, weights, rows, j, name)
+    # All averages after treatment come first, so that the first row is the pooled answer and the next ones its parts.
+    rank = {"att": 0, "pretrend": 1}
+    return tuple(sorted(out, key=lambda t: 2 if t.band else rank[t.estimand.split("_")[0]]))
+
+
+def _block(
+    panel: Panel, event: Array, levels: list[float], group: str, weights: Array, rows: Flags, outcome: int, name: str
+) -> list[Term]:
+    """Average after treatment, joint test of the leads, and each event time, for one group and outcome."""
+    k = len(levels)
+    single = [np.kron(weights, np.eye(k)[i]) for i in range(k)]
+    starts = panel.frame.loc[panel.treated, "cohort"].unique()
+    cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
+    whole = panel.base(rows, outcome)
+    after = [i for i, e in enumerate(levels) if e >= 0]
+    before = [i for i, e in enumerate(levels) if e < 0]
+    out = [Term(estimand("att", name), np.mean([single[i] for i in after], axis=0), whole, 0, outcome, group, cohort)]
+    leads = np.stack([single[i] for i in before]) if before else np.zeros((0, k * len(panel.groups)))
+    reason = "" if before else "not available, because there is no period before the reference period"
+    out.append(Term(estimand("pretrend", name), leads, whole, 0, outcome, group, cohort, joint=True, reason=reason))
+    for i, e in enumerate(levels):
+        base = _at(panel, event, rows, e, outcome)
+        band = f"{group} {name}"
+        out.append(
+            Term(estimand("att", name), single[i], base, 0, outcome, group, cohort, e, _period(panel, event, rows, e), band=band)
+        )
+    return out
+
+
+def _at(panel: Panel, event: Array, rows: Flags, e: float, outcome: int) -> Any:
+    """Base of one event time: clusters treated then, and all units without event time."""
+    from dataclasses import replace
+
+    here = rows & ((event == e) | np.isnan(event))
+    seen = panel.frame.loc[rows & (event == e), "cluster"].nunique()
+    whole = panel.base(rows, outcome)
+    return replace(
+        panel.base(here, outcome),
+        n_clusters=whole.n_clusters,
+        n_treated_clusters=int(seen),
+        n_comparison_clusters=whole.n_comparison_clusters,
+    )
+
+
+def _period(panel: Panel, event: Array, rows: Flags, e: float) -> str | None:
+    """The calendar period of an event time where all cohorts share it."""
+    times = panel.frame.loc[rows & (event == e), "time"].unique()
+    return str(panel.labels[float(times[0])]) if len(times) == 1 else None

@@ -1,0 +1,174 @@
+"""How a regression answers: each term under one method of inference, as numbers or as a reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
+from p4equity.estimators.linear import LinearEstimate, pad
+from p4equity.inference.cluster_robust import (
+    contrast_test,
+    covariance,
+    degrees_of_freedom,
+    joint_test,
+    small_sample_factor,
+)
+from p4equity.inference.permutation import permutation_test
+from p4equity.inference.simultaneous import simultaneous_band
+from p4equity.inference.wild_bootstrap import wild_bootstrap
+
+CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3")
+WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
+METHODS = (*CLUSTER_ROBUST, *WILD, "permutation", "none")
+
+
+def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:
+    """Pointwise answers in the order of the terms, then simultaneous ones of each band."""
+    out = [(term, _answer(estimate, term, inference, request)) for term in estimate.terms]
+    if inference in CLUSTER_ROBUST:
+        for band in dict.fromkeys(term.band for term in estimate.terms if term.band):
+            members = [(t, a) for t, a in out if t.band == band and not a.reason]
+            out += _banded(estimate, members, inference, request)
+    return out
+
+
+def few_clusters(term: Term) -> str:
+    """Why cluster-robust and bootstrap answers are not given, or ''."""
+    base = term.base
+    if base.n_clusters < 2:
+        return "one cluster only: its error cannot be estimated"
+    for count, arm in ((base.n_treated_clusters, "treated"), (base.n_comparison_clusters, "comparison")):
+        if count < FEW:
+            noun = "cluster" if count == 1 else "clusters"
+            return f"{count} {arm} {noun}: cluster-robust and bootstrap errors need {FEW} or more"
+    return ""
+
+
+def _answer(estimate: LinearEstimate, term: Term, inference: str, request: Request) -> Answer:
+    if term.reason:
+        return Answer(reason=term.reason)
+    fit = estimate.fits[term.fit]
+    moments = fit.moments[term.outcome]
+    contrast = pad(term.contrast, len(moments.design.names))
+    c = [moments.design.contrast(row) for row in contrast]
+    if any(row is None for row in c):
+        return Answer(
+            reason="the data do not identify this coefficient: its regressor is collinear with effects or other regressors"
+        )
+    b = float(np.mean([fit.value(row, term.outcome) for row in contrast]))
+    own = float(np.mean([float(row @ moments.theta) for row in c if row is not None]))
+    if abs(b - own) > 1e-6 * (abs(own) + moments.norm * float(np.mean([np.linalg.norm(row) for row in c if row is not None]))):
+        return Answer(reason="regressors are so nearly collinear that the coefficient is lost to rounding")
+    if term.joint:
+        return _joint(estimate, term, contrast, b, inference, request)
+    if inference == "none":
+        return Answer(b)
+    if inference == "permutation":
+        return _permutation(estimate, term, b, request)
+    reason = few_clusters(term)
+    if reason:
+        return Answer(reason=reason)
+    return (
+        _wild(estimate, term, contrast[0], b, inference, request)
+        if inference in WILD
+        else _robust(estimate, term, contrast[0], b, inference, request)
+    )
+
+
+def _ssc(request: Request) -> str:
+    return str(request.own.get("ssc", "fixest"))
+
+
+def _robust(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
+    moments = estimate.fits[term.fit].moments[term.outcome]
+    test = contrast_test(moments, contrast, kind=inference.upper(), ssc=_ssc(request), conf_level=request.conf_level, estimate=b)
+    if test.reason:
+        return Answer(reason=test.reason)
+    return Answer(b, test.std_error, test.statistic, test.p_value, test.conf_low, test.conf_high, test.df)
+
+
+def _wild(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
+    moments = estimate.fits[term.fit].moments[term.outcome]
+    factor = small_sample_factor(moments.design, _ssc(request))
+    result = wild_bootstrap(
+        moments,
+        contrast,
+        restricted=inference == "wild_bootstrap",
+        scheme=str(request.own.get("wild_weights", "auto")),
+        draws=int(request.own.get("draws", 9999)),
+        conf_level=request.conf_level,
+        seed=request.seed,
+        factor=factor,
+        n_treated=term.base.n_treated_clusters,
+        estimate=b,
+    )
+    if result.reason or not np.isfinite(result.std_error):
+        return Answer(reason=result.reason or "no more rows than coefficients")
+    return Answer(
+        b,
+        result.std_error,
+        result.statistic,
+        result.p_value,
+        finite(result.conf_low),
+        finite(result.conf_high),
+        p_attainable=result.p_attainable,
+        warnings=result.warnings,
+    )
+
+
+def _permutation(estimate: LinearEstimate, term: Term, b: float, request: Request) -> Answer:
+    if estimate.no_permutation or estimate.changes_treated is None:
+        return Answer(reason=estimate.no_permutation or "permutation is not defined for this term")
+    y, treated = estimate.changes[term.outcome], estimate.changes_treated.astype(bool)
+    result = permutation_test(
+        y, treated, conf_level=request.conf_level, limit=int(request.own.get("limit", 1_000_000)), seed=request.seed
+    )
+    return permutation_answer(b, result.statistic, result.p_value, result.conf_low, result.conf_high, result.p_attainable)
+
+
+def permutation_answer(b: float, statistic: float, p: float, low: float, high: float, attainable: float) -> Answer:
+    """An answer without standard error; unbounded limits become missing and are mentioned."""
+    unbounded = not (np.isfinite(low) and np.isfinite(high))
+    warnings = ("the permutation interval is unbounded: the attainable p exceeds the level",) if unbounded else ()
+    return Answer(
+        b,
+        statistic=statistic,
+        p_value=p,
+        conf_low=finite(low),
+        conf_high=finite(high),
+        p_attainable=attainable,
+        warnings=warnings,
+    )
+
+
+def _joint(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
+    if inference not in CLUSTER_ROBUST:
+        return Answer(reason=f"not available, because the joint test needs a covariance and {inference} has none")
+    if reason := few_clusters(term):
+        return Answer(reason=f"not available, because {reason}")
+    test = joint_test(estimate.fits[term.fit].moments[term.outcome], contrast, kind=inference.upper(), ssc=_ssc(request))
+    if test.reason:
+        return Answer(reason=test.reason)
+    return Answer(b, statistic=test.statistic, p_value=test.p_value, df=test.df_denominator)
+
+
+def _banded(
+    estimate: LinearEstimate, members: list[tuple[Term, Answer]], inference: str, request: Request
+) -> list[tuple[Term, Answer]]:
+    if not members:
+        return []
+    first = members[0][0]
+    moments = estimate.fits[first.fit].moments[first.outcome]
+    rows = pad(np.vstack([t.contrast for t, _ in members]), len(moments.design.names))
+    V, reason = covariance(moments, rows, inference.upper(), _ssc(request))
+    if reason:
+        return [(t, Answer(reason=reason, interval="simultaneous")) for t, _ in members]
+    df = np.array([degrees_of_freedom(moments.design, row, inference.upper()) for row in rows])
+    b = np.array([a.estimate for _, a in members])
+    band = simultaneous_band(b, V, df, conf_level=request.conf_level, seed=request.seed)
+    return [
+        (t, replace(a, conf_low=float(low), conf_high=float(high), p_value=float(p), interval="simultaneous"))
+        for (t, a), low, high, p in zip(members, band.conf_low, band.conf_high, band.p_value, strict=True)
+    ]

@@ -1,0 +1,237 @@
+"""Panels the regressions run on: cells as they are, or gaps between a reference group and each compared group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from p4equity.errors import UsageError, did_you_mean
+from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
+from p4equity.estimators.tidy import Cells, require_arms
+
+GAP = ("gap", "reference", "group")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows of a regression, sorted.
+
+    frame: unit, group, cluster, parent, time, cohort, w, x0... outcomes: names of the columns of Y, '' for a plain
+    outcome. Y, members: (N, m). n_obs: rows in small-sample factors. groups: compared groups, ('all',) for a plain
+    outcome.
+    """
+
+    frame: pd.DataFrame
+    outcomes: tuple[str, ...]
+    Y: Array
+    members: Array
+    errors: Array
+    groups: tuple[str, ...]
+    labels: dict[float, object]
+    cohorts: dict[float, object]
+    n_obs: int
+    dropped: tuple[Dropped, ...]
+    unbalanced: tuple[Dropped, ...] = ()
+
+    def take(self, rows: Flags) -> Panel:
+        """The panel with some of its rows."""
+        frame = self.frame[rows].reset_index(drop=True)
+        return replace(
+            self,
+            frame=frame,
+            Y=self.Y[rows],
+            members=self.members[rows],
+            errors=self.errors[rows],
+            n_obs=int(frame["rows"].sum()),
+        )
+
+    @property
+    def treated(self) -> Flags:
+        """(N,) rows in or after the unit's first treated period."""
+        return np.asarray(self.frame["time"] >= self.frame["cohort"], bool)
+
+    def column(self, name: str) -> NDArray[np.object_]:
+        """A column of labels."""
+        return np.asarray(self.frame[name].to_numpy(), dtype=object)
+
+    def covariates(self) -> Array:
+        """(N, c) covariates."""
+        names = [c for c in self.frame.columns if c.startswith("x") and c[1:].isdigit()]
+        return np.asarray(self.frame[names].to_numpy(float))
+
+    def base(self, rows: Flags, outcome: int = 0) -> Base:
+        """Counts behind the rows; comparison clusters hold units never treated, or treated after the first cohort."""
+        part = self.frame[rows]
+        years = [float(y) for t in part["time"].unique() if (y := _year(self.labels.get(float(t)))) is not None]
+        treated = part.loc[part["time"] >= part["cohort"], "cluster"].nunique()
+        first = part.loc[part["time"] >= part["cohort"], "cohort"].min()
+        other = part.loc[part["cohort"].isna() | (part["cohort"] > first), "cluster"].nunique()
+        return Base(
+            self._count(rows, outcome),
+            len(part),
+            min(years, default=float("nan")),
+            max(years, default=float("nan")),
+            int(part["cluster"].nunique()),
+            int(treated),
+            int(other),
+        )
+
+    def _count(self, rows: Flags, outcome: int) -> float:
+        """Members behind the rows; the reference group, which several compared groups share, counts once."""
+        members = self.members[rows]
+        if self.outcomes != GAP:
+            return float(members[:, outcome].sum())
+        first = ~self.frame[rows].duplicated(["unit", "time", "cluster"]).to_numpy()
+        reference, group = float(members[first, 1].sum()), float(members[:, 2].sum())
+        return (reference + group, reference, group)[outcome]
+
+
+def _year(label: object) -> int | None:
+    if isinstance(label, int) and 1900 <= label <= 2100:
+        return label
+    year = getattr(label, "year", None)
+    return year if isinstance(year, int) else None
+
+
+def build(cells: Cells, request: Request) -> Panel:
+    """Plain panel, or gap panel when a group is given; units that cannot contribute are left out, and said so."""
+    panel = plain_panel(cells) if request.group is None else gap_panel(cells, request)
+    panel = without_anticipation(panel, request)
+    panel = two_sided(panel)
+    check_arms(panel, request)
+    return replace(panel, unbalanced=unbalanced(panel))
+
+
+def plain_panel(cells: Cells, outcome: str = "", groups: tuple[str, ...] = ("all",)) -> Panel:
+    """Cells as they are, one outcome."""
+    Y, members, errors = (cells.frame[[c]].to_numpy(float) for c in ("y", "members", "se"))
+    return Panel(cells.frame, (outcome,), Y, members, errors, groups, cells.labels, cells.cohorts, cells.n_obs, cells.dropped)
+
+
+def compared_groups(frame: pd.DataFrame, request: Request) -> tuple[str, tuple[str, ...]]:
+    """The reference level and the others. Raises UsageError when the reference is not one of the levels."""
+    levels = sorted(frame["group"].unique())
+    if request.reference is None:
+        raise UsageError(
+            "a group needs its reference",
+            where="fit: reference",
+            expected=f"one of: {', '.join(levels)}",
+            found="nothing",
+        )
+    reference = str(request.reference)
+    if reference not in levels:
+        raise UsageError(
+            f"no group '{reference}'",
+            where="fit: reference",
+            expected=f"a level of column '{request.group}'",
+            found=reference,
+            fix=did_you_mean(reference, levels),
+        )
+    others = tuple(level for level in levels if level != reference)
+    if not others:
+        raise UsageError("no group to compare", where="fit: group", expected="two levels or more", found=reference)
+    return reference, others
+
+
+def gap_panel(cells: Cells, request: Request) -> Panel:
+    """Rows unit x group x time of gap = reference - group, with weights n1 n0 / (n1 + n0); reference and group rows
+    beside it.
+
+    With these weights the two-way regression of the gap is the triple difference of its two groups (fixed effects
+    unit-group, group-time, unit-time), to rounding. Covariates are weighted means over both groups.
+    """
+    reference, others = compared_groups(cells.frame, request)
+    keys = ["unit", "time", "cluster"]
+    x = [c for c in cells.frame.columns if c.startswith("x") and c[1:].isdigit()]
+    base = cells.frame[cells.frame["group"] == reference][[*keys, "w", "y", "members", "se", *x]]
+    dropped, parts = list(cells.dropped), []
+    for group in others:
+        own = cells.frame[cells.frame["group"] == group]
+        both = own.merge(base, on=keys, how="outer", suffixes=("", "_0"), indicator=True, sort=True)
+        dropped += _one_sided(both[both["_merge"] != "both"], group, cells.labels)
+        both = both[both["_merge"] == "both"]
+        total = both["w"] + both["w_0"]
+        for c in x:
+            both[c] = (both["w"] * both[c] + both["w_0"] * both[f"{c}_0"]) / total
+        parts.append(both.assign(weight=both["w"] * both["w_0"] / total, gap=both["y_0"] - both["y"], rows=1.0))
+    stacked = pd.concat(parts, ignore_index=True).sort_values(["group", *keys], kind="stable").reset_index(drop=True)
+    Y = stacked[["gap", "y_0", "y"]].to_numpy(float)
+    n1, n0 = stacked["members"].to_numpy(float), stacked["members_0"].to_numpy(float)
+    frame = stacked[[*keys, "group", "parent", "cohort", "rows", *x]].assign(w=stacked["weight"])
+    members = np.stack([n0 + n1, n0, n1], axis=1)
+    e1, e0 = stacked["se"].to_numpy(float), stacked["se_0"].to_numpy(float)
+    errors = np.stack([np.hypot(e0, e1), e0, e1], axis=1)
+    return Panel(frame, GAP, Y, members, errors, others, cells.labels, cells.cohorts, len(frame), tuple(dropped))
+
+
+def _one_sided(rows: pd.DataFrame, group: str, labels: dict[float, object]) -> list[Dropped]:
+    return [
+        Dropped(
+            str(unit),
+            ", ".join(str(labels[t]) for t in sorted(part["time"].unique())),
+            f"no pair of reference and {group} to form a gap",
+        )
+        for unit, part in rows.groupby("unit", sort=True)
+    ]
+
+
+def without_anticipation(panel: Panel, request: Request) -> Panel:
+    """Leave out the periods of anticipation: neither before nor after."""
+    if request.anticipation == 0:
+        return panel
+    t, c = panel.frame["time"], panel.frame["cohort"]
+    window = np.asarray((t >= c - request.anticipation) & (t < c), bool)
+    note = tuple(
+        Dropped(
+            str(unit),
+            ", ".join(str(panel.labels[v]) for v in sorted(part["time"].unique())),
+            "within the window of anticipation",
+        )
+        for unit, part in panel.frame[window].groupby("unit", sort=True)
+    )
+    return replace(panel.take(~window), dropped=panel.dropped + note)
+
+
+def two_sided(panel: Panel) -> Panel:
+    """Leave out unit-groups that cannot contribute: treated throughout their data, or seen in one period only."""
+    keys = [panel.frame["unit"], panel.frame["group"]]
+    periods = panel.frame.groupby(["unit", "group"])["time"].transform("nunique")
+    after = pd.Series(panel.treated.astype(float)).groupby([k.to_numpy() for k in keys]).transform("mean")
+    always, single = np.asarray(after == 1.0), np.asarray(periods == 1)
+    note = []
+    for flag, reason in ((always, "no period before its first treated period"), (single & ~always, "one period only")):
+        for (unit, group), _ in panel.frame[flag].groupby(["unit", "group"], sort=True):
+            note.append(Dropped(str(unit), "", reason if group == "all" else f"{reason} ({group})"))
+    return replace(panel.take(~always & ~single), dropped=panel.dropped + tuple(note))
+
+
+def check_arms(panel: Panel, request: Request) -> None:
+    """Raise StudyError when no treated unit, or none of the requested comparison units, is left."""
+    frame = panel.frame
+    treated = frame.loc[panel.treated, "unit"].nunique()
+    never = frame.loc[frame["cohort"].isna(), "unit"].nunique()
+    later = frame.loc[frame["cohort"] > frame.loc[panel.treated, "cohort"].min(), "unit"].nunique() if treated else 0
+    require_arms(int(treated), int(never + (later if request.comparison == "not_yet" else 0)), request)
+
+
+def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
+    """Units that stay although periods are missing, with the periods they lack."""
+    out = []
+    for group in panel.groups:
+        part = panel.frame[panel.frame["group"] == group]
+        every = set(part["time"])
+        for unit, rows in part.groupby("unit", sort=True):
+            lacking = sorted(every - set(rows["time"]))
+            if lacking:
+                suffix = "" if group == "all" else f" ({group})"
+                out.append(
+                    Dropped(
+                        str(unit),
+                        ", ".join(str(panel.labels[v]) for v in lacking),
+                        f"stays, without these periods{suffix}",
+                    )
+                )
+    return tuple(out)

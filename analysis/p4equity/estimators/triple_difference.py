@@ -1,0 +1,99 @@
+"""Triple difference: the gap between groups, in one regression of all groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from p4equity.errors import UsageError
+from p4equity.estimators.base import Array, Flags, Request, Term
+from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
+from p4equity.estimators.panels import (
+    Panel,
+    check_arms,
+    compared_groups,
+    plain_panel,
+    two_sided,
+    unbalanced,
+    without_anticipation,
+)
+from p4equity.estimators.tidy import Cells
+
+OPTIONS = ("variance", "ssc", "draws", "wild_weights")
+NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
+
+
+def estimate(cells: Cells, request: Request) -> LinearEstimate:
+    """Average effect on the gap (reference minus group) in treated units, if gaps would have moved as in comparison
+    units.
+
+    y_ugt = -b D_ut 1{g is not the reference} + a_ug + l_gt + m_pt + e_ugt, weighted; p is the parent of unit u, or
+    the unit itself. The sign makes b an effect on the gap: negative means movement toward the group. First row: one b
+    for all compared groups; then, with several groups, one b each from the regression with group-specific effects.
+    With one group it is `did` on the gap panel to rounding (coefficients, CR0, CR2, CR3; CR1 differs by its count of
+    rows, cells here and gaps there). D itself is held fixed where the parent-time effects do not absorb it.
+    Assumptions: parallel gaps, no anticipation beyond `anticipation` periods (left out), one effect for all cohorts
+    and periods when adoption is staggered. Source: Olden and Moen (2022), equation 4. Reference case: fixest
+    `feols(rate ~ tpm | system^race + race^year + system^year)` (tests/reference/triple_difference).
+    """
+    if request.group is None:
+        raise UsageError(
+            "a triple difference needs groups", where="fit: group", expected="a column and its reference level", found="nothing"
+        )
+    if request.aggregate is not None:
+        raise UsageError("nothing to aggregate", where="fit: aggregate", expected="None", found=request.aggregate)
+    reference, groups = compared_groups(cells.frame, request)
+    panel = _panel(cells, request, reference, groups)
+    compared = np.stack([np.asarray(panel.column("group") == g, bool) for g in groups], axis=1)
+    fits = [_fit(panel, np.asarray(compared.any(axis=1, keepdims=True)))]
+    label = "pooled" if len(groups) > 1 else groups[0]
+    everything = np.ones(len(panel.frame), bool)
+    terms = [_term(panel, 0, np.array([-1.0]), label, everything, reference)]
+    if len(groups) > 1:
+        fits.append(_fit(panel, compared))
+        for i, g in enumerate(groups):
+            rows = (panel.column("group") == g) | (panel.column("group") == reference)
+            terms.append(_term(panel, 1, -np.eye(len(groups))[i], g, rows, reference))
+    return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), no_permutation=NO_PERMUTATION)
+
+
+def _panel(cells: Cells, request: Request, reference: str, groups: tuple[str, ...]) -> Panel:
+    """Cells by unit, group and period; unit-groups seen on one side only left out."""
+    panel = two_sided(without_anticipation(plain_panel(cells, "gap", (reference, *groups)), request))
+    check_arms(panel, request)
+    return replace(panel, unbalanced=unbalanced(panel))
+
+
+def _fit(panel: Panel, compared: Flags) -> Fit:
+    frame = panel.frame
+    treated = panel.treated.astype(float)
+    covariates = np.column_stack([treated, panel.covariates()])
+    return regress(
+        panel.Y,
+        compared.astype(float) * treated[:, None],
+        covariates,
+        effects=[
+            codes(frame["unit"], frame["group"]),
+            codes(frame["parent"], frame["time"]),
+            codes(frame["group"], frame["time"]),
+        ],
+        cluster=panel.column("cluster"),
+        weights=frame["w"].to_numpy(float),
+        names=[f"compared {i}" for i in range(compared.shape[1])] + [f"x{j}" for j in range(covariates.shape[1])],
+        n_obs=panel.n_obs,
+    )
+
+
+def _term(panel: Panel, fit: int, contrast: Array, group: str, rows: Flags, reference: str) -> Term:
+    """The row of one coefficient; a cluster counts where it has the reference group and a compared one in the same period."""
+    starts = panel.frame.loc[panel.treated, "cohort"].unique()
+    cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
+    is_reference = pd.Series((panel.column("group") == reference).astype(float))
+    share = is_reference[rows].groupby(codes(panel.frame["parent"], panel.frame["time"])[rows]).transform("mean")
+    paired = np.zeros(len(rows), bool)
+    paired[np.flatnonzero(rows)[np.asarray((share > 0) & (share < 1))]] = True
+    base, pairs = panel.base(rows), panel.base(paired)
+    base = replace(base, n_treated_clusters=pairs.n_treated_clusters, n_comparison_clusters=pairs.n_comparison_clusters)
+    return Term("att_gap", contrast, base, fit, 0, group, cohort)

@@ -1,0 +1,223 @@
+"""Cluster-robust inference on per-cluster moments: CR0 to CR3, Satterthwaite degrees of freedom, joint tests.
+
+Every function takes `ClusterMoments` (see `moments`), whatever made them: member rows, cells, or a panel of gaps. The
+working model behind CR2 and the degrees of freedom is independent members of equal variance, that is cells with
+variance 1 / weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from p4equity.errors import UsageError, did_you_mean
+from p4equity.inference.moments import ClusterDesign, ClusterMoments
+
+Array = NDArray[np.float64]
+KINDS = ("CR0", "CR1", "CR2", "CR3")
+SSC = ("fixest", "stata", "none")
+NOT_IDENTIFIED = "the data do not identify this coefficient: its regressor is collinear with effects or other regressors"
+NO_VARIATION = "no variation left to estimate a standard error from"
+ONE_CLUSTER = "one cluster only: its error cannot be estimated"
+
+
+@dataclass(frozen=True)
+class ContrastTest:
+    """Answer for one linear combination; every number is NaN and `reason` filled when it is not available."""
+
+    estimate: float
+    std_error: float
+    df: float
+    statistic: float
+    p_value: float
+    conf_low: float
+    conf_high: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class JointTest:
+    """F test that several linear combinations are zero; numbers are NaN and `reason` filled when it is not available."""
+
+    statistic: float
+    df_numerator: float
+    df_denominator: float
+    p_value: float
+    reason: str = ""
+
+
+def small_sample_factor(design: ClusterDesign, ssc: str = "fixest") -> float:
+    """Factor of CR1: G/(G-1) (N-1)/(N-K).
+
+    fixest: K = slopes + levels of effects not nested in the cluster. stata: K = full rank, swept effects counted.
+    none: G/(G-1). N is the number of rows, not of members. Source: fixest's `ssc()` defaults; Stata `regress,
+    vce(cluster)`.
+    """
+    if ssc not in SSC:
+        raise UsageError("unknown small-sample convention", expected=", ".join(SSC), found=ssc, fix=did_you_mean(ssc, SSC))
+    groups, n = design.n_clusters, design.n_obs
+    k = {"fixest": design.k_nonnested, "stata": design.k_full, "none": 1}[ssc]
+    if groups < 2 or n <= k:
+        return float("nan")
+    return groups / (groups - 1) * (n - 1) / (n - k)
+
+
+def contrast_rows(design: ClusterDesign, contrasts: Array) -> tuple[Array, str]:
+    """Contrasts (q, k) in whitened coordinates (q, r), and why not when one of them is not identified."""
+    rows = [design.contrast(np.asarray(row, float)) for row in np.atleast_2d(contrasts)]
+    found = [row for row in rows if row is not None]
+    if len(found) < len(rows):
+        return np.zeros((0, design.whitener.shape[1])), NOT_IDENTIFIED
+    return np.stack(found), ""
+
+
+def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, str]:
+    """Vectors (G, q, r) whose product with the scores gives each cluster's contribution to the contrasts, and why not.
+
+    CR2: (I - S_g M)^(-1/2) applied to the score, Bell and McCaffrey's adjustment pushed into k x k space. CR3: its
+    inverse. A direction that one cluster alone identifies has no adjusted residual: a contrast that leans on it is not
+    available.
+    """
+    groups = design.n_clusters
+    if kind not in KINDS:
+        raise UsageError("unknown variance", expected=", ".join(KINDS), found=kind, fix=did_you_mean(kind.upper(), KINDS))
+    if groups < 2:
+        return np.zeros((groups, *c.shape)), ONE_CLUSTER
+    if kind in ("CR0", "CR1"):
+        return np.broadcast_to(c, (groups, *c.shape)), ""
+    values, vectors = design.leverage
+    projected = c @ vectors  # (G, q, r): coordinates of the contrasts on each cluster's directions
+    alone = 1 - values < 1e-8
+    weight = np.abs(projected * alone[:, None, :]).max(axis=(1, 2), initial=0.0)
+    if weight.max() > 1e-6 * float(np.abs(c).max()):
+        label = design.clusters[int(weight.argmax())]
+        return np.zeros((groups, *c.shape)), f"cluster {label} alone identifies this coefficient: {kind} is not defined"
+    power = -0.5 if kind == "CR2" else -1.0
+    factor = np.where(alone, 0.0, np.maximum(1 - values, 1e-8) ** power)
+    return np.asarray((projected * factor[:, None, :]) @ vectors.transpose(0, 2, 1)), ""
+
+
+def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str = "fixest") -> tuple[Array, str]:
+    """Joint covariance (q, q) of contrasts (q, k), and the reason when it is not available (then NaN).
+
+    CR3 is the sum of squared leave-one-cluster-out deviations, as in clubSandwich; Stata's and summclust's CV3 is
+    (G-1)/G times it.
+    """
+    q = len(np.atleast_2d(contrasts))
+    nothing = np.full((q, q), np.nan)
+    c, reason = contrast_rows(moments.design, contrasts)
+    if reason:
+        return nothing, reason
+    rows, reason = adjusted_rows(moments.design, c, kind)
+    if reason:
+        return nothing, reason
+    scores = np.einsum("gqr,gr->gq", rows, moments.z)
+    factor = small_sample_factor(moments.design, ssc) if kind == "CR1" else 1.0
+    V = factor * scores.T @ scores
+    if not np.isfinite(factor):
+        return nothing, "no more rows than coefficients"
+    if (np.sqrt(np.diag(V)) <= 1e-10 * np.linalg.norm(c, axis=1) * moments.norm).any():
+        return nothing, NO_VARIATION
+    return np.asarray(V), ""
+
+
+def working_covariance(design: ClusterDesign, rows: Array) -> Array:
+    """(q, q, G, G): covariance of the clusters' contributions under the working model, error variance 1."""
+    moved = np.einsum("grs,gqs->gqr", design.blocks, rows)
+    P = -np.einsum("gqr,hpr->qpgh", moved, moved)
+    index = np.arange(design.n_clusters)
+    P[:, :, index, index] += np.einsum("gqr,gpr->qpg", rows, moved)
+    return np.asarray(P)
+
+
+def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> float:
+    """Bell and McCaffrey's degrees of freedom for one contrast (k,); NaN when not defined.
+
+    (trace P)^2 / sum of P^2 with P the working covariance of the clusters' contributions. Source: Bell and McCaffrey
+    (2002); Imbens and Kolesar (2016); Pustejovsky and Tipton (2018), equation 11.
+    """
+    c, reason = contrast_rows(design, contrast)
+    if not reason:
+        rows, reason = adjusted_rows(design, c, kind)
+    if reason:
+        return float("nan")
+    P = working_covariance(design, rows)[0, 0]
+    total = float((P**2).sum())
+    return float(np.trace(P)) ** 2 / total if total > 0 else float("nan")
+
+
+def degrees_of_freedom(design: ClusterDesign, contrast: Array, kind: str) -> float:
+    """Reference t of each kind: G - 1 for CR0, CR1 and CR3, Satterthwaite for CR2."""
+    return satterthwaite(design, contrast, kind) if kind == "CR2" else float(design.n_clusters - 1)
+
+
+def not_available(reason: str) -> ContrastTest:
+    """An answer without a number."""
+    nan = float("nan")
+    return ContrastTest(nan, nan, nan, nan, nan, nan, nan, reason)
+
+
+def contrast_test(
+    moments: ClusterMoments,
+    contrast: Array,
+    *,
+    kind: str = "CR2",
+    ssc: str = "fixest",
+    conf_level: float = 0.95,
+    estimate: float | None = None,
+) -> ContrastTest:
+    """Estimate, standard error, t test and interval of one linear combination (k,) of the coefficients.
+
+    `estimate` replaces the engine's own value (the same to rounding) when another routine is the one reported.
+    """
+    V, reason = covariance(moments, contrast, kind, ssc)
+    if reason:
+        return not_available(reason)
+    c, _ = contrast_rows(moments.design, contrast)
+    b = float(c[0] @ moments.theta) if estimate is None else estimate
+    se, df = float(np.sqrt(V[0, 0])), degrees_of_freedom(moments.design, contrast, kind)
+    if not (np.isfinite(df) and df > 0):
+        return not_available("degrees of freedom are not defined")
+    half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * se
+    return ContrastTest(b, se, df, b / se, float(2 * stats.t.sf(abs(b / se), df)), b - half, b + half)
+
+
+def _expected(design: ClusterDesign, c: Array, kind: str, ssc: str) -> Array:
+    """Expectation (q, q) of the robust covariance under the working model; for CR2 the working covariance itself."""
+    rows, _ = adjusted_rows(design, c, kind)
+    factor = small_sample_factor(design, ssc) if kind == "CR1" else 1.0
+    return np.asarray(factor * np.einsum("stgg->st", working_covariance(design, rows)))
+
+
+def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", ssc: str = "fixest") -> JointTest:
+    """Are several contrasts (q, k) jointly zero? Approximate Hotelling T2 test with a small-sample denominator (AHT,
+    'HTZ').
+
+    Not available, with the reason, where the approximate denominator degrees of freedom are not positive.
+    Source: Pustejovsky and Tipton (2018), section 3.2; Zhang (2012).
+    """
+    nan, q = float("nan"), len(np.atleast_2d(contrasts))
+    V, reason = covariance(moments, contrasts, kind, ssc)
+    if reason:
+        return JointTest(nan, q, nan, nan, f"not available, because {reason}")
+    design = moments.design
+    c, _ = contrast_rows(design, contrasts)
+    expected = _expected(design, c, kind, ssc)
+    values, vectors = np.linalg.eigh(expected)
+    if values[0] <= 1e-10 * values[-1] or np.linalg.matrix_rank(V, tol=1e-10 * float(np.trace(V))) < q:
+        return JointTest(nan, q, nan, nan, "not available, because the joint covariance is singular: too few clusters")
+    factor = small_sample_factor(design, ssc) if kind == "CR1" else 1.0
+    rows, _ = adjusted_rows(design, vectors / np.sqrt(values) @ vectors.T @ c, kind)
+    P = factor * working_covariance(design, rows)
+    diagonal = np.einsum("ssgh->sgh", P)
+    spread = float(np.einsum("sgh,tgh->", diagonal, diagonal) + np.einsum("stgh,tsgh->", P, P))
+    eta = q * (q + 1) / spread
+    df = eta - q + 1
+    if df <= 0:
+        return JointTest(nan, q, nan, nan, f"not available, because its denominator degrees of freedom are {df:.1f}")
+    b = c @ moments.theta
+    F = df / (eta * q) * float(b @ np.linalg.solve(V, b))
+    return JointTest(F, q, df, float(stats.f.sf(F, q, df)))
