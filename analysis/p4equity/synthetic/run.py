@@ -1,0 +1,161 @@
+"""Writes a synthetic extract: plan once, then block by block, in one process or several, with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from p4equity.errors import UsageError
+from p4equity.study import Study, load_study
+from p4equity.synthetic.block import make_block
+from p4equity.synthetic.build import build_plan
+from p4equity.synthetic.plan import Plan
+from p4equity.synthetic.strands import strand_tables
+from p4equity.synthetic.study_tables import study_tables
+from p4equity.synthetic.summary import GENERATOR, SimulationSummary
+from p4equity.synthetic.truth import Planted, load_truth
+from p4equity.synthetic.truth_record import truth_record
+from p4equity.synthetic.write import write_rows
+
+Progress = Callable[[int, int], None]
+_FEWEST_BLOCKS_FOR_A_POOL = 4
+_plan: Plan | None = None
+_folder = Path()
+
+
+def run(
+    study: Study | str | Path,
+    out: Path,
+    *,
+    members: int | None,
+    seed: int | None,
+    scenario: str | None,
+    workers: int,
+    progress: Progress | None,
+) -> SimulationSummary:
+    """See `p4equity.synthetic.simulate`."""
+    began = perf_counter()
+    study = study if isinstance(study, Study) else load_study(study)
+    size = members if members is not None else study.data.members
+    if size is None or size < 1:
+        raise UsageError(
+            "the number of members must be positive", found=size, expected="a whole number from 1, or [data] members"
+        )
+    planted = load_truth(study, scenario)
+    plan = build_plan(study, planted, members=size, seed=study.data.seed if seed is None else seed)
+    with _whole_or_nothing(out) as folder:
+        rows = _small_tables(study, plan, folder)
+        for counts in _blocks(plan, folder, workers, progress):
+            for name, n in counts.items():
+                rows[name] = rows.get(name, 0) + n
+        _describe(study, planted, plan, folder)
+    return SimulationSummary(
+        out=out,
+        study=study.id,
+        scenario=planted.scenario,
+        seed=plan.seed,
+        members=size,
+        blocks=plan.blocks,
+        rows=dict(sorted(rows.items())),
+        bytes=sum(f.stat().st_size for f in out.rglob("*") if f.is_file()),
+        seconds=perf_counter() - began,
+    )
+
+
+def _small_tables(study: Study, plan: Plan, folder: Path) -> dict[str, int]:
+    tables = {**study_tables(study, plan), **strand_tables(study, plan.seed)}
+    return {name: write_rows(folder / f"{name}.parquet", name, plan.columns[name], rows) for name, rows in tables.items() if rows}
+
+
+def _blocks(plan: Plan, folder: Path, workers: int, progress: Progress | None) -> Iterator[dict[str, int]]:
+    """Rows by table of each block, as blocks finish; what is written does not depend on their order."""
+    done = 0
+    if workers < 2 or plan.blocks < _FEWEST_BLOCKS_FOR_A_POOL:
+        for block in range(plan.blocks):
+            yield make_block(plan, folder, block)
+            done += 1
+            if progress:
+                progress(done, plan.blocks)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_receive, initargs=(plan, folder)) as pool:
+        futures = [pool.submit(_work, block) for block in range(plan.blocks)]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+                done += 1
+                if progress:
+                    progress(done, plan.blocks)
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _receive(plan: Plan, folder: Path) -> None:
+    global _plan, _folder
+    _plan, _folder = plan, folder
+
+
+def _work(block: int) -> dict[str, int]:
+    if _plan is None:
+        raise UsageError("a worker process started without a plan")
+    return make_block(_plan, _folder, block)
+
+
+def _describe(study: Study, planted: Planted, plan: Plan, folder: Path) -> None:
+    about: dict[str, Any] = {
+        "study": study.id,
+        "scenario": planted.scenario,
+        "seed": plan.seed,
+        "members": plan.members,
+        "synthetic": True,
+        "generator": GENERATOR,
+        "tier": "C",
+        "data_version": f"synthetic {GENERATOR}, scenario {planted.scenario}, seed {plan.seed}, {plan.members} members",
+        "source": "p4equity simulate",
+        "extract_date": study.info.report_date.isoformat(),
+    }
+    for name, content in (("extract.json", about), ("truth.json", truth_record(study, planted, plan))):
+        (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _whole_or_nothing(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its place when all went well; an earlier synthetic extract is replaced."""
+    if out.exists() and not _replaceable(out):
+        raise UsageError(
+            "the place for the extract is taken",
+            where=str(out),
+            expected="a new or empty folder, or an earlier synthetic extract",
+            fix="choose another folder with --out, or remove this one",
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        folder = partial / "extract"
+        folder.mkdir()
+        yield folder
+        if out.exists():
+            out.rename(partial / "earlier")
+        folder.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replaceable(out: Path) -> bool:
+    if not out.is_dir():
+        return False
+    if not any(out.iterdir()):
+        return True
+    try:
+        return bool(json.loads((out / "extract.json").read_text(encoding="utf-8")).get("synthetic"))
+    except (OSError, ValueError, AttributeError):
+        return False
