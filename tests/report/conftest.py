@@ -18,7 +18,10 @@ from p4equity.resources import studies_dir
 
 HASH = {"plan_hash": "a" * 64, "data_hash": "b" * 64, "code_version": "c" * 64}
 PARAMETERS = 'run_dir: str = ""\nedition: str = "draft"\naudience: str = "public"\nmask_systems: bool = True\n'
-OPEN = "from p4equity.section import open_section\ns = open_section(run_dir, edition=edition, audience=audience, mask_systems=mask_systems)"
+OPEN = (
+    "from p4equity.section import open_section\n"
+    "s = open_section(run_dir, edition=edition, audience=audience, mask_systems=mask_systems)"
+)
 
 
 def write_notebook(path: Path, *cells: str | tuple[str, str], parameters: str = PARAMETERS) -> Path:
@@ -121,7 +124,7 @@ def event_study() -> Exhibit:
     return Exhibit(
         id="F3", kind="figure", title="Event study of the equity gap: participating against comparison systems",
         alt="The gap is flat before the contract and falls by about one percentage point a year after it.",
-        footnote="Points are estimates with 95% pointwise intervals; base 12 systems, 5 treated; method of @sun_abraham_2021.",
+        footnote="Estimates with 95% pointwise intervals; base 12 systems, 5 treated; method of @sun_abraham_2021.",
         row_ids=("r1", "r2"), data=data, figure=figure,
     )  # fmt: skip
 
@@ -135,8 +138,10 @@ def main_table() -> Exhibit:
         ("Blood pressure", "0.3", "unbounded", "0.3", "unbounded", "3 (1)"),
     )
     spec = TableSpec(
-        columns, rows, align=("l", "r", "r", "r", "r", "r"), spanners=(("", 1), ("Knapp-Hartung", 2), ("Permutation", 2), ("", 1)),
-        row_groups=((0, "Adults"), (1, "Few treated")), cell_row_ids=(("", "r1", "r1", "r2", "r2", ""), ("", "", "", "r3", "r3", "")),
+        columns, rows, align=("l", "r", "r", "r", "r", "r"),
+        spanners=(("", 1), ("Knapp-Hartung", 2), ("Permutation", 2), ("", 1)),
+        row_groups=((0, "Adults"), (1, "Few treated")),
+        cell_row_ids=(("", "r1", "r1", "r2", "r2", ""), ("", "", "", "r3", "r3", "")),
     )  # fmt: skip
     return Exhibit(
         "T2",
@@ -188,22 +193,28 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         OPEN,
         (
             "markdown",
-            "# At a glance {#sec:glance}\n\nThe question is whether contracts narrowed gaps beyond what data, coaching and grants did.",
+            "# At a glance {#sec:glance}\n\nDid contracts narrow gaps beyond what data, coaching and grants did?",
         ),
-        's.text(f"""The gap changed by {s.number(measure_id="M1", inference="knapp_hartung", what="estimate_interval")}; '
+        's.text(f"""The gap changed by '
+        '{s.number(measure_id="M1", inference="knapp_hartung", what="estimate_interval")}; '
         'permutation gives p = {s.number("r2", what="p_value")} with {s.number("r2", what="n_clusters")} systems. '
-        'For the third measure the change is {s.number("r4")}, and the interval of the second is {s.number("r3", what="interval")}. '
-        'See [@fig:F3; @tbl:T2], [@sec:methods] and [@eq:did]; [@fig:F4] does not apply. Costs were $15 to $20 a month.""")',
+        'For the third measure the change is {s.number("r4")}, '
+        'and the interval of the second is {s.number("r3", what="interval")}. '
+        'See [@fig:F3; @tbl:T2], [@sec:methods] and [@eq:did]; [@fig:F4] does not apply. It cost $15 to $20.""")',
         's.exhibit("F3")\ns.exhibit("F4")',
         's.text("## Three findings\\n\\n1. First\\n2. Second\\n\\n::: callout\\nA box with [@tbl:small].\\n:::")',
-        'import pandas as pd\ns.table(pd.DataFrame({"Item": ["a", "b"], "n": [1, 22], "Share": [0.5, s.number("r1")]}), caption="A small table", id="small", footnote="Made here.")',
+        "import pandas as pd\n"
+        'frame = pd.DataFrame({"Item": ["a", "b"], "n": [1, 22], "Share": [0.5, s.number("r1")]})\n'
+        's.table(frame, caption="A small table", id="small", footnote="Made here.")',
     )
     methods = write_notebook(
         folder / "01_methods.ipynb",
         OPEN,
         's.text(r"""# Estimands and methods {#sec:methods}\n\n'
-        r'[$$\tau = \frac{1}{G_1}\sum_{g \in T} \Delta_g - \frac{1}{G_0}\sum_{g \in C} \Delta_g$$]{#eq:did alt="tau is the mean change of treated systems minus that of comparison systems"}'
-        "\n\nwhere $\\Delta_g$ is a change [@callaway_santanna_2021; @knapp_hartung_2003]. As @roth_2022 warns, pre-tests have low power.\n\n"
+        r"[$$\tau = \frac{1}{G_1}\sum_{g \in T} \Delta_g - \frac{1}{G_0}\sum_{g \in C} \Delta_g$$]{#eq:did "
+        'alt="tau is the mean change of treated systems minus that of comparison systems"}'
+        "\n\nwhere $\\Delta_g$ is a change [@callaway_santanna_2021; @knapp_hartung_2003]. "
+        "As @roth_2022 warns, pre-tests have low power.\n\n"
         '| Term | Meaning |\n|:-----|--------:|\n| gap | reference minus group |\n""")',
         's.exhibit("T2")',
     )

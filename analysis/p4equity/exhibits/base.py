@@ -1,4 +1,4 @@
-"""What every exhibit is, a figure or a table with its words and its data, and how it is written: the same bytes each time."""
+"""What an exhibit is, a figure or table with its words and its data, and how it is written: the same bytes each time."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _NUMERIC = re.compile(r"[\s$<>=±+−–-]*[0-9][0-9,.\s%()\[\]to−–+-]*")
 class TableSpec:
     """A table as a reader sees it: preformatted strings, nothing to compute.
 
-    `stub` leading columns head their rows. `spanners` are (label, number of columns) from left to right over the header,
-    "" for none. `row_groups` are (index of the first row, label). `cell_row_ids` names the row of the estimates table behind
-    each cell ("" for none), same shape as `rows`, so that every number can be traced. Raises UsageError when the shapes
-    disagree.
+    `stub` leading columns head their rows. `spanners` are (label, number of columns) from left to right over the
+    header, "" for none. `row_groups` are (index of the first row, label). `cell_row_ids` names the row of the
+    estimates table behind each cell ("" for none), same shape as `rows`, so that every number can be traced. Raises
+    UsageError when the shapes disagree.
     """
 
     columns: tuple[str, ...]
@@ -100,8 +100,8 @@ class TableSpec:
 class Exhibit:
     """One figure or table of the report.
 
-    `title` is the caption, `alt` says the finding in words, `footnote` the base and the method; `row_ids` name the rows of
-    the estimates table it shows; `data` are the plotted or tabulated numbers, unformatted.
+    `title` is the caption, `alt` says the finding in words, `footnote` the base and the method; `row_ids` name the
+    rows of the estimates table it shows; `data` are the plotted or tabulated numbers, unformatted.
     """
 
     id: str

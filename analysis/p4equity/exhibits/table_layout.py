@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PORTRAIT_WIDTH = 446.0  # points of text width on the report's upright page, a little under the real 453.6
+PORTRAIT_WIDTH = 453.0  # points of text width on the report's upright page
 LANDSCAPE_WIDTH = 648.0  # the same on its side
 INSET = 9.0  # points of cell padding, both sides of one column together
 _STEPS = ((9.0, False), (8.25, False), (7.5, False), (8.25, True), (7.5, True), (6.75, True))

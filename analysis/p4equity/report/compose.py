@@ -33,7 +33,7 @@ class InTextNumber:
 
 @dataclass(frozen=True)
 class Document:
-    """A pandoc-Markdown document (with its metadata block), its in-text numbers, and every row any section looked up."""
+    """A pandoc-Markdown document with its metadata, its in-text numbers, and every row any section looked up."""
 
     markdown: str
     numbers: tuple[InTextNumber, ...]
@@ -43,8 +43,9 @@ class Document:
 def compose(notebooks: Sequence[Path], facts: Facts, *, title_from_heading: bool = False) -> Document:
     """Collect Markdown cells and Markdown outputs in order, under the document's metadata.
 
-    With `title_from_heading` the first heading becomes the title and the others move up one level (documents of one notebook).
-    Raises P4Error when a notebook shows something that has no Markdown face and would silently vanish from the report.
+    With `title_from_heading` the first heading becomes the title and the others move up one level (documents of one
+    notebook). Raises P4Error when a notebook shows something that has no Markdown face and would silently vanish from
+    the report.
     """
     sections: list[str] = []
     looked_up: list[str] = []
@@ -59,7 +60,7 @@ def compose(notebooks: Sequence[Path], facts: Facts, *, title_from_heading: bool
     if title_from_heading:
         title, body = _promoted(body, facts.title)
     row_ids = tuple(dict.fromkeys([*(n.row_id for n in numbers), *looked_up]))
-    return Document(f"{_metadata(facts, title)}\n\n{body}\n", numbers, row_ids)
+    return Document(f"{_metadata(facts, title, compact=title_from_heading)}\n\n{body}\n", numbers, row_ids)
 
 
 def _parts(cells: Iterable[dict[str, Any]], name: str) -> Iterable[str]:
@@ -131,7 +132,7 @@ def _promoted(body: str, fallback: str) -> tuple[str, str]:
     return title, re.sub(r"^#(#+ )", r"\1", body, flags=re.MULTILINE)
 
 
-def _metadata(facts: Facts, title: str) -> str:
+def _metadata(facts: Facts, title: str, *, compact: bool) -> str:
     """The document's YAML block; texts are quoted by the YAML writer."""
     date = f"{facts.report_date:%B} {facts.report_date.day}, {facts.report_date.year}"
     block = {
@@ -148,6 +149,7 @@ def _metadata(facts: Facts, title: str) -> str:
         "lang": "en-US",
         "banner": facts.banner or None,
         "synthetic": facts.synthetic,
+        "compact": compact,
         "transparency": [{"term": term, "value": value} for term, value in facts.transparency],
         "link-citations": True,
     }

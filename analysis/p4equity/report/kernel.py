@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NAME = "p4equity"
-# One thread, because the last digits of linear algebra depend on the number of threads; byte code, because without it each
-# kernel recompiles everything it imports.
+# One thread, because the last digits of linear algebra depend on the number of threads; byte code, because without it
+# each kernel recompiles everything it imports.
 _ENV = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -44,7 +44,7 @@ def own_kernel() -> Iterator[str]:
 
 def _specification() -> dict[str, object]:
     return {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"],
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"],
         "display_name": "p4equity",
         "language": "python",
         "env": {**_ENV, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p and Path(p, "p4equity").is_dir())},

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from p4equity.errors import P4Error
+from p4equity.report.word import with_header
 from p4equity.resources import theme_dir
 
 # Raw HTML in prose is no part of the format: what cannot be shown in all three faces should not be written.
@@ -21,7 +22,8 @@ def to_html(markdown: Path, root: Path, target: Path) -> None:
     theme = theme_dir()
     _pandoc(
         markdown, root, "html5", target,
-        f"--template={theme / 'report.html'}", f"--css={theme / 'report.css'}", "--embed-resources", "--mathml", "--toc", "--toc-depth=3",
+        f"--template={theme / 'report.html'}", f"--css={theme / 'report.css'}", "--embed-resources", "--mathml",
+        "--toc", "--toc-depth=3",
     )  # fmt: skip
     text = target.read_text("utf-8")
     target.write_text(
@@ -29,9 +31,17 @@ def to_html(markdown: Path, root: Path, target: Path) -> None:
     )  # the contents stand there twice
 
 
-def to_docx(markdown: Path, root: Path, target: Path, day: date) -> None:
-    """A Word document for comments; `day` becomes the date in the file."""
-    _pandoc(markdown, root, "docx", target, "--toc", "--toc-depth=2", day=day)
+def to_docx(markdown: Path, root: Path, target: Path, day: date, status: str = "") -> None:
+    """A Word document for comments; `day` becomes the date in the file, `status` stands in the header of every page."""
+    reference = target.with_name(f".{target.stem}-reference.docx")
+    options = ["--toc", "--toc-depth=2"]
+    try:
+        if status:
+            reference.write_bytes(with_header(_plain_docx(), status))
+            options.append(f"--reference-doc={reference.resolve()}")
+        _pandoc(markdown, root, "docx", target, *options, day=day)
+    finally:
+        reference.unlink(missing_ok=True)
 
 
 def to_pdf(markdown: Path, root: Path, target: Path, day: date) -> None:
@@ -43,6 +53,8 @@ def to_pdf(markdown: Path, root: Path, target: Path, day: date) -> None:
 
     source = root / f".{target.stem}.typ"
     _pandoc(markdown, root, "typst-citations", source, f"--template={theme_dir() / 'report.typ'}")
+    text = source.read_text("utf-8")
+    source.write_text(text.replace("align(center)[#table(", "align(left)[#table("), "utf-8")  # tables written in prose
     try:
         typst.compile(
             source,
@@ -66,13 +78,21 @@ def _executable() -> str:
     return str(pypandoc.get_pandoc_path())
 
 
+@cache
+def _plain_docx() -> bytes:
+    """The reference document that comes with pandoc."""
+    command = [_executable(), "--print-default-data-file", "reference.docx"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
 def _pandoc(markdown: Path, root: Path, writer: str, target: Path, *options: str, day: date | None = None) -> None:
     theme = theme_dir()
     environment = dict(os.environ)
     if day is not None:
         environment["SOURCE_DATE_EPOCH"] = str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()))
     command = [
-        _executable(), str(markdown.resolve()), f"--from={READER}", f"--to={writer}", f"--output={target.resolve()}", "--standalone",
+        _executable(), str(markdown.resolve()), f"--from={READER}", f"--to={writer}", f"--output={target.resolve()}",
+        "--standalone", "--wrap=none",
         f"--lua-filter={theme / 'filters' / 'report.lua'}", "--citeproc", f"--bibliography={theme / 'references.json'}",
         f"--resource-path={root.resolve()}", *options,
     ]  # fmt: skip

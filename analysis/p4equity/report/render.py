@@ -25,7 +25,7 @@ FORMATS = ("html", "pdf", "docx")
 
 @dataclass(frozen=True)
 class RenderedReport:
-    """What was written: `paths` by kind (html, pdf, docx, in_text_numbers), seconds by step, and all rows the prose looked up."""
+    """What was written: `paths` by kind (html, pdf, docx, in_text_numbers), seconds by step, all rows looked up."""
 
     paths: Mapping[str, Path]
     timings: Mapping[str, float]
@@ -55,8 +55,9 @@ def render_report(
 ) -> RenderedReport:
     """Run the section notebooks and write `RUN/report.{html,pdf,docx}` and `RUN/in_text_numbers.csv`.
 
-    `synthetic` None asks the run's manifest, then the study. Raises UsageError for wrong parameters, P4Error when a notebook, the
-    cross references, the alt texts or the typesetting fail; what stood there before is then left as it was.
+    `synthetic` None asks the run's manifest, then the study. Raises UsageError for wrong parameters, P4Error when a
+    notebook, the cross references, the alt texts or the typesetting fail; what stood there before is then left as it
+    was.
     """
     if not notebooks:
         raise UsageError("a report needs at least one section notebook", where="notebooks")
@@ -137,7 +138,7 @@ def _write(
     writers: dict[str, Callable[[Path], None]] = {
         "html": lambda target: to_html(source, run_dir, target),
         "pdf": lambda target: to_pdf(source, run_dir, target, day),
-        "docx": lambda target: to_docx(source, run_dir, target, day),
+        "docx": lambda target: to_docx(source, run_dir, target, day, facts.banner),
     }
     temporary = {kind: stem.with_name(f".{stem.name}-part.{kind}") for kind in formats}
     try:

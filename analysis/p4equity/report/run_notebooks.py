@@ -1,4 +1,4 @@
-"""Run notebooks through papermill: strict parameters, two at a time, the same bytes each time, failures kept and explained."""
+"""Run notebooks through papermill: strict parameters, two at a time, the same bytes each time, failures explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a section notebook imports: prose, exhibits, tables and numbers by look-up, shown in JupyterLab and in the report alike."""
+"""What a section notebook imports: prose, exhibits, tables, numbers by look-up, for JupyterLab and the report alike."""
 
 from __future__ import annotations
 

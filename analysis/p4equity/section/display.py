@@ -67,9 +67,11 @@ def table_html(spec: Mapping[str, Any], caption: str) -> str:
         if i in groups:
             lines.append(f'<tr><th colspan="{len(row)}" style="text-align:left">{escape(groups[i])}</th></tr>')
         cells = "".join(
-            f'<{tag} style="padding:.2em .6em;text-align:{"right" if a == "r" else "left"}">{escape(_bare(cell))}</{tag.split()[0]}>'
+            f'<{tag} style="padding:.2em .6em;text-align:{"right" if a == "r" else "left"}">'
+            f"{escape(_bare(cell))}</{tag.split()[0]}>"
             for j, (cell, a) in enumerate(zip(row, spec["align"], strict=True))
             for tag in ['th scope="row"' if j < int(spec.get("stub", 1)) else "td"]
         )
         lines.append(f"<tr>{cells}</tr>")
-    return f'<table style="{_STYLE}"><caption>{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    head = f"<caption>{caption}</caption><thead><tr>{heads}</tr></thead>"
+    return f'<table style="{_STYLE}">{head}<tbody>{"".join(lines)}</tbody></table>'

@@ -94,7 +94,7 @@ class Run:
         return self._tables[name]
 
     def rows(self, identity: dict[str, object], table: str = "estimates") -> pd.DataFrame:
-        """All rows of a result table whose columns have the given values; None matches a missing value, a list any of its values."""
+        """All rows of a result table with the given values; None matches a missing one, a list any of its values."""
         frame = self.table(table)
         for column, value in identity.items():
             if column not in frame.columns:
@@ -111,7 +111,7 @@ class Run:
         return frame
 
     def row(self, identity: dict[str, object], table: str = "estimates") -> dict[str, Any]:
-        """Exactly one row, missing values as None. Raises UsageError when none or several match, and says which columns differ."""
+        """Exactly one row, missing values as None. Raises UsageError, naming what differs, if none or several match."""
         found = self.rows(identity, table)
         wanted = ", ".join(f"{k}={v!r}" for k, v in identity.items())
         if len(found) != 1:

@@ -27,7 +27,7 @@ def open_section(
     mask_systems: bool = True,
     system_id: str = "",
 ) -> Section:
-    """Open a run for one section. An empty `run_dir` is the latest finished run, so that a notebook also works on its own."""
+    """Open a run for one section. An empty `run_dir` is the latest finished run: a notebook also works on its own."""
     if audience not in ("public", "confidential"):
         raise UsageError("unknown audience", where="audience", expected="public or confidential", found=audience)
     return Section(
@@ -69,7 +69,7 @@ class Section:
         return self.run.table(name).copy()
 
     def rows(self, **identity: object) -> pd.DataFrame:
-        """A copy of all rows of the estimates with these values; None matches a missing one, a list any of its values."""
+        """A copy of all estimates with these values; None matches a missing value, a list any of its values."""
         return self.run.rows(identity).copy()
 
     def row(self, row_id: str | None = None, **identity: object) -> dict[str, Any]:
@@ -89,8 +89,9 @@ class Section:
     ) -> str:
         """One number of the estimates as traceable text, for use inside `text`.
 
-        `what`: estimate, interval, estimate_interval ("−2.4 percentage points (95% interval −4.1 to −0.6)"), unit, or a column
-        (p_value, n_clusters, ...). A row that is not ok gives "not estimable" or "suppressed" with its reason, never a number.
+        `what`: estimate, interval, estimate_interval ("−2.4 percentage points (95% interval −4.1 to −0.6)"), unit, or
+        a column (p_value, n_clusters, ...). A row that is not ok gives "not estimable" or "suppressed" with its
+        reason, never a number.
         """
         row = self.row(row_id, **identity)
         known = ["interval", "estimate_interval", "unit", *row]
@@ -110,7 +111,7 @@ class Section:
         return bool(self.row(row_id, **identity)["status"] == "ok")
 
     def text(self, markdown: str) -> None:
-        """Show prose: pandoc Markdown with cross references ([@fig:F2], [@tbl:T1], [@sec:gaps]), citations and numbers."""
+        """Show prose: pandoc Markdown with references ([@fig:F2], [@tbl:T1], [@sec:gaps]), citations and numbers."""
         display.show(markdown, display.markdown_to_html(markdown), self._take())
 
     def exhibit(self, exhibit_id: str) -> None:
@@ -144,7 +145,7 @@ class Section:
         decimals: int = 2,
         **options: Any,
     ) -> None:
-        """Show a small table that is no registered exhibit. Cells may hold `number(...)` texts; `options` as in TableSpec."""
+        """Show a table that is no registered exhibit; cells may hold `number(...)` texts, `options` are TableSpec's."""
         spec = frame if isinstance(frame, TableSpec) else TableSpec.from_frame(frame, decimals=decimals, **options)
         self._tables += 1
         anchor = f"tbl:{id}" if id else ""
@@ -163,7 +164,7 @@ class Section:
         )
 
     def in_text_numbers(self) -> None:
-        """Where the report lists every number that stands in its prose, with the row behind it (filled in when it is composed)."""
+        """Where the report lists every number of its prose with the row behind it (filled in when it is composed)."""
         display.show(
             "\n\n``` {.p4-in-text}\n```\n\n",
             "<p><i>The list of in-text numbers is filled in when the report is composed.</i></p>",

@@ -20,7 +20,7 @@ P_VALUES = frozenset({"p_value", "p_attainable"})
 
 
 def number(value: float, decimals: int = 1, *, signed: bool = False) -> str:
-    """`value` with fixed decimals, a true minus sign, thousands separators, and a plus sign on request; never "−0.0"."""
+    """`value` with fixed decimals, a true minus sign, thousands separators, a plus sign on request; never "−0.0"."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     text = f"{abs(value):,.{decimals}f}"

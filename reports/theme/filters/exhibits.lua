@@ -100,7 +100,10 @@ local function html(spec)
   end
   if spec.kind == "figure" then
     blocks:insert(util.raw_block("<figure " .. attributes .. ">"))
+    local box_of = '<div class="figure-box" tabindex="0" role="group" aria-label="%s">'
+    blocks:insert(util.raw_block(box_of:format(label)))
     blocks:insert(pandoc.Plain({ pandoc.Image(spec.alt, "exhibits/" .. spec.id .. ".svg") }))
+    blocks:insert(util.raw_block("</div>"))
     blocks:insert(pandoc.Plain({ util.raw("<figcaption>"), table.unpack(caption(spec)) }))
     blocks:insert(pandoc.Plain({ util.raw("</figcaption>") }))
   else

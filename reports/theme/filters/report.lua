@@ -190,6 +190,22 @@ local function box(div)
   end
 end
 
+-- In Word the transparency box stands before the text; the other formats have it in their templates.
+local function front(document)
+  local rows = pandoc.Blocks({})
+  for _, item in ipairs(util.docx and document.meta.transparency or {}) do
+    local words = pandoc.Inlines({ pandoc.Strong(item.term), pandoc.Str(":"), pandoc.Space() })
+    words:extend(item.value)
+    rows:insert(pandoc.Plain(words))
+  end
+  if #rows > 0 then
+    document.blocks:insert(1, pandoc.BulletList(rows:map(function(row)
+      return { row }
+    end)))
+  end
+  return document
+end
+
 -- The list of references has its heading here, because citeproc would give it the level of the title.
 local function references(document)
   if cited then
@@ -203,4 +219,5 @@ return {
   { Pandoc = first_pass },
   { traverse = "topdown", Cite = reference, Image = image, Math = math, Span = numbered_math, Table = prose_table, CodeBlock = stray, Div = box },
   { Pandoc = references },
+  { Pandoc = front },
 }

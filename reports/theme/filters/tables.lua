@@ -95,8 +95,8 @@ local function put(out, text)
   out:insert(pandoc.RawInline("typst", text))
 end
 
-local function put_cell(out, text, options)
-  put(out, options and ("table.cell(" .. options .. ")[") or "[")
+local function put_cell(out, text)
+  put(out, "[")
   out:extend(util.cell(text))
   put(out, "], ")
 end
@@ -104,17 +104,16 @@ end
 local function typst_head(out, spec)
   put(out, "table.header(repeat: true, table.hline(stroke: 0.9pt + ink), ")
   if spec.spanners and #spec.spanners > 0 then
-    local first = 0
-    local lines = ""
-    for _, spanner in ipairs(spec.spanners) do
+      for _, spanner in ipairs(spec.spanners) do
       local n = math.tointeger(spanner[2])
-      put_cell(out, spanner[1], "colspan: " .. n .. ", align: center")
+      put(out, ("table.cell(colspan: %d, align: center)["):format(n))
       if spanner[1] ~= "" then
-        lines = lines .. ("table.hline(start: %d, end: %d, stroke: 0.4pt + ink), "):format(first, first + n)
+        put(out, "#spanner[")
+        out:extend(util.cell(spanner[1]))
+        put(out, "]")
       end
-      first = first + n
+      put(out, "], ")
     end
-    put(out, lines)
   end
   for _, name in ipairs(spec.columns) do
     put_cell(out, name)
@@ -136,7 +135,9 @@ function tables.typst(spec)
   local groups = groups_of(spec)
   for i, values in ipairs(spec.rows) do
     if groups[i - 1] then
-      put_cell(out, groups[i - 1], "colspan: " .. #spec.columns .. ", align: left, inset: (top: 7pt)")
+      put(out, "table.cell(colspan: " .. #spec.columns .. ", align: left, inset: (top: 7pt))[#row-group[")
+      out:extend(util.cell(groups[i - 1]))
+      put(out, "]], ")
     end
     for _, value in ipairs(values) do
       put_cell(out, value)
