@@ -22,7 +22,9 @@ def small(values: pd.Series | NDArray[np.float64], threshold: int) -> Flags:
     return np.asarray((array > 0) & (array < threshold))
 
 
-def primary_flags(frame: pd.DataFrame, counts: Sequence[str], threshold: int, complements: Sequence[tuple[str, str]] = ()) -> Flags:
+def primary_flags(
+    frame: pd.DataFrame, counts: Sequence[str], threshold: int, complements: Sequence[tuple[str, str]] = ()
+) -> Flags:
     """Rows in which a count, or the difference of a pair (whole, part), is small."""
     flags = np.zeros(len(frame), bool)
     for name in counts:
@@ -33,7 +35,11 @@ def primary_flags(frame: pd.DataFrame, counts: Sequence[str], threshold: int, co
 
 
 def complementary_flags(
-    frame: pd.DataFrame, flags: Flags, lines: Sequence[Sequence[str]], counts: Sequence[str], threshold: int,
+    frame: pd.DataFrame,
+    flags: Flags,
+    lines: Sequence[Sequence[str]],
+    counts: Sequence[str],
+    threshold: int,
     complements: Sequence[tuple[str, str]] = (),
 ) -> Flags:
     """Further rows to suppress so that no published total reveals a suppressed one.
@@ -75,7 +81,9 @@ def apply(frame: pd.DataFrame, flags: Flags, primary: Flags, numbers: Sequence[s
     """The frame with the numbers of flagged rows emptied and `status` and `reason` filled."""
     out = frame.copy()
     for name in numbers:
-        out[name] = out[name].astype("Float64" if out[name].dtype.kind == "f" else "Int64").mask(pd.Series(flags, index=out.index))
+        out[name] = (
+            out[name].astype("Float64" if out[name].dtype.kind == "f" else "Int64").mask(pd.Series(flags, index=out.index))
+        )
     out["status"] = np.where(flags, "suppressed", "ok")
     reasons = pd.Series(np.where(primary, SMALL, COMPLEMENT), index=out.index, dtype=object)
     out["reason"] = reasons.where(pd.Series(flags, index=out.index), None)
@@ -116,7 +124,14 @@ def protect_cells(cells: pd.DataFrame, rates: pd.DataFrame, threshold: int) -> t
     rest = rates[~proportions]
     numbers = ("den", "num", "rate", "std_error")
     done = [
-        protect(by_group, counts=counts, numbers=numbers, lines=[("measure_id", "year", "arm")], threshold=threshold, complements=pairs),
+        protect(
+            by_group,
+            counts=counts,
+            numbers=numbers,
+            lines=[("measure_id", "year", "arm")],
+            threshold=threshold,
+            complements=pairs,
+        ),
         protect(totals, counts=counts, numbers=numbers, lines=[], threshold=threshold, complements=pairs),
         protect(rest, counts=("den",), numbers=[n for n in numbers if n in rest], lines=[], threshold=threshold),
     ]
@@ -125,7 +140,7 @@ def protect_cells(cells: pd.DataFrame, rates: pd.DataFrame, threshold: int) -> t
 
 
 def protect_flow(flow: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    """Flow-chart counts: a step is hidden when it, or what was lost since the step before, is small; groups and arms have totals."""
+    """Flow-chart counts: a step is hidden when it, or the loss since the step before, is small; groups and arms have totals."""
     step = ["step", "year"]
     out = protect(
         flow, counts=("n", "dropped"), numbers=("n", "dropped"), lines=[[*step, "arm"], [*step, "group"]], threshold=threshold

@@ -47,7 +47,7 @@ def estimates_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame([{**row, "row_id": row_id(row)} for row in rows])
     unknown = sorted(set(frame.columns) - set(names))
     if unknown:
-        raise DataError("unknown columns in the estimates", where="estimates", expected=", ".join(names), found=", ".join(unknown))
+        raise DataError("unknown columns in the estimates", expected=", ".join(names), found=", ".join(unknown))
     frame = frame.reindex(columns=list(names))
     hidden = frame["status"] != OK
     frame.loc[hidden, list(ANSWER)] = None
@@ -58,7 +58,7 @@ def estimates_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     empty = frame[~hidden & frame["estimate"].isna()]
     if len(silent) or len(empty):
         ids = [*silent["row_id"], *empty["row_id"]]
-        raise DataError("a row without a number needs a reason, and an ok row a number", where="estimates", found=", ".join(ids[:5]))
+        raise DataError("a row without a number needs a reason, an ok row a number", where="estimates", found=", ".join(ids[:5]))
     return with_types(frame)
 
 

@@ -21,7 +21,9 @@ def explain(row_id: str, run_dir: Path | None = None) -> None:
     estimates = read_estimates(folder / "estimates.csv")
     found = estimates[estimates["row_id"] == row_id]
     if found.empty:
-        raise UsageError("no such row", where=f"{folder.name}/estimates.csv", found=row_id, fix=did_you_mean(row_id, estimates["row_id"]))
+        raise UsageError(
+            "no such row", where=f"{folder.name}/estimates.csv", found=row_id, fix=did_you_mean(row_id, estimates["row_id"])
+        )
     row = found.iloc[0]
     table = Table(show_header=False, box=None, pad_edge=False)
     for column, value in row.items():

@@ -15,7 +15,18 @@ from typing import Any
 
 from p4equity.resources import dictionary_dir, lock_file, notebooks_dir, root, theme_dir
 
-PACKAGES = ("duckdb", "ibis-framework", "linearmodels", "matplotlib", "numpy", "pandas", "papermill", "pypandoc_binary", "scipy", "typst")
+PACKAGES = (
+    "duckdb",
+    "ibis-framework",
+    "linearmodels",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "papermill",
+    "pypandoc_binary",
+    "scipy",
+    "typst",
+)
 
 
 def file_hash(path: Path) -> str:

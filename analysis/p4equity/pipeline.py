@@ -82,7 +82,9 @@ def run(
     target = out or root() / "reports" / "runs" / ("demo" if loaded.id == FIRST_STUDY else loaded.id)
     check_target(target)
     if data is not None and not Path(data).exists():
-        raise UsageError("no such folder", where=str(data), expected="an extract", fix="make one with: p4equity simulate --out DIR")
+        raise UsageError(
+            "no such folder", where=str(data), expected="an extract", fix="make one with: p4equity simulate --out DIR"
+        )
     with replacing(target) as folder:
         state = Run(loaded, folder, progress, workers)
         cells, small = obtain_cells(state, data, members, seed, scenario)
@@ -132,7 +134,12 @@ def obtain_cells(
     if data is None and study.data.kind == "value":
         with state.stage("cells"):
             cells = value_cells(study)
-        state.facts |= {"tier": "B", "synthetic": False, "data_hash": cells_hash(cells), "source": study.data.value.citation if study.data.value else None}
+        state.facts |= {
+            "tier": "B",
+            "synthetic": False,
+            "data_hash": cells_hash(cells),
+            "source": study.data.value.citation if study.data.value else None,
+        }
         _keep_cells(state, cells)
         return cells, {}
     if data is None:
@@ -140,7 +147,9 @@ def obtain_cells(
     extract = open_extract(data, load_dictionary())
     check_extract(state, extract)
     with state.stage("cells"):
-        cells = read_cells(extract) if extract.tier == "B" else build_cells(extract, study, load_dictionary(), threads=state.workers)
+        cells = (
+            read_cells(extract) if extract.tier == "B" else build_cells(extract, study, load_dictionary(), threads=state.workers)
+        )
     state.facts |= {
         "tier": extract.tier,
         "synthetic": bool(extract.metadata.get("synthetic", False)),
@@ -200,7 +209,9 @@ def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) ->
         diagnostics = diagnose(context, cells.cell_profile)
     failed = failed_gates(diagnostics)
     with state.stage("estimate"):
-        estimates = evaluate(context, failed=failed, progress=lambda name, done, total: state.progress(f"estimate {name}", done, total))
+        estimates = evaluate(
+            context, failed=failed, progress=lambda name, done, total: state.progress(f"estimate {name}", done, total)
+        )
     with state.stage("disclosure"):
         tables = result_tables(context, cells, small, estimates, diagnostics)
         results = state.folder / "results"
@@ -244,11 +255,15 @@ def _briefings(state: Run, notebook: Path, masked: bool) -> None:
     systems = [s.id for s in state.study.arm_systems("participating")]
     jobs = [
         DocumentJob(
-            notebook, state.folder / "briefings" / f"briefing_{s}", {"system_id": s, "mask_systems": masked, "audience": "confidential"}
+            notebook,
+            state.folder / "briefings" / f"briefing_{s}",
+            {"system_id": s, "mask_systems": masked, "audience": "confidential"},
         )
         for s in systems
     ]
-    render_documents(state.folder, jobs, study=state.study, formats=("html", "pdf"), synthetic=state.facts["synthetic"], workers=state.workers)
+    render_documents(
+        state.folder, jobs, study=state.study, formats=("html", "pdf"), synthetic=state.facts["synthetic"], workers=state.workers
+    )
 
 
 def _finish(state: Run) -> None:
@@ -268,7 +283,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """The manifest of a finished run. Raises UsageError when the folder is not one."""
     path = folder / "manifest.json"
     if not path.is_file():
-        raise UsageError("not a finished run", where=str(folder), expected="manifest.json", found="none", fix="make one with: p4equity run")
+        raise UsageError(
+            "not a finished run", where=str(folder), expected="manifest.json", found="none", fix="make one with: p4equity run"
+        )
     try:
         facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except json.JSONDecodeError as error:

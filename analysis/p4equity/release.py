@@ -33,7 +33,8 @@ def release(run_dir: Path, edition: Path) -> list[str]:
     leaks += [f"{p.relative_to(run_dir)}: file type not on the allow-list" for p in files if p.suffix not in ALLOWED]
     if leaks:
         raise DisclosureError(
-            f"{len(leaks)} disclosure problem(s); nothing was released", where=str(run_dir), found="\n            ".join(leaks[:20]),
+            f"{len(leaks)} disclosure problem(s); nothing was released", where=str(run_dir),
+            found="\n            ".join(leaks[:20]),
             fix="repeat the run with the current code; if it persists, raise the threshold or drop the table",
         )  # fmt: skip
     with replacing(edition) as folder:
@@ -56,7 +57,9 @@ def _slim(folder: Path) -> None:
     manifest = folder / "manifest.json"
     facts = json.loads(manifest.read_text("utf-8"))
     facts["outputs"] = {
-        p.relative_to(folder).as_posix(): file_hash(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "manifest.json"
+        p.relative_to(folder).as_posix(): file_hash(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "manifest.json"
     }
     manifest.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", "utf-8")
 
@@ -71,7 +74,7 @@ def _crate(folder: Path, title: str, facts: dict[str, Any], day: str) -> None:
         },
         {
             "@id": "./", "@type": "Dataset", "name": title, "datePublished": day, "license": "CC-BY-4.0",
-            "description": f"Edition of study {facts['study']}; code {facts['code_version'][:16]}, data {facts['data_hash'][:16]}",
+            "description": f"Study {facts['study']}; code {facts['code_version'][:16]}, data {facts['data_hash'][:16]}",
             "hasPart": [{"@id": name} for name in files], "mentions": {"@id": "#run"},
         },
         {

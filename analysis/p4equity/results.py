@@ -59,8 +59,12 @@ def read_results(folder: Path, study: Study, *, masked: bool, synthetic: bool) -
     """The results of a finished run or edition folder. Raises DataError when there are none."""
     path = folder / "estimates.csv"
     if not path.is_file():
-        raise DataError("no results here", where=str(folder), expected="estimates.csv", found="none", fix="make them with: p4equity run")
+        raise DataError(
+            "no results here", where=str(folder), expected="estimates.csv", found="none", fix="make them with: p4equity run"
+        )
     tables = {
-        p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in sorted(folder.glob("*.csv")) if p.stem != "estimates"
+        p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""])
+        for p in sorted(folder.glob("*.csv"))
+        if p.stem != "estimates"
     }
     return Results(study, with_types(read_estimates(path)), tables, masked, synthetic)

@@ -29,8 +29,9 @@ class Comparison:
         """Raise NotReproduced (exit 14) when anything differs."""
         if self.differences:
             raise NotReproduced(
-                f"{len(self.differences)} differences in {self.compared} rows", found="\n            ".join(self.differences[:15]),
-                fix="if a number moved for a reason, commit the new edition with a line under 'Numbers that changed' in CHANGELOG.md",
+                f"{len(self.differences)} differences in {self.compared} rows",
+                found="\n            ".join(self.differences[:15]),
+                fix="if a number moved for a reason, commit the new edition and say so in CHANGELOG.md, 'Numbers that changed'",
             )  # fmt: skip
 
 
@@ -45,7 +46,9 @@ def compare(first: Path, second: Path, tolerance: float = 1e-8) -> Comparison:
         frames = []
         for folder in (first, second):
             if not (folder / name).is_file():
-                raise UsageError("nothing to compare", where=str(folder / name), expected="a run or an edition", found="no such file")
+                raise UsageError(
+                    "nothing to compare", where=str(folder / name), expected="a run or an edition", found="no such file"
+                )
             frames.append(read(folder / name).set_index("row_id"))
         compared += len(frames[0])
         lines += [f"{name}: {text}" for text in _differences(frames[0], frames[1], tolerance)]

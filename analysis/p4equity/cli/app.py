@@ -74,16 +74,17 @@ def validate(
     report: Annotated[Path | None, typer.Option("--report", help="Also write the report as JSON here.")] = None,
 ) -> None:
     """Check an extract against the data dictionary and the study: every problem in one go."""
+    from p4equity.cli.progress import console
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
     from p4equity.study import load_study
-    from p4equity.validate import print_report
     from p4equity.validate import validate as check
+    from p4equity.validate.terminal import print_report
 
     found = check(open_extract(data, load_dictionary()), load_study(study), load_dictionary())
     if report:
         found.write_json(report)
-    print_report(found)
+    print_report(found, console)
     found.raise_for_problems()
 
 
@@ -98,7 +99,9 @@ def cells(
     from p4equity.cli.stages import write_tier_b
 
     write_tier_b(study, data, out, workers)
-    typer.echo(f"Wrote {out} (tier B, not disclosure-checked: keep it restricted). Next: p4equity run --study {study} --data {out}")
+    typer.echo(
+        f"Wrote {out} (tier B, not disclosure-checked: keep it restricted). Next: p4equity run --study {study} --data {out}"
+    )
 
 
 @app.command()
@@ -162,9 +165,7 @@ def release(
 
 
 @app.command()
-def verify(
-    edition: Annotated[Path, typer.Argument(metavar="EDITION", help="A released edition.")], workers: Workers = 2
-) -> None:
+def verify(edition: Annotated[Path, typer.Argument(metavar="EDITION", help="A released edition.")], workers: Workers = 2) -> None:
     """Run an edition of synthetic or published data again and judge every number."""
     from p4equity.cli.progress import show_progress
     from p4equity.verify import print_comparison

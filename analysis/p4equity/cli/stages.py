@@ -38,16 +38,24 @@ def print_gates(study: str, data: Path, workers: int) -> None:
     with tempfile.TemporaryDirectory() as scratch, show_progress() as progress:
         state = Run(loaded, Path(scratch), progress, workers)
         cells, _ = obtain_cells(state, data, None, None, None)
-        found = diagnose(Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()), cells.cell_profile)
+        found = diagnose(
+            Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()), cells.cell_profile
+        )
     table = Table("gate", "measure", "finding", "limit", "verdict")
     for row in found.to_dict("records"):
-        value = "" if row["finding"] != row["finding"] or row["finding"] is None else f"{row['finding']:.2f} {row['finding_unit']}"
-        table.add_row(row["gate_id"], row["measure_id"], value, f"{row['direction'].replace('_', ' ')} {row['limit']:g}", row["status"])
+        value = (
+            "" if row["finding"] != row["finding"] or row["finding"] is None else f"{row['finding']:.2f} {row['finding_unit']}"
+        )
+        table.add_row(
+            row["gate_id"], row["measure_id"], value, f"{row['direction'].replace('_', ' ')} {row['limit']:g}", row["status"]
+        )
     console.print(table)
     failed = failed_gates(found)
     if failed:
         names = sorted({gate for scope in failed.values() for gate in scope})
-        raise DiagnosticsFailed("a gate failed", where=", ".join(names), fix="look at the finding; log a deviation if it should stand")
+        raise DiagnosticsFailed(
+            "a gate failed", where=", ".join(names), fix="look at the finding; log a deviation if it should stand"
+        )
 
 
 def print_power(study: str, data: Path, workers: int) -> None:

@@ -12,7 +12,7 @@ from p4equity.disparity.changes import gap_changes
 from p4equity.disparity.panel import ALL, aggregate
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import POINTS, Arms, Context
-from p4equity.evaluation.two_stage import Question, question_changes, form_question
+from p4equity.evaluation.two_stage import Question, form_question, question_changes
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import minimal_detectable_change
 from p4equity.study import Analysis
@@ -48,7 +48,9 @@ def completeness(context: Context, profile: pd.DataFrame) -> list[Finding]:
             out.append(Finding(measure, None, "share", "no contracted system or no cells"))
             continue
         windows, hit, total = context.windows(analysis, arms), 0, 0
-        groups = [g for m, g in baseline_series(context, context.variant(analysis)) if m == measure] or list(study.groups.compared)
+        groups = [g for m, g in baseline_series(context, context.variant(analysis)) if m == measure] or list(
+            study.groups.compared
+        )
         for system in arms.systems:
             years = [panel.years.index(t) for side in windows[system] for t in side]
             for group in [*groups, str(study.groups.reference)]:
@@ -72,44 +74,47 @@ def value_completeness(context: Context, profile: pd.DataFrame) -> list[Finding]
 
 
 def reading_completeness(context: Context, profile: pd.DataFrame) -> list[Finding]:
-    """Change in the share with a reading, contracted minus comparison: the largest over all members and compared groups.
+    """Change in the share with a reading, contracted minus comparison: over all members, or in a group beyond the reference.
 
-    Reads who was tested, never who was controlled.
+    The larger of the two counts; a group's value is taken net of two sampling standard errors, because groups are small. Reads
+    who was tested, never who was controlled.
     """
     del profile
     study, analysis = context.study, primary_analysis(context)
     cells = context.rows(context.cell, context.variant(analysis))
     out = []
     for measure in study.measure_sets.contracted:
-        if not study.measure(measure).has_reading:
-            out.append(Finding(measure, None, "percentage points", "the measure has no reading"))
-            continue
         arms = context.arms(analysis, measure)
-        if not arms.treated or not arms.comparison:
-            out.append(Finding(measure, None, "percentage points", "an arm is empty"))
+        if not study.measure(measure).has_reading or not arms.treated or not arms.comparison:
+            out.append(Finding(measure, None, "percentage points", "the measure has no reading, or an arm is empty"))
             continue
         table = aggregate(cells, [measure], study.group_ids)
-        shifts = [_reading_shift(context, analysis, arms, table[table["group"] == g]) for g in (ALL, *study.group_ids)]
-        known = [s for s in shifts if s is not None]
-        value = max(known, key=abs) if known else None
-        out.append(Finding(measure, abs(value) if value is not None else None, "percentage points", None if known else "no readings"))
+        overall, _ = _reading_shift(context, analysis, arms, table[table["group"] == ALL])
+        base, base_error = _reading_shift(context, analysis, arms, table[table["group"] == study.groups.reference])
+        values = [abs(overall)]
+        for group in study.groups.compared:
+            shift, error = _reading_shift(context, analysis, arms, table[table["group"] == group])
+            values.append(abs(shift - base) - 2 * float(np.hypot(error, base_error)))
+        known = [v for v in values if np.isfinite(v)]
+        reason = None if known else "no members with a denominator"
+        out.append(Finding(measure, max(known, default=None), "percentage points", reason))
     return out
 
 
-def _reading_shift(context: Context, analysis: Analysis, arms: Arms, table: pd.DataFrame) -> float | None:
-    """Difference between arms in the change of the share with a reading, members pooled within arm and period."""
+def _reading_shift(context: Context, analysis: Analysis, arms: Arms, table: pd.DataFrame) -> tuple[float, float]:
+    """Difference between arms in the change of the share with a reading, and its binomial standard error, in points."""
     windows = context.windows(analysis, arms)
-    shares = {}
-    for arm, systems in (("treated", list(arms.treated)), ("comparison", list(arms.comparison))):
-        for period in (0, 1):
+    shift, variance = 0.0, 0.0
+    for sign, systems in ((1, list(arms.treated)), (-1, list(arms.comparison))):
+        for period, change in ((0, -1), (1, 1)):
             rows = pd.concat(
                 [table[(table["system_id"] == s) & table["year"].isin(windows[s][period])] for s in systems], ignore_index=True
             )
-            if rows["den"].sum() < max(10 * context.study.inference.minimum_denominator, 1):
-                return None
-            shares[arm, period] = rows["with_reading"].sum() / rows["den"].sum()
-    change = {arm: shares[arm, 1] - shares[arm, 0] for arm in ("treated", "comparison")}
-    return POINTS * float(change["treated"] - change["comparison"])
+            members = float(rows["den"].sum())
+            share = float(rows["with_reading"].sum()) / members if members else np.nan
+            shift += sign * change * share
+            variance += share * (1 - share) / members if members else np.nan
+    return POINTS * shift, POINTS * float(np.sqrt(variance))
 
 
 def race_data_drift(context: Context, profile: pd.DataFrame) -> list[Finding]:
@@ -158,6 +163,7 @@ def balance(context: Context, profile: pd.DataFrame) -> list[Finding]:
 
 def standardized_differences(first: pd.Series, second: pd.Series) -> pd.Series:
     """Standardized difference of each level's share between two arms: (p1 - p2) / sqrt((p1 q1 + p2 q2) / 2)."""
+    first, second = first.astype(float), second.astype(float)
     p1, p2 = (first / first.sum()).align(second / second.sum(), fill_value=0.0)
     spread = np.sqrt((p1 * (1 - p1) + p2 * (1 - p2)) / 2)
     return (p1 - p2) / spread.where(spread > 0)
@@ -253,7 +259,7 @@ def _baseline_questions(
         if not series or not early or not late or not arms.treated or not arms.comparison:
             out.append((measure, None))
             continue
-        windows = {s: (early, late) for s in panel.systems}
+        windows = dict.fromkeys(panel.systems, (early, late))
         changes = gap_changes(
             panel, series, str(study.groups.reference), windows, arms.comparison, study.inference.minimum_denominator
         )

@@ -23,7 +23,7 @@ def diagnose(context: Context, profile: pd.DataFrame) -> pd.DataFrame:
             gauge = value_completeness
         rows += [_row(context, gate, finding) for finding in gauge(context, profile)]
     names = load_dictionary().tables["diagnostic"].names
-    return pd.DataFrame(rows).reindex(columns=[n for n in names])
+    return pd.DataFrame(rows).reindex(columns=list(names))
 
 
 def _row(context: Context, gate: Gate, finding: Finding) -> dict[str, Any]:

@@ -78,7 +78,15 @@ def gap_changes(
     covariances = _change_covariances(panel, series, reference, contrasts)
     gap = sides[0] - sides[1]
     return Changes(
-        panel.systems, tuple(series), gap, sides[0], sides[1], covariances[0], covariances[1], covariances[2], contrasts,
+        panel.systems,
+        tuple(series),
+        gap,
+        sides[0],
+        sides[1],
+        covariances[0],
+        covariances[1],
+        covariances[2],
+        contrasts,
         tuple(dropped),
     )
 

@@ -1,6 +1,5 @@
 """Denominators, numerators and overlap of members as arrays, and the sampling covariance of rates they imply."""
 
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

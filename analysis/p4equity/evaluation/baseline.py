@@ -44,6 +44,9 @@ def baseline_series(context: Context, variant: tuple[str, str]) -> tuple[tuple[s
 
     Looks at baseline years only, so the choice is blind to any effect; the same set serves every analysis.
     """
+    if "baseline_series" in context.memory:
+        known: tuple[tuple[str, str], ...] = context.memory["baseline_series"]
+        return known
     study = context.study
     registered = (study.population.map, study.race.primary if study.race else variant[1])
     panel = context.panel(registered)
@@ -54,6 +57,7 @@ def baseline_series(context: Context, variant: tuple[str, str]) -> tuple[tuple[s
             gap, error = network_gap(context, panel, measure, group)
             if np.isfinite(gap) and gap - critical * error > 0:
                 out.append((measure, group))
+    context.memory["baseline_series"] = tuple(out)
     return tuple(out)
 
 
@@ -73,7 +77,7 @@ def baseline_rows(context: Context) -> list[dict[str, Any]]:
         return []
     described = Analysis(
         id="baseline_gap", registered="secondary", outcome="gap", estimator="meta_regression",
-        measures=list(study.measure_sets.contracted), weighting="patient", inference=["sampling"],
+        measures=study.measure_sets.contracted, weighting="patient", inference=("sampling",),
     )  # fmt: skip
     panel = context.panel(context.variant(described))
     critical = float(stats.norm.ppf(0.5 + study.inference.conf_level / 2))
@@ -91,7 +95,8 @@ def baseline_rows(context: Context) -> list[dict[str, Any]]:
             )  # fmt: skip
             if np.isfinite(gap):
                 gap, error = POINTS * gap, POINTS * error
-                row |= {"estimate": gap, "std_error": error, "conf_low": gap - critical * error, "conf_high": gap + critical * error}
+                row |= {"estimate": gap, "std_error": error}
+                row |= {"conf_low": gap - critical * error, "conf_high": gap + critical * error}
             else:
                 row |= {"status": "not_estimable", "reason": "no members in the baseline years"}
             rows.append(row)

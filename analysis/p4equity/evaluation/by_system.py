@@ -10,7 +10,7 @@ from scipy import stats
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context, base_row, no_arm
-from p4equity.evaluation.two_stage import Question, question_changes, form_question
+from p4equity.evaluation.two_stage import Question, form_question, question_changes
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import reliability, shrink
 from p4equity.study import Analysis
@@ -61,14 +61,11 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
             inference="sampling", n_clusters=len(question.systems), n_treated_clusters=1, weighting="system",
         )  # fmt: skip
         for name, value, error in ((RAW, effect[i], np.sqrt(variance[i])), (SHRUNKEN, shrunken[i], spread[i])):
-            rows.append(
-                {
-                    **common, "sample": name, "estimate": float(value), "std_error": float(error),
-                    "statistic": float(share[i]) if name == SHRUNKEN else None,
-                    "conf_low": float(value - critical * error), "conf_high": float(value + critical * error),
-                    "reason": "statistic is the reliability of the change" if name == SHRUNKEN else None,
-                }  # fmt: skip
-            )
+            row = {**common, "sample": name, "estimate": float(value), "std_error": float(error)}
+            row |= {"conf_low": float(value - critical * error), "conf_high": float(value + critical * error)}
+            if name == SHRUNKEN:
+                row |= {"statistic": float(share[i]), "reason": "statistic is the reliability of the change"}
+            rows.append(row)
     return rows
 
 

@@ -27,14 +27,15 @@ def claim_rows(context: Context, rows: Sequence[dict[str, Any]]) -> list[dict[st
             found.setdefault((row["analysis_id"], row["measure_id"], row["group"]), []).append(row)
     both = {key: group for key, group in found.items() if {r["inference"] for r in group} == primary}
     raw = {key: max((r.get("p_value") or 0.0) if r["status"] == "ok" else np.nan for r in group) for key, group in both.items()}
-    gate = {key[0]: p for key, p in raw.items() if key[1] == "pooled" and np.isfinite(p)}
-    pooled = next(iter(gate.values()), 0.0)
+    pooled = next((p for key, p in raw.items() if key[1] == "pooled" and np.isfinite(p)), 0.0)
+    first = next((key[0] for key in raw if key[1] != "pooled" and key[2] == "pooled"), "")  # the analysis that gates groups
     adjusted: dict[tuple[str, str, str], float] = {}
     for level in ("pooled", "measure", "group"):
         for family in _families(raw, level):
             floor = 0.0 if level == "pooled" else pooled
             if level == "group":
-                floor = max([floor, *(adjusted[k] for k in adjusted if k[1] == family[0][1] and k[1] != "pooled" and k[2] == "pooled")])
+                measure = family[0][1]
+                floor = max([floor, *(p for key, p in adjusted.items() if key == (first, measure, "pooled"))])
             for key, p in zip(family, _holm([raw[k] for k in family]), strict=True):
                 adjusted[key] = max(p, floor)
     return [_claim(both[key], adjusted.get(key, np.nan)) for key in both]

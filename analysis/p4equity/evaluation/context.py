@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,14 +46,15 @@ class Context:
     data_hash: str
     code_version: str
     _panels: dict[tuple[str, str], Panel] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)  # what is computed once for all analyses
 
-    @property
+    @cached_property
     def measures(self) -> tuple[str, ...]:
         """All measures of the study that have cells."""
         sets = self.study.measure_sets
         wanted = [*sets.contracted, *sets.not_incentivized, *sets.negative_control, *sets.broken_series]
         wanted += [sets.spending] if sets.spending else []
-        have = set(self.cell["measure_id"])
+        have = set(self.cell["measure_id"].unique())
         return tuple(m for m in dict.fromkeys(wanted) if m in have)
 
     def variant(self, analysis: Analysis) -> tuple[str, str]:
@@ -65,7 +67,8 @@ class Context:
         """Arrays of one variant, all measures, all groups, all systems with cells."""
         if variant not in self._panels:
             cells, overlap = self.rows(self.cell, variant), self.rows(self.overlap, variant)
-            systems = [s.id for s in self.study.systems if s.id in set(cells["system_id"])]
+            present = set(cells["system_id"].unique())
+            systems = [s.id for s in self.study.systems if s.id in present]
             self._panels[variant] = build_panel(
                 cells, overlap, measures=self.measures, groups=self.study.group_ids, systems=systems, years=self.study.years
             )
@@ -120,7 +123,7 @@ def base_row(context: Context, analysis: Analysis, **identity: Any) -> dict[str,
         "analysis_id": analysis.id,
         "estimator": analysis.estimator,
         "system_id": "all",
-        "cohort": "+".join(str(c) for c in analysis.cohorts) or "all",
+        "cohort": analysis.cohorts[0] if len(analysis.cohorts) == 1 else None,
         "sample": "main",
         "race_version": variant[1],
         "weighting": analysis.weighting,

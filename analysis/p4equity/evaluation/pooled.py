@@ -37,14 +37,14 @@ def stacked_data(
     measures = tuple(m for m in context.study.measure_ids(analysis.measures) if any(p[0] == m for p in pairs))
     series = [p for p in pairs if p[0] in measures]
     arms = context.arms(analysis.model_copy(update={"contracts": "any"}), None, without)
-    windows = {s: ((), ()) for s in panel.systems} | context.windows(analysis, arms)
+    windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
     minimum = context.study.inference.minimum_denominator
     changes = gap_changes(panel, series, str(context.study.groups.reference), windows, arms.comparison, minimum)
     at = np.array([panel.systems.index(s) for s in arms.systems if s in panel.systems], int)
     systems = tuple(panel.systems[i] for i in at)
-    contracts = np.array(
-        [[s in context.arms(analysis, m, without).treated for m in measures] for s in systems], bool
-    ).reshape(len(systems), len(measures))
+    contracts = np.array([[s in context.arms(analysis, m, without).treated for m in measures] for s in systems], bool).reshape(
+        len(systems), len(measures)
+    )
     weights = group_weights(context, series, variant)
     sides = {side: _stack(changes, series, measures, weights, side, at, contracts, context.strata(systems)) for side in LABELS}
     return sides, systems, measures, arms

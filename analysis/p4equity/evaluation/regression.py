@@ -24,7 +24,7 @@ def regression_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]
     rows: list[dict[str, Any]] = []
     for measure in context.study.measure_ids(analysis.measures):
         arms = context.arms(analysis, measure)
-        reason = no_arm(arms, measure) or (None if measure in set(context.cell["measure_id"]) else f"no cells for {measure}")
+        reason = no_arm(arms, measure) or (None if measure in context.measures else f"no cells for {measure}")
         groups = context.study.groups.compared if analysis.outcome == "gap" else ("all",)
         for group in groups:
             if reason:
@@ -52,7 +52,9 @@ def gap_frame(context: Context, analysis: Analysis, measure: str, group: str, ar
             continue
         s = panel.systems.index(system)
         last = max(windows[system][1], default=0)
-        shown = [t for t in study.years if t <= last] if analysis.estimator == "event_study" else sorted({*windows[system][0], *windows[system][1]})
+        shown = sorted({*windows[system][0], *windows[system][1]})
+        if analysis.estimator == "event_study":
+            shown = [t for t in study.years if t <= last]
         weight = {g: _frozen(context, panel.den[s, panel.index(measure, g)], panel.years) for g in (reference, group)}
         for t in shown:
             at = panel.years.index(t)
@@ -91,7 +93,7 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
     if "wild_bootstrap" in analysis.inference:
         options |= {"draws": study.inference.wild_draws, "wild_weights": study.inference.wild_weights}
     if analysis.estimator == "event_study":
-        options["reference_period"] = study.baseline.reference_year - study.launch_cohort if gap else options.get("reference_period", -1)
+        options.setdefault("reference_period", study.baseline.reference_year - study.launch_cohort if gap else -1)
     try:
         answers = fit(
             analysis.estimator, frame, outcome="rate", unit="system_id", time="year", cohort="cohort",
@@ -106,13 +108,20 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
         row = base_row(context, analysis, measure_id=measure, group=group, outcome=_outcome(record, analysis), outcome_unit=unit)
         row |= {key: record[key] for key in KEPT if not _null(record.get(key))}
         row["reference_group"] = study.groups.reference if gap else None
-        rows.append(row | {"cohort": row["cohort"] if _null(record.get("cohort")) else str(record["cohort"])})
+        rows.append(row)
     return rows
 
 
+SIDES = {"att_gap": "gap", "att_reference": "reference_rate", "att_group": "group_rate", "left_out": "left_out"}
+
+
 def _outcome(record: dict[str, Any], analysis: Analysis) -> str:
-    """Which side of the gap an answer of `fit` is about."""
-    return str(record.get("outcome") or analysis.outcome)
+    """Which side of the gap an answer of `fit` is about; joint tests of leads are outcomes of their own."""
+    estimand = str(record["estimand"])
+    if estimand.startswith("pretrend"):
+        side = SIDES.get(estimand.replace("pretrend", "att", 1), analysis.outcome)
+        return f"pretrend_{side}"
+    return SIDES.get(estimand, analysis.outcome)
 
 
 def _null(value: Any) -> bool:

@@ -91,7 +91,7 @@ def _sources(context: Context, analysis: Analysis, measure: str, panel: Panel) -
 def question_changes(
     context: Context, analysis: Analysis, panel: Panel, arms: Arms, measure: str, groups: Sequence[str]
 ) -> Changes:
-    windows = {s: ((), ()) for s in panel.systems} | context.windows(analysis, arms)
+    windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
     minimum = context.study.inference.minimum_denominator
     if groups:
         series = [(measure, g) for g in groups]

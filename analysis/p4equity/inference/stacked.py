@@ -23,8 +23,8 @@ CORRELATIONS = (0.0, 0.25, 0.5, 0.75)
 class Stacked:
     """Changes of systems by measure, and who is contracted on what.
 
-    y: (S, M) changes, NaN where a system has none. contracts: (S, M) bool. covariance: (S, M, M) sampling covariance of a system's
-    changes, which carries the shared reference group and the members that measures share. strata: (S,) ints.
+    y: (S, M) changes, NaN where a system has none. contracts: (S, M) bool. covariance: (S, M, M) sampling covariance of a
+    system's changes, which carries the shared reference group and the members that measures share. strata: (S,) ints.
     A contracted system counts only in its contracted measures: its other cells leave both arms.
     """
 

@@ -37,9 +37,7 @@ def power_table(context: Context) -> pd.DataFrame:
             if not question.treated.any() or question.treated.all():
                 continue
             v, arm = question.variances["gap"], question.treated
-            low, high = (
-                minimal_detectable_change(v, arm, tau**2, conf_level=study.inference.conf_level) for tau in SHOCKS
-            )
+            low, high = (minimal_detectable_change(v, arm, tau**2, conf_level=study.inference.conf_level) for tau in SHOCKS)
             gaps = [POINTS * network_gap(context, panel, measure, g)[0] for g in groups]
             gap = float(np.mean(gaps))
             rows.append(

@@ -38,7 +38,7 @@ def rate_table(context: Context, analysis: Analysis) -> pd.DataFrame:
         scale = USD if spending else POINTS
         for arm in (CONTRACTED, COMPARISON, OTHER):
             ids = [s for s in panel.systems if arms.get(s) == arm]
-            for group in ([ALL] if spending else [*study.group_ids, ALL]):
+            for group in [ALL] if spending else [*study.group_ids, ALL]:
                 series = panel.index(measure, group)
                 for k, year in enumerate(panel.years):
                     at = [panel.systems.index(s) for s in ids if _in_study(context, s, year)]
@@ -46,12 +46,14 @@ def rate_table(context: Context, analysis: Analysis) -> pd.DataFrame:
                     if not at or den == 0:
                         continue
                     variance = sum(
-                        (panel.den[i, series, k] / den) ** 2 * rate_covariance(panel, i, group, measure, measure)[k, k] for i in at
+                        (panel.den[i, series, k] / den) ** 2 * rate_covariance(panel, i, group, measure, measure)[k, k]
+                        for i in at
                     )
                     rows.append(
                         {
                             "arm": arm, "measure_id": measure, "group": group, "year": year, "den": int(den), "num": int(num),
-                            "rate": scale * num / den, "std_error": scale * float(np.sqrt(variance)), "unit_kind": panel_unit(spending),
+                            "rate": scale * num / den, "std_error": scale * float(np.sqrt(variance)),
+                            "unit_kind": panel_unit(spending),
                         }
                     )  # fmt: skip
     return pd.DataFrame(rows)
