@@ -84,7 +84,7 @@ def practice_years(
 ) -> ir.Table:
     """One row a practice and year that is in a system under either map.
 
-    Columns: practice_id, year, system_baseline, mapped_later, system_as_treated. Without `map_date` the baseline columns are null.
+    Columns: practice_id, year, system_baseline, mapped_later, system_as_treated. Without `map_date` no baseline map is made.
     """
     import ibis
 

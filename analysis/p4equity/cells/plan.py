@@ -85,7 +85,8 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
     Raises StudyError when no system is compared, a measure is unknown, or the years do not fit into one integer.
     """
     if len(study.years) > MOST_YEARS:
-        raise StudyError("too many years", where="study.toml: data.years", expected=f"at most {MOST_YEARS}", found=len(study.years))
+        found = len(study.years)
+        raise StudyError("too many years", where="study.toml: data.years", expected=f"at most {MOST_YEARS}", found=found)
     systems = tuple(sorted(s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)))
     if not systems:
         raise StudyError("no system is compared", where="systems.toml", expected="systems with arm participating or comparison")

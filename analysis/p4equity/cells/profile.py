@@ -63,7 +63,7 @@ def profile_counts(members: ir.Table, dictionary: Dictionary) -> ir.Table:
 
 
 def retention_counts(spine: ir.Table, members: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
-    """Eligible members of the baseline year still covered and in the same system in a later one: system, group, level (year), n."""
+    """Eligible members of the baseline year still covered, in the same system, in a later one: system, group, level (year), n."""
     first = members.filter(members.year == plan.baseline_year)
     first = first.select("member_id", system=first[variant.system], group=first[variant.group])
     first = first.filter(first.system.notnull(), first.group.notnull())

@@ -69,13 +69,9 @@ def canonical(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A frame with exactly the table's columns (absent value columns null), their dtypes, sorted by its key."""
     import pandas as pd
 
-    kinds, dtypes = columns(table), _dtypes()
-    out = pd.DataFrame(
-        {
-            name: frame[name].astype(dtypes[kind]) if name in frame else pd.Series(pd.NA, frame.index, dtype="Int64").astype(dtypes[kind])
-            for name, kind in kinds.items()
-        }
-    )
+    dtypes = _dtypes()
+    absent = pd.Series(pd.NA, frame.index, dtype="Int64")
+    out = pd.DataFrame({name: frame.get(name, absent).astype(dtypes[kind]) for name, kind in columns(table).items()})
     return out.sort_values(list(KEYS[table]), kind="stable", ignore_index=True)
 
 

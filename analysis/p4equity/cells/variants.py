@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def of_variant(counts: ir.Table, practices: ir.Table, variant: Variant, keys: Sequence[str], sums: Sequence[str]) -> ir.Table:
-    """Counts by practice and year summed to system, practice, group and `keys` under a variant; rows outside a system drop out."""
+    """Counts by practice and year summed to system, practice, group and `keys` under a variant; rows in no system drop out."""
     placed = counts.join(practices, ["practice_id", "year"])
     placed = placed.select("practice_id", *keys, *sums, system=placed[variant.system], group=placed[variant.group])
     placed = placed.filter(placed.system.notnull(), placed.group.notnull())
@@ -112,7 +112,13 @@ def spending_overlap_frame(moments: pa.Table, plan: CellPlan, variant: Variant) 
 
 
 def profile_frame(
-    engine: Engine, counts: ir.Table, retained: ir.Table, practices: ir.Table, plan: CellPlan, variant: Variant, dictionary: Dictionary
+    engine: Engine,
+    counts: ir.Table,
+    retained: ir.Table,
+    practices: ir.Table,
+    plan: CellPlan,
+    variant: Variant,
+    dictionary: Dictionary,
 ) -> pd.DataFrame:
     """Profiles under a variant: characteristics of the members, and how many of the baseline year's are still there."""
     import pandas as pd
