@@ -63,10 +63,8 @@ def empty(name: str) -> pd.DataFrame:
     return canonical(name, pd.DataFrame())
 
 
-def write_tier_b(tables: CellTables, source: Extract | None, folder: Path, study: Study) -> None:
+def write_tier_b(tables: CellTables, study: Study, folder: Path, *, source: Extract | None = None) -> None:
     """Makes a folder that is a valid extract of tier B: the cells, and every other table of tier B that `source` holds.
-
-    `source` is the extract the cells were made from; null for a published panel.
 
     Its `extract.json` keeps what `source` says of itself (synthetic, seed, scenario) and adds tier, plan_hash and cells_hash.
     The folder appears complete or not at all; an earlier tier-B extract in its place is replaced.

@@ -76,14 +76,14 @@ def test_tier_b_gives_the_same_cells(
     folder = tmp_path / "b"
     grants = pd.DataFrame([("G1", "S01", 5.0)], columns=["grant_id", "system_id", "amount"])
     grants.reindex(columns=list(load_dictionary().table("grant").names)).to_csv(random_extract.path / "grant.csv", index=False)
-    write_tier_b(random_cells, open_extract(random_extract.path), folder, small_study)
+    write_tier_b(random_cells, small_study, folder, source=open_extract(random_extract.path))
     (random_extract.path / "grant.csv").unlink()
     opened = open_extract(folder)
     assert opened.tier == "B"
     assert set(opened.tables) == {"cell", "cell_overlap", "cell_profile", "cell_flow", "grant"}  # no table of members
     assert opened.metadata["cells_hash"] == cells_hash(random_cells)
     same(read_cells(opened), random_cells)
-    write_tier_b(random_cells, None, folder, small_study)  # an earlier tier-B extract is replaced
+    write_tier_b(random_cells, small_study, folder)  # an earlier tier-B extract is replaced
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
@@ -111,7 +111,7 @@ def test_suppressed_rows_hold_nothing_and_a_lone_cell_table_is_enough(random_cel
 def test_a_folder_with_something_else_is_left_alone(random_cells: CellTables, small_study: Study, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="already holds something else"):
-        write_tier_b(random_cells, None, tmp_path, small_study)
+        write_tier_b(random_cells, small_study, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -123,7 +123,7 @@ def test_nothing_half_made_is_left_when_writing_fails(
 
     monkeypatch.setattr(json, "dumps", full)
     with pytest.raises(OSError, match="no space"):
-        write_tier_b(random_cells, None, tmp_path / "b", small_study)
+        write_tier_b(random_cells, small_study, tmp_path / "b")
     assert not list(tmp_path.iterdir())
 
 
@@ -189,7 +189,7 @@ def test_published_panel_as_cells(tmp_path: Path) -> None:
     assert mine["value"]["HOMICIDE"] == pytest.approx(math.log(florida["homicide"]), abs=1e-6)
     assert mine["value"]["ROBBERY"] == math.log(florida["robbery"])
     assert mine["weight"]["HOMICIDE"] == florida["popwt"]
-    write_tier_b(tables, None, tmp_path / "b", study)
+    write_tier_b(tables, study, tmp_path / "b")
     same(read_cells(open_extract(tmp_path / "b")), tables)
 
 
