@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p4equity.dictionary.codebook import CodebookRow, codebook, codebook_measures
 from p4equity.dictionary.load import load_dictionary
 from p4equity.dictionary.model import (
     Break,
@@ -21,6 +22,7 @@ from p4equity.dictionary.model import (
 __all__ = [
     "Break",
     "Category",
+    "CodebookRow",
     "CrossRule",
     "Dictionary",
     "Field",
@@ -31,5 +33,7 @@ __all__ = [
     "RowRule",
     "Stratum",
     "Table",
+    "codebook",
+    "codebook_measures",
     "load_dictionary",
 ]
