@@ -86,6 +86,7 @@ def test_failed_rendering_leaves_the_old_document(run_dir: Path, tmp_path: Path)
     before = done.paths["html"].read_bytes()
     assert set(done.paths) == {"html", "pdf"}
     assert b">Briefing for System A</h1>" in before
+    assert b"is invented. Confidential: not for distribution</p>" in before
     assert b"</span> Results</h2>" in before
     with pytest.raises(P4Error, match="fig:nowhere"):
         render_document(run_dir, bad, stem, {}, study=study())

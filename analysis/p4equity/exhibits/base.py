@@ -1,4 +1,4 @@
-"""What an exhibit is, a figure or table with its words and its data, and how it is written: the same bytes each time."""
+"""An exhibit, figure or table with its words and its data, and how it is written: the same bytes each time."""
 
 from __future__ import annotations
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PORTRAIT_WIDTH = 453.0  # points of text width on the report's upright page
 LANDSCAPE_WIDTH = 648.0  # the same on its side
 INSET = 9.0  # points of cell padding, both sides of one column together
 _STEPS = ((9.0, False), (8.25, False), (7.5, False), (8.25, True), (7.5, True), (6.75, True))
-_MAX_LINES = 7  # a cell that wraps over more lines asks for the next step
+_MAX_LINES = 7  # a cell that wraps over more lines asks for the next step,
+_MAX_LINES_LONG = 3  # or over more than these in a table of more than _LONG rows
+_LONG = 12
 _STRETCH = 0.55  # a table wider than this share of the page is stretched over all of it
 _NARROW, _WIDE, _WIDEST = set("ijltfr.,:;'|!()[] -"), set("ABCDEFGHJKLNOPQRSTUVXYZw&"), set("mMW%@")
 
 
 @dataclass(frozen=True)
 class TableLayout:
-    """Font size and column widths in points, whether the page lies on its side, and whether words must break."""
+    """Font size, column widths and rough height in points; whether the page lies on its side and words must break."""
 
     size: float
     landscape: bool
     widths: tuple[float, ...]
+    height: float
     tight: bool = False
 
 
@@ -36,24 +40,43 @@ def plan_layout(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Se
     Numeric columns (`align` r or c) keep their cells on one line; text columns may wrap down to their longest word.
     """
     natural, least = _demands(columns, rows, align)
+    limit = _MAX_LINES_LONG if len(rows) > _LONG else _MAX_LINES
     for size, landscape in _STEPS:
         room = (LANDSCAPE_WIDTH if landscape else PORTRAIT_WIDTH) - INSET * len(columns)
-        want = [n * size for n in natural]
-        floor = [m * size for m in least]
+        want, floor = [n * size for n in natural], [m * size for m in least]
         if sum(want) <= room:
             spare = (room - sum(want)) / len(want) if sum(want) > _STRETCH * room else 0.0
-            return TableLayout(size, landscape, _padded([w + spare for w in want]))
+            return _layout(size, landscape, [w + spare for w in want], rows)
         if sum(floor) <= room:
             widths = _shared(want, floor, room)
-            if max(w / max(have, 1.0) for w, have in zip(want, widths, strict=True)) <= _MAX_LINES:
-                return TableLayout(size, landscape, _padded(widths))
+            if max(_lines(row, widths, size) for row in rows) <= limit:
+                return _layout(size, landscape, widths, rows)
+    return _last_resort(natural, least, rows)
+
+
+def _last_resort(natural: Sequence[float], least: Sequence[float], rows: Sequence[Sequence[str]]) -> TableLayout:
+    """The smallest type on a page on its side, with tall cells and, if need be, broken words."""
     size, landscape = _STEPS[-1]
-    room = LANDSCAPE_WIDTH - INSET * len(columns)
-    total = sum(natural) or 1.0
+    room = LANDSCAPE_WIDTH - INSET * len(natural)
     widths = _shared([n * size for n in natural], [m * size for m in least], room)
-    if sum(widths) > room:
-        widths = [room * n / total for n in natural]
-    return TableLayout(size, landscape, _padded(widths), tight=True)
+    tight = sum(widths) > room
+    if tight:
+        widths = [room * n / (sum(natural) or 1.0) for n in natural]
+    return replace(_layout(size, landscape, widths, rows), tight=tight)
+
+
+def _layout(size: float, landscape: bool, widths: Sequence[float], rows: Sequence[Sequence[str]]) -> TableLayout:
+    lines = [_lines(row, widths, size) for row in rows]
+    height = sum(n * 1.15 * size + 6.0 for n in [*lines, 2])  # 2: the header
+    return TableLayout(size, landscape, tuple(round(w + INSET, 1) for w in widths), round(height, 1))
+
+
+def _lines(row: Sequence[str], widths: Sequence[float], size: float) -> int:
+    """Lines the tallest cell of a row takes."""
+    return max(
+        sum(max(1, math.ceil(text_width(line) * size / max(width, 1.0))) for line in cell.split("\n"))
+        for cell, width in zip(row, widths, strict=True)
+    )
 
 
 def _demands(
@@ -91,7 +114,3 @@ def _shared(want: Sequence[float], floor: Sequence[float], room: float) -> list[
         share = spare / sum(short)
         widths = [min(max(w, have), have + share * s) for w, have, s in zip(want, widths, short, strict=True)]
     return widths
-
-
-def _padded(widths: Sequence[float]) -> tuple[float, ...]:
-    return tuple(round(w + INSET, 1) for w in widths)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from p4equity.study import Study
 
 BANNER = "Synthetic data: every number and every finding in this document is invented"
+CONFIDENTIAL = "Confidential: not for distribution"
 AFFILIATION = "p4equity is not affiliated with any insurer or health system."
 
 
@@ -38,22 +39,16 @@ def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audi
     """The facts of one report. Hashes come from the run's estimates, so that the cover names what was really used."""
     info = study.info
     hashes = _provenance(run_dir / "results" / "estimates.csv")
-    payer = getattr(info, "payer", None)
     rows = [
         ("Evaluator", info.evaluator),
-        ("Payer under evaluation", payer or "none"),
+        ("Payer under evaluation", info.payer),
         ("Funding", info.funder),
-        (
-            "Registration",
-            f"{info.registration} (plan dated {info.registered_on.isoformat()})"
-            if info.registered_on
-            else info.registration,
-        ),
+        ("Registration", f"{info.registration} (plan dated {info.registered_on.isoformat()})"),
         ("Ethics", info.ethics),
         ("Data", "synthetic, made by the toolkit" if synthetic else "real; see the section on data"),
         ("Edition", edition or "working copy"),
-        ("Readers", "public" if audience == "public" else "confidential: not for distribution"),
-        ("Affiliation", AFFILIATION),
+        ("Readers", "public" if audience == "public" else CONFIDENTIAL.lower()),
+        ("Affiliation", " ".join(filter(None, (AFFILIATION, info.disclaimer)))),
         *((label, hashes[key][:16]) for label, key in HASHES if hashes.get(key)),
     ]
     return Facts(
@@ -63,7 +58,7 @@ def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audi
         evaluator=info.evaluator,
         report_date=info.report_date,
         synthetic=synthetic,
-        banner=BANNER if synthetic else ("Confidential" if audience != "public" else ""),
+        banner=". ".join(filter(None, (BANNER if synthetic else "", CONFIDENTIAL if audience != "public" else ""))),
         transparency=tuple((term, str(value)) for term, value in rows if value),
     )
 

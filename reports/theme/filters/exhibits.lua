@@ -2,6 +2,8 @@
 local util, tables = ...
 local exhibits = {}
 
+local MAX_FLOAT = 420 -- points; a taller table stands in the text and may break over pages
+
 local function load(block)
   local spec = pandoc.json.decode(block.text, false)
   if spec.ref then
@@ -129,9 +131,11 @@ local function typst(spec)
   local function put(text)
     out:insert(pandoc.RawInline("typst", text))
   end
-  put(("#exhibit(kind: %s, landscape: %s, label: %s, body: "):format(
-    spec.kind == "figure" and "image" or "table",
-    tostring(spec.kind == "table" and spec.layout.landscape),
+  local is_table = spec.kind == "table"
+  put(("#exhibit(kind: %s, landscape: %s, float: %s, label: %s, body: "):format(
+    is_table and "table" or "image",
+    tostring(is_table and spec.layout.landscape),
+    tostring(not is_table or spec.layout.height < MAX_FLOAT),
     spec.anchor ~= "" and ("<" .. spec.anchor .. ">") or "none"
   ))
   if spec.kind == "figure" then

@@ -34,25 +34,31 @@ local function cell(text, align, attributes, span, class)
   return pandoc.Cell(content, align, 1, span or 1, pandoc.Attr("", class and { class } or {}, attributes or {}))
 end
 
-local function body_rows(spec, plain)
-  local rows, groups, width, long = {}, groups_of(spec), #spec.columns, long_columns(spec)
-  local stub = plain and 0 or math.tointeger(spec.stub or 1)
-  for i, values in ipairs(spec.rows) do
-    if groups[i - 1] then
-      local head = cell(groups[i - 1], "AlignLeft", { scope = "rowgroup" }, width)
-      table.insert(rows, pandoc.Row({ head }, pandoc.Attr("", { "group" })))
+local function body_row(spec, i, stub, long)
+  local cells = {}
+  for j, value in ipairs(spec.rows[i]) do
+    local attributes = { ["row-id"] = row_id_of(spec, i, j) }
+    if j <= stub then
+      attributes.scope = "row"
     end
-    local cells = {}
-    for j, value in ipairs(values) do
-      local attributes = { ["row-id"] = row_id_of(spec, i, j) }
-      if j <= stub then
-        attributes.scope = "row"
-      end
-      table.insert(cells, cell(value, ALIGN[spec.align[j]], attributes, 1, long[j] and "long" or nil))
-    end
-    table.insert(rows, pandoc.Row(cells))
+    table.insert(cells, cell(value, ALIGN[spec.align[j]], attributes, 1, long[j] and "long" or nil))
   end
-  return rows
+  return pandoc.Row(cells)
+end
+
+-- One table body for each group of rows, headed by the group's name over all columns.
+local function bodies_of(spec, plain)
+  local groups, long, stub = groups_of(spec), long_columns(spec), plain and 0 or math.tointeger(spec.stub or 1)
+  local bodies = {}
+  for i = 1, #spec.rows do
+    local group = groups[i - 1]
+    if group or #bodies == 0 then
+      local head = group and { pandoc.Row({ cell(group, "AlignLeft", { scope = "rowgroup" }, #spec.columns) }, pandoc.Attr("", { "group" })) }
+      table.insert(bodies, { attr = pandoc.Attr(), head = head or {}, body = {}, row_head_columns = stub })
+    end
+    table.insert(bodies[#bodies].body, body_row(spec, i, stub, long))
+  end
+  return bodies
 end
 
 local function head_rows(spec)
@@ -80,15 +86,9 @@ function tables.native(spec, caption, plain)
   end
   local long = {}
   if caption then
-    long = { pandoc.Plain(caption) }
+    long = { pandoc.Plain({ pandoc.Span(caption, pandoc.Attr("", { "caption" })) }) }
   end
-  local body = {
-    attr = pandoc.Attr(),
-    head = {},
-    body = body_rows(spec, plain),
-    row_head_columns = plain and 0 or math.tointeger(spec.stub or 1),
-  }
-  return pandoc.Table({ long = long }, colspecs, pandoc.TableHead(head_rows(spec)), { body }, pandoc.TableFoot())
+  return pandoc.Table({ long = long }, colspecs, pandoc.TableHead(head_rows(spec)), bodies_of(spec, plain), pandoc.TableFoot())
 end
 
 local function put(out, text)
@@ -115,7 +115,8 @@ local function typst_head(out, spec)
       put(out, "], ")
     end
   end
-  for _, name in ipairs(spec.columns) do
+  for j, name in ipairs(spec.columns) do
+    put(out, "table.cell(align: bottom + " .. TYPST_ALIGN[spec.align[j]] .. ")")
     put_cell(out, name)
   end
   put(out, "table.hline(stroke: 0.5pt + ink)), ")
