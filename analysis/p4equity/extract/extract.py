@@ -34,6 +34,12 @@ class Extract:
         """Tables the tier cannot do without that are not there."""
         return tuple(t for t in self.dictionary.tables.values() if self.tier in t.required_in and t.name not in self.tables)
 
+    def strangers(self) -> tuple[str, ...]:
+        """Names of data files and folders that are no table of the dictionary, such as misspelled ones."""
+        known = {f for name in self.tables for f in (name, *(f"{name}{s}" for s in SUFFIXES))}
+        data = (p for p in self.path.iterdir() if p.name.endswith(SUFFIXES) or (p.is_dir() and not p.name.startswith(".")))
+        return tuple(sorted(p.name for p in data if p.name not in known))
+
     def source(self, table: str) -> TableFiles:
         """The files of a table. Raises DataError when it is absent or a file of it cannot be read."""
         if table not in self.tables:

@@ -42,9 +42,9 @@ def create_facts(con: duckdb.DuckDBPyConnection, measures: Iterable[Measure], st
         con.execute(f"INSERT INTO dictionary_age VALUES {values}")
     con.execute("CREATE OR REPLACE TEMP TABLE study_parameter (name VARCHAR, value VARCHAR)")
     if study is not None:
-        facts = {"attribution_rule": study.population.attribution_rule}
+        facts = {"attribution_rule": study.population.attribution_rule, "map": study.population.map}
         if study.race is not None:
-            facts["frozen_version"] = study.race.frozen_version
+            facts |= {"frozen_version": study.race.frozen_version, "race_version": study.race.primary}
         con.executemany("INSERT INTO study_parameter VALUES (?, ?)", [list(f) for f in facts.items()])
 
 
@@ -71,7 +71,7 @@ def _cannot_run(rule: CrossRule, sources: Mapping[str, Source], study: Study | N
             if re.search(rf"\b{re.escape(column)}\b", rule.sql):
                 return f"column {column} of table {table} is missing or of the wrong type"
     for name in re.findall(r"study_parameter WHERE name = '(\w+)'", rule.sql):
-        if study is None or (name == "frozen_version" and study.race is None):
+        if study is None or (name in ("frozen_version", "race_version") and study.race is None):
             return f"needs the study's {name}"
     return ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p4equity.dictionary import Dictionary, Measure, Table
-from p4equity.errors import DataError
+from p4equity.errors import DataError, did_you_mean
 from p4equity.extract import Extract, quote_text
 from p4equity.study import Study
 from p4equity.validate.cross import create_facts, create_views, cross_problems
@@ -42,7 +42,7 @@ def validate(
     known = dictionary or extract.dictionary
     measures = dict(study.measures) if study is not None else dict(known.measures)
     say = progress or (lambda _: None)
-    problems = list(_missing_tables(extract))
+    problems = list(_folder_problems(extract, study))
     sources, found = _sources(extract, known, measures.values())
     problems += found
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as con:
@@ -67,12 +67,29 @@ def validate(
     return ValidationReport(extract.tier, study.id if study else None, tuple(problems), summaries, not_run, seconds)
 
 
-def _missing_tables(extract: Extract) -> Iterator[Problem]:
+def _folder_problems(extract: Extract, study: Study | None) -> Iterator[Problem]:
+    """Tables that are missing, data files that are no table, and an extract that was made for another study."""
+    strangers = extract.strangers()
+    names = [s.split(".")[0] for s in strangers]
     for table in extract.missing():
+        near = did_you_mean(table.name, names) if names else ""
+        hint = f" A file is there that is no table: {near}" if near.startswith("did") else ""
         yield Problem(
             table.name, "missing_table", "the table is missing",
-            f"add the table; its columns are in data_dictionary/tables/{table.name}.yaml", None,
+            f"add the table; its columns are in data_dictionary/tables/{table.name}.yaml.{hint}", None,
             f"{table.name}.parquet, {table.name}.csv or a folder {table.name}/", "no such file",
+        )  # fmt: skip
+    known = [t.name for t in extract.dictionary.in_tier(extract.tier)]
+    for stranger, name in zip(strangers, names, strict=True):
+        yield Problem(
+            stranger, "unknown_file", "no table of the dictionary has this name; the file is not read",
+            "rename or remove it", None, did_you_mean(name, known), stranger, severity="warning",
+        )  # fmt: skip
+    stated = extract.metadata.get("study")
+    if study is not None and stated is not None and stated != study.id:
+        yield Problem(
+            "extract.json", "other_study", "the extract was made for another study", "check --study and the folder", "study",
+            study.id, str(stated), severity="warning",
         )  # fmt: skip
 
 

@@ -63,5 +63,5 @@ SELECT map, race_version, system_id, "group", measure_id AS measure_1, year AS y
        sum(den)::BIGINT AS den_den, sum(num)::BIGINT AS num_den, sum(num)::BIGINT AS den_num, sum(num)::BIGINT AS num_num
 FROM cell GROUP BY ALL ORDER BY ALL
 -- table: cell_flow
-SELECT s AS step, 'step ' || s AS label, NULL::VARCHAR AS system_id, 'all' AS "group", y AS year, 1000 - 10 * s AS n
-FROM range(1, 5) t(s), (SELECT unnest([{years}]) AS y) ORDER BY ALL
+SELECT s AS step, 'step ' || s AS label, system_id, g AS "group", y AS year, 1000 - 10 * s AS n
+FROM range(1, 5) t(s), study_system, (SELECT unnest([{groups}]) AS g), (SELECT unnest([{years}]) AS y) ORDER BY ALL

@@ -175,7 +175,8 @@ CELL_FAULTS = [
     ("cell", replace("system_id", "'S77'", "rowid = 2"), ("cell", "study_fact", "system_id"), "S77"),
     ("cell_overlap", replace("den_den", "(den_den::INT + 1)::VARCHAR", "rowid = 2"),
      ("cell, cell_overlap", "overlap_reconciles_to_cells", None), "system_id="),
-    ("cell_flow", replace("n", "'5000'", "step = '3'"), ("cell_flow", "flow_steps_only_lose", None), "step=3"),
+    ("cell_flow", replace("n", "'1'", "step = '4'"), ("cell, cell_flow", "cells_within_flow", None), "measure_id="),
+    ("cell_flow", replace("n", "'50000'", "step = '3'"), ("cell_flow", "flow_steps_only_lose", None), "step=3"),
 ]  # fmt: skip
 
 
@@ -223,3 +224,18 @@ def test_unknown_column_is_a_warning(extract_copy: Path, study: Study) -> None:
     assert report.ok
     assert [(p.rule, p.column, p.severity) for p in report.problems] == [("unknown_column", "adi_natl_pct", "warning")]
     assert "adi_national_pct" in str(report.problems[0].expected)
+
+
+def test_misspelled_file_is_named_beside_the_missing_table(extract_copy: Path, study: Study) -> None:
+    (extract_copy / "practice.parquet").rename(extract_copy / "practices.parquet")
+    report = check(extract_copy, study)
+    missing = next(p for p in report.errors if p.rule == "missing_table")
+    assert "did you mean 'practices'" in missing.next
+    assert [(p.table, p.severity) for p in report.problems if p.rule == "unknown_file"] == [("practices.parquet", "warning")]
+
+
+def test_extract_of_another_study_is_pointed_out(extract_copy: Path, study: Study) -> None:
+    (extract_copy / "extract.json").write_text('{"tier": "A", "study": "elsewhere"}')
+    report = check(extract_copy, study)
+    assert [(p.rule, p.found) for p in report.problems] == [("other_study", "elsewhere")]
+    assert report.ok
