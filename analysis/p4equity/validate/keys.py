@@ -46,7 +46,7 @@ def _duplicates(con: duckdb.DuckDBPyConnection, source: Source) -> Iterator[Prob
         places = tuple(Example(None, {k: plain(v) for k, v in zip(shown, row, strict=True)}) for row in found)
     yield Problem(
         source.table.name, "duplicate_key", "the key occurs more than once", "keep one row a key",
-        ", ".join(key), f"one row each ({source.table.grain})", f"{keys:,} keys on {int(rows):,} rows", int(keys), places,
+        ", ".join(key), source.table.grain, f"{keys:,} keys on {int(rows):,} rows", int(keys), places,
     )  # fmt: skip
 
 

@@ -55,8 +55,8 @@ class Problem:
     def words(self) -> str:
         """The problem on one line: place, rule, count, what was found."""
         seen = "; ".join(e.words() for e in self.examples)
-        parts = [f"{self.where}: {self.problem} [{self.rule}]", f"{self.count:,} found"]
-        return ", ".join(parts) + (f" ({self.found})" if self.found else "") + (f" at {seen}" if seen else "")
+        found = f", found {self.found}" if self.found else f", {self.count:,} found"
+        return f"{self.where}: {self.problem} [{self.rule}]{found}" + (f" at {seen}" if seen else "")
 
 
 @dataclass(frozen=True)

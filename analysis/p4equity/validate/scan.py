@@ -92,9 +92,9 @@ def schema_problems(table: Table, files: TableFiles) -> tuple[list[Problem], fro
         if stored is None and not f.optional:
             faulty.add(f.name)
             near = did_you_mean(f.name, files.columns)
-            hint = f" {near}" if near.startswith("did") else ""
+            hint = f"; {near}" if near.startswith("did") else ""
             problems.append(
-                Problem(table.name, "missing_column", "the column is missing", f"add the column; see {where}.{hint}",
+                Problem(table.name, "missing_column", "the column is missing", f"add the column; see {where}{hint}",
                         f.name, f"{f.type}: {f.description}", "columns " + ", ".join(files.columns))
             )  # fmt: skip
         elif stored is not None and files.kind == "parquet" and not _fits(f, stored):

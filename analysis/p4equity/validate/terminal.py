@@ -41,4 +41,6 @@ def _print_problem(p: Problem, console: Console) -> None:
 
 def _found(p: Problem) -> str:
     counted = f"{p.count:,} time{'' if p.count == 1 else 's'}"
-    return f"{p.found} ({counted})" if p.found else counted
+    if p.found:
+        return p.found if p.count == 1 else f"{p.found} ({counted})"
+    return counted
