@@ -1,0 +1,132 @@
+"""Wild cluster bootstrap against literal re-estimation of every bootstrap sample."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from p4equity.errors import UsageError
+from p4equity.inference.cluster_robust import contrast_test, small_sample_factor
+from p4equity.inference.moments import ClusterMoments, cluster_moments
+from p4equity.inference.wild_bootstrap import draw_weights, wild_bootstrap
+
+
+def data(seed: int = 0, groups: int = 6, treated: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    g, t = np.repeat(np.arange(groups), 5), np.tile(np.arange(5), groups)
+    d = ((g < treated) & (t >= 3)).astype(float)
+    return {"g": g, "t": t, "d": d, "y": rng.normal(size=len(g)) + 0.6 * d, "w": rng.uniform(1, 9, len(g))}
+
+
+def fit(x: dict[str, np.ndarray], y: np.ndarray | None = None) -> ClusterMoments:
+    return cluster_moments(x["d"][:, None], x["y"] if y is None else y, x["g"], weights=x["w"], effects=[x["g"], x["t"]])[0]
+
+
+def contrast(m: ClusterMoments) -> np.ndarray:
+    return np.eye(1, len(m.design.names))[0]
+
+
+def literal(x: dict[str, np.ndarray], null: float, restricted: bool) -> float:
+    """p from building every bootstrap sample of the rows and fitting it again with dummies, CR1 t by its definition."""
+    D = np.column_stack([x["d"], x["g"][:, None] == np.unique(x["g"]), (x["t"][:, None] == np.unique(x["t"]))[:, 1:]]).astype(
+        float
+    )
+    root = np.sqrt(x["w"])[:, None]
+
+    def t_of(y: np.ndarray, value: float) -> tuple[float, np.ndarray]:
+        M = np.linalg.inv((D * root).T @ (D * root))
+        b = M @ (D * x["w"][:, None]).T @ y
+        scores = np.array([(D * x["w"][:, None])[x["g"] == g].T @ (y - D @ b)[x["g"] == g] for g in np.unique(x["g"])])
+        return float((b[0] - value) / np.sqrt(np.sum((scores @ M[0]) ** 2))), b
+
+    own, b = t_of(x["y"], null)
+    if restricted:
+        rest = np.linalg.lstsq(D[:, 1:] * root, (x["y"] - null * x["d"]) * root[:, 0], rcond=None)[0]
+        b = np.r_[null, rest]
+    e = x["y"] - D @ b
+    draws = [t_of(D @ b + np.array(v)[x["g"]] * e, b[0])[0] for v in product([1, -1], repeat=len(np.unique(x["g"])))]
+    return float(np.mean(np.abs(draws) > abs(own) * (1 + 1e-9)))
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+@pytest.mark.parametrize("null", [0.0, 0.5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equals_literal_enumeration(restricted: bool, null: float, seed: int) -> None:
+    x = data(seed)
+    m = fit(x)
+    result = wild_bootstrap(m, contrast(m), null=null, restricted=restricted)
+    assert result.enumerated
+    assert result.draws == 64
+    assert result.p_value == literal(x, null, restricted)
+
+
+def test_statistic_uses_the_given_factor() -> None:
+    m = fit(data())
+    factor = small_sample_factor(m.design)
+    result = wild_bootstrap(m, contrast(m), factor=factor)
+    assert result.statistic == pytest.approx(contrast_test(m, contrast(m), kind="CR1").statistic, rel=1e-12)
+
+
+def test_interval_inverts_the_test() -> None:
+    x = data(2, groups=9, treated=4)
+    m = fit(x)
+    result = wild_bootstrap(m, contrast(m))
+    gap = 1e-6 * (result.conf_high - result.conf_low)
+    for end, outward in ((result.conf_low, -1), (result.conf_high, 1)):
+        assert wild_bootstrap(m, contrast(m), null=end - outward * gap).p_value > 0.05
+        assert wild_bootstrap(m, contrast(m), null=end + outward * gap).p_value <= 0.05
+
+
+def test_ties_do_not_count() -> None:
+    # Under the imposed null the identity and its mirror reproduce the statistic itself: two ties of 2^6, decided by tolerance.
+    x = data(3)
+    x["y"] = x["y"] + 50 * x["d"]
+    m = fit(x)
+    assert wild_bootstrap(m, contrast(m)).p_value == literal(x, 0.0, True)
+
+
+def test_few_clusters_have_an_unbounded_interval_and_say_so() -> None:
+    m = fit(data(4, groups=4, treated=2))
+    result = wild_bootstrap(m, contrast(m), n_treated=2)
+    assert not np.isfinite(result.conf_low) or not np.isfinite(result.conf_high)
+    assert any("unbounded" in text for text in result.warnings)
+    assert any("2 treated clusters" in text for text in result.warnings)
+    assert result.p_attainable == 2 / 16
+
+
+def test_draws_are_seeded_and_schemes_have_unit_variance() -> None:
+    for scheme in ("webb", "rademacher"):
+        V, used, enumerated = draw_weights(20, scheme, 40_000, 3)
+        again = draw_weights(20, scheme, 40_000, 3)[0]
+        assert (used, enumerated) == (scheme, False)
+        assert np.array_equal(V, again)
+        assert V.mean() == pytest.approx(0, abs=0.01)
+        assert V.var() == pytest.approx(1, abs=0.01)
+    assert draw_weights(12, "auto", 10, 0)[0].shape == (4096, 12)
+    assert draw_weights(13, "auto", 10, 0)[1] == "webb"
+    assert draw_weights(5, "webb", 100, 0)[0].shape == (100, 5)
+    with pytest.raises(UsageError, match="webb"):
+        draw_weights(5, "web", 10, 0)
+
+
+def test_reasons_instead_of_numbers() -> None:
+    x = data(5)
+    flat = fit(x, np.zeros(len(x["y"])))
+    assert "no variation" in wild_bootstrap(flat, contrast(flat)).reason
+    single = cluster_moments(x["d"][:, None], x["y"], np.zeros(len(x["y"])), effects=[x["t"]])[0]
+    assert "one cluster" in wild_bootstrap(single, contrast(single)).reason
+    lost = cluster_moments(x["g"][:, None].astype(float), x["y"], x["g"], effects=[x["g"], x["t"]])[0]
+    result = wild_bootstrap(lost, contrast(lost))
+    assert "collinear" in result.reason
+    assert np.isnan(result.p_value)
+
+
+def test_thousands_of_draws_take_milliseconds() -> None:
+    import time
+
+    m = fit(data(6, groups=20, treated=5))
+    wild_bootstrap(m, contrast(m))
+    start = time.perf_counter()
+    wild_bootstrap(m, contrast(m), draws=9999)
+    assert time.perf_counter() - start < 0.5
