@@ -38,6 +38,8 @@ function exhibits.read(block, order)
     check(spec)
     order[spec.kind] = (order[spec.kind] or 0) + 1
     spec.number = order[spec.kind]
+    order.all = (order.all or 0) + 1
+    spec.index = order.all
   end
   return spec
 end
@@ -132,7 +134,8 @@ local function typst(spec)
     out:insert(pandoc.RawInline("typst", text))
   end
   local is_table = spec.kind == "table"
-  put(("#exhibit(kind: %s, landscape: %s, float: %s, label: %s, body: "):format(
+  put(("#exhibit(index: %d, kind: %s, landscape: %s, float: %s, label: %s, body: "):format(
+    spec.index,
     is_table and "table" or "image",
     tostring(is_table and spec.layout.landscape),
     tostring(not is_table or spec.layout.height < MAX_FLOAT),
