@@ -5,15 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-UNITS = {
-    "pp": "percentage points",
-    "percentage_points": "percentage points",
-    "points": "percentage points",
-    "percent": "%",
-    "usd_pmpm": "USD per member-month",
-    "usd_per_member_month": "USD per member-month",
-    "standard_errors": "standard errors",
-}
 COUNTS = frozenset({"n_clusters", "n_treated_clusters", "n_members", "n_cells"})
 YEARS = frozenset({"first_year", "last_year", "event_time", "cohort"})
 P_VALUES = frozenset({"p_value", "p_attainable"})
@@ -53,8 +44,7 @@ def interval(low: float | None, high: float | None, decimals: int = 1, *, signed
 
 def unit(row: Mapping[str, object]) -> str:
     """The row's outcome unit in words."""
-    name = str(row.get("outcome_unit") or "")
-    return UNITS.get(name, name.replace("_", " "))
+    return str(row.get("outcome_unit") or "").replace("_", " ")
 
 
 def say(row: Mapping[str, object], what: str, decimals: int, *, signed: bool) -> str:
