@@ -42,7 +42,7 @@ def build_cells(
         tables = {name: db.table(extract, name) for name in _names(extract, plan)}
         say("population")
         population = spine.build_spine(db, tables, plan, dictionary)
-        members = db.keep("eligible", spine.eligible(population, plan))
+        members = spine.eligible(population, plan)
         parts: dict[str, list[pd.DataFrame]] = {"cell": [], "cell_overlap": [], "cell_profile": [], "cell_flow": []}
         say("profiles")
         _add_profiles(db, population, members, plan, dictionary, parts)
@@ -78,7 +78,7 @@ def _add_profiles(
     counted = db.keep("profile", profile.profile_counts(members, dictionary))
     for variant in plan.variants:
         retained = profile.retention_counts(population, members, plan, variant)
-        frame = variants.profile_frame(db, counted, retained, _practices(db), plan, variant, dictionary)
+        frame = variants.profile_frame(db, counted, retained, plan, variant, dictionary)
         parts["cell_profile"].append(frame)
     db.drop("profile")
 
@@ -100,7 +100,7 @@ def _add_spending(db: Engine, rows: ir.Table, plan: CellPlan, parts: Mapping[str
     counted = db.keep("counted_spending", counts.count_spending(rows))
     for variant in plan.variants:
         parts["cell"].append(variants.spending_frame(db, counted, _practices(db), plan, variant))
-        moments = db.fetch(overlap.spending_moments(rows, plan, variant))
+        moments = db.fetch(overlap.spending_moments(rows, variant))
         parts["cell_overlap"].append(variants.spending_overlap_frame(moments, plan, variant))
 
 

@@ -102,27 +102,22 @@ def _by_year_pair(patterns: ir.Table, pairs: Any) -> ir.Table:
     )
 
 
-def spending_moments(rows: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
-    """Moments of spending, one row a system and group; columns `{moment}_{i}_{j}` for the years at positions i <= j.
-
-    Months and cents of a member are first set side by side by year. Products of cents are exact decimals of up to 36 digits.
-    """
-    placed = rows.select("member_id", "year", "months", "cents", system=rows[variant.system], group=rows[variant.group])
-    placed = placed.filter(placed.system.notnull(), placed.group.notnull())
-    wide: dict[str, Any] = {}
-    for k, year in enumerate(plan.years):
-        this = placed.year == year
-        wide[f"months_{k}"] = this.ifelse(placed.months, 0).sum().cast("int64")
-        wide[f"cents_{k}"] = this.ifelse(placed.cents, 0).sum().cast("int64")
-    member = placed.group_by(["system", "group", "member_id"]).agg(**wide)
-    sums: dict[str, Any] = {}
-    for i in range(len(plan.years)):
-        for j in range(i, len(plan.years)):
-            months_1, months_2 = member[f"months_{i}"], member[f"months_{j}"]
-            cents_1, cents_2 = member[f"cents_{i}"], member[f"cents_{j}"]
-            product = cents_1.cast("decimal(18, 0)") * cents_2.cast("decimal(18, 0)")
-            sums[f"den_den_{i}_{j}"] = (months_1 * months_2).sum().cast("int64")
-            sums[f"num_den_{i}_{j}"] = (cents_1 * months_2).sum().cast("int64")
-            sums[f"den_num_{i}_{j}"] = (months_1 * cents_2).sum().cast("int64")
-            sums[f"num_num_{i}_{j}"] = product.cast("decimal(38, 0)").sum().cast("decimal(38, 0)")
-    return member.group_by(["system", "group"]).agg(**sums)
+def spending_moments(rows: ir.Table, variant: Variant) -> ir.Table:
+    """Moments of spending: system, group (codes), year_1, year_2, MOMENTS. Products of cents are exact decimals."""
+    first = rows.select("member_id", "year", "months", "cents", system=rows[variant.system], group=rows[variant.group])
+    first = first.filter(first.system.notnull(), first.group.notnull())
+    second = first.view()
+    same = [first.member_id == second.member_id, first.system == second.system, first.group == second.group]
+    both = first.join(second, [*same, first.year <= second.year])
+    both = both.select(
+        first.system, first.group,
+        year_1=first.year, months_1=first.months, cents_1=first.cents,
+        year_2=second.year, months_2=second.months, cents_2=second.cents,
+    )  # fmt: skip
+    product = both.cents_1.cast("decimal(18, 0)") * both.cents_2.cast("decimal(18, 0)")
+    return both.group_by(["system", "group", "year_1", "year_2"]).agg(
+        den_den=(both.months_1 * both.months_2).sum().cast("int64"),
+        num_den=(both.cents_1 * both.months_2).sum().cast("int64"),
+        den_num=(both.months_1 * both.cents_2).sum().cast("int64"),
+        num_num=product.cast("decimal(38, 0)").sum().cast("decimal(38, 0)"),
+    )

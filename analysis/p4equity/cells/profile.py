@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AGE_BANDS = ("0-17", "18-34", "35-49", "50-64", "65 and over")
 AGE_STARTS = (18, 35, 50, 65)
 UNKNOWN_LEVEL = "unknown"
-KEYS = ("practice_id", "group_frozen", "group_contemporaneous", "year")
+KEYS = ("system_baseline", "system_as_treated", "group_frozen", "group_contemporaneous", "year")
 FLOW_STEPS = (
     "Enrolled in any month",
     "Attributed to a practice",
@@ -42,10 +42,7 @@ def characteristics(dictionary: Dictionary) -> Mapping[str, tuple[str, ...]]:
 
 
 def profile_counts(members: ir.Table, dictionary: Dictionary) -> ir.Table:
-    """Eligible member-years by KEYS and every characteristic, one after the other: KEYS, characteristic, level (code), n.
-
-    As for the counts of events, the practice stands for its system under both maps.
-    """
+    """Eligible member-years by KEYS and every characteristic, one after the other: KEYS, characteristic, level (code), n."""
     import ibis
 
     band = ibis.literal(0, "int8")

@@ -101,9 +101,14 @@ def cells_hash(tables: CellTables) -> str:
 
 def _content(column: pd.Series, kind: str) -> bytes:
     """The values of a column as bytes that depend on nothing but the values: texts, or little-endian numbers and a null mask."""
-    missing = column.isna().to_numpy()
-    if kind in (TEXT, EXACT):
-        return "\0".join("\1" if none else str(v) for v, none in zip(column.to_list(), missing, strict=True)).encode()
+    import pandas as pd
+
+    if kind == TEXT:
+        codes, words = pd.factorize(column, sort=True)  # a null is code -1
+        return "\0".join(map(str, words)).encode() + b"\1" + bytes(codes.astype("<i4").tobytes())
+    missing = bytes(column.isna().to_numpy().tobytes())
+    if kind == EXACT:
+        return "\0".join(map(str, column.dropna().to_list())).encode() + b"\1" + missing
     if kind == REAL:
-        return bytes(column.to_numpy(dtype="<f8", na_value=float("nan")).tobytes()) + bytes(missing.tobytes())
-    return bytes(column.fillna(0).to_numpy(dtype="<i8").tobytes()) + bytes(missing.tobytes())
+        return bytes(column.to_numpy(dtype="<f8", na_value=float("nan")).tobytes()) + missing
+    return bytes(column.fillna(0).to_numpy(dtype="<i8").tobytes()) + missing

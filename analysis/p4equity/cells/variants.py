@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from p4equity.cells.counts import NO_STRATUM
 from p4equity.cells.engine import Engine
-from p4equity.cells.overlap import MOMENTS
 from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
 from p4equity.cells.profile import FLOW_STEPS, UNKNOWN_LEVEL, characteristics
 
@@ -96,26 +95,15 @@ def overlap_frame(moments: pa.Table, plan: CellPlan, variant: Variant) -> pd.Dat
 
 
 def spending_overlap_frame(moments: pa.Table, plan: CellPlan, variant: Variant) -> pd.DataFrame:
-    """Overlap moments of spending under a variant: one row a pair of years in which a member was covered."""
-    import pandas as pd
-
-    wide = _labelled(frame_of(moments), plan, variant)
-    identity = wide[["map", "race_version", "system_id", "group"]]
-    parts = []
-    for i, first in enumerate(plan.years):
-        for j in range(i, len(plan.years)):
-            named: dict[str, Any] = {moment: wide[f"{moment}_{i}_{j}"] for moment in MOMENTS}
-            part = identity.assign(year_1=first, year_2=plan.years[j], **named)
-            parts.append(part[part["den_den"] > 0])
+    """Overlap moments of spending under a variant, in words."""
     measure = plan.spending.id if plan.spending else None
-    return pd.concat(parts, ignore_index=True).assign(measure_1=measure, measure_2=measure)
+    return _labelled(frame_of(moments), plan, variant).assign(measure_1=measure, measure_2=measure)
 
 
 def profile_frame(
     engine: Engine,
     counts: ir.Table,
     retained: ir.Table,
-    practices: ir.Table,
     plan: CellPlan,
     variant: Variant,
     dictionary: Dictionary,
@@ -123,7 +111,8 @@ def profile_frame(
     """Profiles under a variant: characteristics of the members, and how many of the baseline year's are still there."""
     import pandas as pd
 
-    rows = of_variant(counts, practices, variant, ["year", "characteristic", "level"], ["n"])
+    rows = counts.select("year", "characteristic", "level", "n", system=counts[variant.system], group=counts[variant.group])
+    rows = rows.filter(rows.system.notnull(), rows.group.notnull())
     rows = rows.group_by(["system", "group", "year", "characteristic", "level"]).agg(n=rows.n.sum().cast("int64"))
     frame = _labelled(frame_of(engine.fetch(rows)), plan, variant)
     stay = _labelled(frame_of(engine.fetch(retained)), plan, variant)
