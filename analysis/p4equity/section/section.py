@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from p4equity import words
 from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.exhibits.base import TableSpec
-from p4equity.section import display, words
+from p4equity.section import display
 from p4equity.section.lookup import Run, find_run
 
 if TYPE_CHECKING:
