@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from p4equity import words
 from p4equity.errors import DataError, UsageError
-from p4equity.section import Section, open_section, words
+from p4equity.section import Section, open_section
 
 from .conftest import context_of
 
