@@ -127,23 +127,18 @@ def test_weights_in_any_unit_and_relabelled_units() -> None:
 
 
 def test_members_and_cells_give_the_same_answer() -> None:
-    frame = cells(6, units=7, treated=3).query("n < 400")
-    parts = [
-        frame.loc[frame.index.repeat(frame[c])].assign(hit=v)
-        for c, v in (("s", 1), ("miss", 0))
-        for frame in [frame.assign(miss=frame["n"] - frame["s"])]
-    ]
-    members = pd.concat(parts)
-    methods = {"inference": ["cr0", "cr2", "cr3", "wild_bootstrap"]}
+    frame = cells(6, units=7, treated=3)
+    frame = frame.assign(n=frame["n"] // 8 + 2).assign(s=lambda f: (f["y"] * f["n"]).round().astype(int))
+    frame = frame.assign(y=frame["s"] / frame["n"])
+    counts = ((1, frame["s"]), (0, frame["n"] - frame["s"]))
+    members = pd.concat([frame.loc[frame.index.repeat(n)].assign(hit=hit) for hit, n in counts])
+    # Member rows and cells differ in number: the convention that does not count rows.
+    methods = {"inference": ["cr0", "cr1", "cr2", "cr3", "wild_bootstrap"], "ssc": "none"}
     for id in ("did", "triple_difference"):
         options = {k: v for k, v in GAP.items() if k != "weights"}
         rows = p4equity.fit(id, members, **{**options, "outcome": "hit"}, **methods)
         sums = p4equity.fit(id, frame, **GAP, **methods)
         pd.testing.assert_frame_equal(rows[NUMBERS], sums[NUMBERS], rtol=1e-8)
-    # CR1 counts rows: cells and members agree once the factor is taken out.
-    one = p4equity.fit("did", white(members), **{**PLAIN, "outcome": "hit"}, inference="cr1", ssc="none")
-    two = p4equity.fit("did", white(frame), **PLAIN, weights="n", inference="cr1", ssc="none")
-    assert one["std_error"].iloc[0] == pytest.approx(two["std_error"].iloc[0], rel=1e-9)
 
 
 def test_splitting_a_cell_in_two_changes_nothing() -> None:
@@ -159,7 +154,8 @@ def test_scaled_outcomes_scale() -> None:
     expected = p4equity.fit("did", frame, **PLAIN, inference=ALL)
     found = p4equity.fit("did", frame.assign(y=frame["y"] * 100 + 7), **PLAIN, inference=ALL)
     for column in ("estimate", "std_error", "conf_low", "conf_high"):
-        np.testing.assert_allclose(found[column], expected[column] * 100, rtol=1e-6)
+        # 1e-5: the ends of the permutation interval are searched for to 1e-7 of the range of the data.
+        np.testing.assert_allclose(found[column], expected[column] * 100, rtol=1e-5)
     np.testing.assert_allclose(found["p_value"], expected["p_value"], rtol=1e-7)
 
 

@@ -17,7 +17,7 @@ from scipy import linalg
 
 
 def members(seed: int = 0, groups: int = 7) -> dict[str, np.ndarray]:
-    """Members in cells of cluster x period: regressors constant in a cell, outcomes not; two treated periods in three clusters."""
+    """Members in cells of cluster and period, treatment constant in a cell, outcomes not; three clusters treated."""
     rng = np.random.default_rng(seed)
     rows = []
     for g in range(groups):

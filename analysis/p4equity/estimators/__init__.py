@@ -58,12 +58,13 @@ def fit(
     meta_regression).
 
     data: one row an observation or a cell. outcome, unit, time, cohort, group, parent, weights, sampling_se, cluster,
-    covariates name columns. cohort: first treated period of the unit, null for never (0 is not never). group and
-    reference (one of its levels): the outcome becomes the gap, reference minus group. parent: what units belong to
-    (the system of a practice), and the default cluster; without it units are the clusters. weights: cell counts or
-    other positive weights. sampling_se: standard error of the outcome. covariates: time-varying numbers. comparison:
-    never or not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2,
-    cr3, wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, none = estimate only); by default the
+    covariates name columns. time: whole numbers, one a period, or dates (then event time counts observed periods).
+    cohort: first treated period of the unit, null for never (0 is not never). group and reference (one of its
+    levels): the outcome becomes the gap, reference minus group. parent: what units belong to (the system of a
+    practice), and the default cluster; without it units are the clusters. weights: cell counts or other positive
+    weights. sampling_se: standard error of the outcome. covariates: time-varying numbers. comparison: never or
+    not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2, cr3,
+    wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, none = estimate only); by default the
     estimator's own. own: options of the estimator, see its module.
 
     Returns one row an answer, the pooled one first: estimand, group, cohort, event_time, period; estimate, std_error,
@@ -77,6 +78,8 @@ def fit(
     from p4equity.estimators.rows import to_frame
     from p4equity.estimators.tidy import tidy
 
+    if not isinstance(data, pd.DataFrame):
+        raise UsageError("not a data frame", where="fit: data", expected="a pandas DataFrame", found=type(data).__name__)
     known(id, ESTIMATORS, "estimator", "fit: id")
     known(comparison, ("never", "not_yet"), "comparison", "fit: comparison")
     module = import_module(f"p4equity.estimators.{id}")

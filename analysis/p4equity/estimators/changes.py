@@ -104,7 +104,7 @@ def _base(panel: Panel, rows: Flags, outcome: int, arm: Flags) -> Base:
 
 
 def average_over_groups(parts: list[Changes]) -> Changes:
-    """Plain average of the groups' changes in units that have them all; the reference group's error is shared, the groups' are not."""
+    """Plain average of the groups' changes in units that have them all; the reference group's error is shared."""
     common = sorted(set.intersection(*(set(p.units) for p in parts)))
     rows = [[p.units.index(u) for u in common] for p in parts]
     Y = np.mean([p.Y[r] for p, r in zip(parts, rows, strict=True)], axis=0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from p4equity.errors import UsageError
-from p4equity.estimators.base import Array, Flags, Request, Term, estimand
+from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.did import by_group
 from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
@@ -126,7 +127,7 @@ def _block(
     reason = "" if before else "not available, because there is no period before the reference period"
     out.append(Term(estimand("pretrend", name), leads, whole, 0, outcome, group, cohort, joint=True, reason=reason))
     for i, e in enumerate(levels):
-        base = _at(panel, event, rows, e, outcome)
+        base = _at(panel, event, rows, e, outcome, whole)
         band = f"{group} {name}"
         out.append(
             Term(estimand("att", name), single[i], base, 0, outcome, group, cohort, e, _period(panel, event, rows, e), band=band)
@@ -134,15 +135,12 @@ def _block(
     return out
 
 
-def _at(panel: Panel, event: Array, rows: Flags, e: float, outcome: int) -> Any:
-    """Base of one event time: clusters treated then, and all units without event time."""
-    from dataclasses import replace
-
-    here = rows & ((event == e) | np.isnan(event))
+def _at(panel: Panel, event: Array, rows: Flags, e: float, outcome: int, whole: Base) -> Base:
+    """Base of one event time: clusters treated then, beside all clusters and comparison clusters of the rows."""
+    here = panel.base(rows & ((event == e) | np.isnan(event)), outcome)
     seen = panel.frame.loc[rows & (event == e), "cluster"].nunique()
-    whole = panel.base(rows, outcome)
     return replace(
-        panel.base(here, outcome),
+        here,
         n_clusters=whole.n_clusters,
         n_treated_clusters=int(seen),
         n_comparison_clusters=whole.n_comparison_clusters,

@@ -78,12 +78,14 @@ def regress(
     order = np.r_[k : total.shape[0], terms.shape[1] : k, : terms.shape[1]]
     kept = np.zeros(total.shape[0], bool)
     kept[order] = independent_columns(total[np.ix_(order, order)])
-    third = [e for e in effects[2:] if not is_nested(e, codes(cluster))]
-    extra = np.zeros((len(X), 0))
-    if third:
-        size = len(np.unique(third[0]))
-        extra = dummies(third[0])[:, kept[total.shape[0] - size :]]
     coefficients = np.zeros((total.shape[0], Y.shape[1]))
+    if len(effects) > 2 and is_nested(effects[2], codes(cluster)):
+        # One cluster holds all: the third effect is swept, not a column, and no error will follow. The engine's own values.
+        return Fit(np.stack([design.whitener @ m.theta for m in moments], axis=1), moments)
+    extra = np.zeros((len(X), 0))
+    if len(effects) > 2:
+        third = dummies(effects[2])
+        extra = third[:, kept[total.shape[0] - third.shape[1] :]]
     if kept[:k].any():
         columns = np.flatnonzero(kept[:k])
         exog = np.hstack([X[:, columns], extra])
@@ -110,7 +112,7 @@ def _panel_ols(Y: Array, exog: Array, effects: Sequence[Codes], weights: Array) 
     out = np.zeros((exog.shape[1], Y.shape[1]))
     for j in range(Y.shape[1]):
         model = PanelOLS(pd.Series(Y[:, j], index=rows, name="y"), X, weights=w, entity_effects=True, other_effects=other)
-        out[:, j] = model.fit(cov_type="unadjusted").params.to_numpy()
+        out[:, j] = model.fit(cov_type="unadjusted", debiased=False, count_effects=False).params.to_numpy()
     return out
 
 

@@ -122,6 +122,8 @@ def _permutation(estimate: LinearEstimate, term: Term, b: float, request: Reques
     if estimate.no_permutation or estimate.changes_treated is None:
         return Answer(reason=estimate.no_permutation or "permutation is not defined for this term")
     y, treated = estimate.changes[term.outcome], estimate.changes_treated.astype(bool)
+    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
+        return Answer(reason="all units changed alike: every assignment gives the same difference")
     result = permutation_test(
         y, treated, conf_level=request.conf_level, limit=int(request.own.get("limit", 1_000_000)), seed=request.seed
     )

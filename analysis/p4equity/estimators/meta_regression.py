@@ -157,7 +157,7 @@ def _permutation(changes: Changes, outcome: int, known: bool, request: Request) 
         )
     limit, method = int(request.own.get("limit", 1_000_000)), str(request.own.get("tau2", "PM"))
     y, arm = changes.Y[:, outcome], changes.treated
-    if float(np.ptp(y)) == 0:
+    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
         return Answer(reason="all units changed alike: every assignment gives the same difference")
     v = changes.V[:, 0] if known else None
     if v is None or outcome == 0:

@@ -99,10 +99,16 @@ def _year(label: object) -> int | None:
 def build(cells: Cells, request: Request) -> Panel:
     """Plain panel, or gap panel when a group is given; units that cannot contribute are left out, and said so."""
     panel = plain_panel(cells) if request.group is None else gap_panel(cells, request)
-    panel = without_anticipation(panel, request)
-    panel = two_sided(panel)
+    return checked(panel, request)
+
+
+def checked(panel: Panel, request: Request) -> Panel:
+    """The panel without anticipation and without units that cannot contribute; both arms present, missing periods noted."""
+    stays = unbalanced(panel)
+    panel = two_sided(without_anticipation(panel, request))
     check_arms(panel, request)
-    return replace(panel, unbalanced=unbalanced(panel))
+    kept = set(panel.frame["unit"])
+    return replace(panel, unbalanced=tuple(d for d in stays if d.unit in kept))
 
 
 def plain_panel(cells: Cells, outcome: str = "", groups: tuple[str, ...] = ("all",)) -> Panel:

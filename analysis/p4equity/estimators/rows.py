@@ -54,10 +54,11 @@ def to_frame(estimate: Estimate, request: Request) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in _INTEGER:
         frame[column] = pd.array([None if v is None or not np.isfinite(v) else int(v) for v in frame[column]], dtype="Int64")
-    if all(v is None or isinstance(v, int) for v in frame["cohort"]):
-        frame["cohort"] = frame["cohort"].astype("Int64")
+    cohorts = [row["cohort"] for row in rows]
+    whole = all(v is None or isinstance(v, int) for v in cohorts)
+    frame["cohort"] = pd.array(cohorts, dtype="Int64") if whole else pd.Series(cohorts, dtype=object)
     for column in ("period", "reason"):
-        frame[column] = pd.Series([None if v is None or v != v else v for v in frame[column]], dtype=object)
+        frame[column] = pd.Series([row[column] for row in rows], dtype=object)
     frame.attrs["dropped"] = [_record(d) for d in estimate.dropped]
     frame.attrs["unbalanced"] = [_record(d) for d in estimate.unbalanced]
     frame.attrs["warnings"] = list(dict.fromkeys(warnings))

@@ -10,15 +10,7 @@ import pandas as pd
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term
 from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
-from p4equity.estimators.panels import (
-    Panel,
-    check_arms,
-    compared_groups,
-    plain_panel,
-    two_sided,
-    unbalanced,
-    without_anticipation,
-)
+from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import Cells
 
 OPTIONS = ("variance", "ssc", "draws", "wild_weights")
@@ -61,9 +53,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
 
 def _panel(cells: Cells, request: Request, reference: str, groups: tuple[str, ...]) -> Panel:
     """Cells by unit, group and period; unit-groups seen on one side only left out."""
-    panel = two_sided(without_anticipation(plain_panel(cells, "gap", (reference, *groups)), request))
-    check_arms(panel, request)
-    return replace(panel, unbalanced=unbalanced(panel))
+    return checked(plain_panel(cells, "gap", (reference, *groups)), request)
 
 
 def _fit(panel: Panel, compared: Flags) -> Fit:

@@ -124,13 +124,36 @@ def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc
     return np.asarray(V), ""
 
 
-def working_covariance(design: ClusterDesign, rows: Array) -> Array:
-    """(q, q, G, G): covariance of the clusters' contributions under the working model, error variance 1."""
+@dataclass(frozen=True)
+class _Working:
+    """Covariance of the clusters' contributions to q contrasts under the working model (error variance 1), never formed as G x G.
+
+    Between clusters g and h and contrasts s and t it is 1{g = h} own[s, t, g] - shared[g, s] . shared[h, t].
+    own: (q, q, G). shared: (G, q, r).
+    """
+
+    own: Array
+    shared: Array
+
+    @property
+    def within(self) -> Array:
+        """(q, q): sum over clusters of each one's covariance, the expectation of the robust covariance."""
+        return np.asarray(self.own.sum(axis=2) - np.einsum("gsr,gtr->st", self.shared, self.shared))
+
+    def spread(self) -> float:
+        """Sum over contrasts s, t of the variance of the robust covariance's element s, t (normal errors)."""
+        square = np.einsum("gsr,gtr->stg", self.shared, self.shared)
+        own, cross = self.own, np.einsum("gsi,gtj->stij", self.shared, self.shared)
+        diagonal, norms = np.einsum("ssg->sg", own), np.einsum("ssg->sg", square)
+        first = diagonal @ diagonal.T - diagonal @ norms.T - norms @ diagonal.T + (cross**2).sum(axis=(2, 3))
+        second = (own**2 - 2 * own * square).sum(axis=2) + np.einsum("stij,stji->st", cross, cross)
+        return float((first + second).sum())
+
+
+def working_covariance(design: ClusterDesign, rows: Array) -> _Working:
+    """Working covariance of the contributions of adjusted rows (G, q, r)."""
     moved = np.einsum("grs,gqs->gqr", design.blocks, rows)
-    P = -np.einsum("gqr,hpr->qpgh", moved, moved)
-    index = np.arange(design.n_clusters)
-    P[:, :, index, index] += np.einsum("gqr,gpr->qpg", rows, moved)
-    return np.asarray(P)
+    return _Working(np.asarray(np.einsum("gqr,gpr->qpg", rows, moved)), np.asarray(moved))
 
 
 def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> float:
@@ -144,9 +167,9 @@ def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> 
         rows, reason = adjusted_rows(design, c, kind)
     if reason:
         return float("nan")
-    P = working_covariance(design, rows)[0, 0]
-    total = float((P**2).sum())
-    return float(np.trace(P)) ** 2 / total if total > 0 else float("nan")
+    working = working_covariance(design, rows)
+    spread = working.spread()
+    return 2 * float(working.within[0, 0]) ** 2 / spread if spread > 0 else float("nan")
 
 
 def degrees_of_freedom(design: ClusterDesign, contrast: Array, kind: str) -> float:
@@ -189,7 +212,7 @@ def _expected(design: ClusterDesign, c: Array, kind: str, ssc: str) -> Array:
     """Expectation (q, q) of the robust covariance under the working model; for CR2 the working covariance itself."""
     rows, _ = adjusted_rows(design, c, kind)
     factor = small_sample_factor(design, ssc) if kind == "CR1" else 1.0
-    return np.asarray(factor * np.einsum("stgg->st", working_covariance(design, rows)))
+    return factor * working_covariance(design, rows).within
 
 
 def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", ssc: str = "fixest") -> JointTest:
@@ -211,10 +234,7 @@ def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", 
         return JointTest(nan, q, nan, nan, "not available, because the joint covariance is singular: too few clusters")
     factor = small_sample_factor(design, ssc) if kind == "CR1" else 1.0
     rows, _ = adjusted_rows(design, vectors / np.sqrt(values) @ vectors.T @ c, kind)
-    P = factor * working_covariance(design, rows)
-    diagonal = np.einsum("ssgh->sgh", P)
-    spread = float(np.einsum("sgh,tgh->", diagonal, diagonal) + np.einsum("stgh,tsgh->", P, P))
-    eta = q * (q + 1) / spread
+    eta = q * (q + 1) / (factor**2 * working_covariance(design, rows).spread())
     df = eta - q + 1
     if df <= 0:
         return JointTest(nan, q, nan, nan, f"not available, because its denominator degrees of freedom are {df:.1f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,13 @@ def sup_draws(covariance: Array, draws: int, seed: int) -> Array:
         raise UsageError("a simultaneous band needs a finite covariance with positive variances", found=covariance.shape)
     values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = np.random.default_rng([seed, len(sd)]).standard_normal((draws, len(sd)))
-    return np.asarray(np.abs(normal @ root.T).max(axis=1))
+    return np.asarray(np.abs(_normal(draws, len(sd), seed) @ root.T).max(axis=1))
+
+
+@lru_cache(maxsize=4)
+def _normal(draws: int, size: int, seed: int) -> Array:
+    """Standard normal draws, kept: the bands of one study share them."""
+    return np.random.default_rng([seed, size]).standard_normal((draws, size))
 
 
 def simultaneous_band(

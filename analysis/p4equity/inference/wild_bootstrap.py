@@ -16,6 +16,7 @@ from p4equity.inference.moments import ClusterMoments
 Array = NDArray[np.float64]
 SCHEMES = ("auto", "rademacher", "webb")
 ENUMERATED = 2**12  # sign vectors up to which all are taken
+BLOCK = 10_000_000  # draws x clusters held at once
 TIE = 1e-9  # relative tolerance within which two statistics are equal
 FEW = 4  # treated clusters up to which the bootstrap is known to be unreliable
 _WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
@@ -26,8 +27,8 @@ class WildResult:
     """p value and interval of one contrast; numbers are NaN and `reason` filled when not available.
 
     p_value: share of |t*| strictly above |t|. p_attainable: its step, 2 / 2^G when enumerated, else 1 / draws; a
-    printed 0 means below that. conf_low, conf_high: by inversion, infinite where no value is rejected. warnings:
-    sentences for the reader.
+    printed 0 means below that. conf_low, conf_high: by inversion, infinite where no value is rejected or the step
+    exceeds the level. warnings: sentences for the reader.
     """
 
     estimate: float
@@ -105,6 +106,21 @@ def _scores(moments: ClusterMoments, c: Array, V: Array, restricted: bool) -> _S
     return _Scores(a0, V @ a0, V @ a1, np.einsum("bg,bg->b", s0, s0), cross, np.einsum("bg,bg->b", s1, s1))
 
 
+def _all_scores(
+    moments: ClusterMoments, c: Array, scheme: str, draws: int, seed: int, restricted: bool
+) -> tuple[_Scores, str, bool]:
+    """Scores of all draws, made in blocks so that many clusters do not fill the memory."""
+    groups = moments.design.n_clusters
+    block = max(1, BLOCK // groups)
+    counts = [min(block, draws - done) for done in range(0, draws, block)]
+    V, used, enumerated = draw_weights(groups, scheme, counts[0], seed)
+    parts = [_scores(moments, c, V, restricted)]
+    for i, count in enumerate(counts[1:] if not enumerated else [], start=1):
+        parts.append(_scores(moments, c, draw_weights(groups, scheme, count, seed + 1_000_003 * i)[0], restricted))
+    joined = [np.concatenate([getattr(p, name) for p in parts]) for name in ("n0", "n1", "q0", "q1", "q2")]
+    return _Scores(parts[0].scores, *joined), used, enumerated
+
+
 def _end(p: Callable[[float], float], sign: float, step: float, alpha: float) -> float:
     """Distance from the estimate, in direction `sign`, at which p falls to alpha; infinite when it never does."""
     inside, outside = 0.0, sign * step
@@ -145,17 +161,19 @@ def wild_bootstrap(
     c = design.contrast(np.asarray(contrast, float))
     if c is None:
         return not_available(NOT_IDENTIFIED)
-    V, used, enumerated = draw_weights(design.n_clusters, scheme, draws, seed)
-    parts = _scores(moments, c, V, restricted)
+    parts, used, enumerated = _all_scores(moments, c, scheme, draws, seed, restricted)
+    size = len(parts.n0)
     own = float(np.sqrt(parts.scores @ parts.scores))
     if own <= 1e-10 * float(np.linalg.norm(c)) * moments.norm:
         return not_available(NO_VARIATION)
     b = float(c @ moments.theta) if estimate is None else estimate
     se = float(np.sqrt(factor)) * own
-    # The null b - distance: positive distances give the lower end.
-    low = b - _end(parts.p_value, 1.0, own, 1 - conf_level)
-    high = b - _end(parts.p_value, -1.0, own, 1 - conf_level)
-    step = 2 / len(V) if enumerated else 1 / len(V)
+    step = 2 / size if enumerated else 1 / size
+    low, high = -float("inf"), float("inf")
+    if step <= 1 - conf_level:  # else the level is out of reach, whatever p says
+        # The null is b - distance: positive distances give the lower end.
+        low = b - _end(parts.p_value, 1.0, own, 1 - conf_level)
+        high = b - _end(parts.p_value, -1.0, own, 1 - conf_level)
     return WildResult(
         b,
         se,
@@ -164,7 +182,7 @@ def wild_bootstrap(
         low,
         high,
         step,
-        len(V),
+        size,
         used,
         enumerated,
         _warnings(n_treated, low, high),
@@ -176,5 +194,5 @@ def _warnings(n_treated: int | None, low: float, high: float) -> tuple[str, ...]
     if n_treated is not None and n_treated <= FEW:
         out.append(f"{n_treated} treated clusters: the restricted bootstrap rejects too rarely, the unrestricted one too often")
     if not (np.isfinite(low) and np.isfinite(high)):
-        out.append("the interval is unbounded: no far value is rejected at this level")
+        out.append("the interval is unbounded: the bootstrap cannot reject at this level")
     return tuple(out)

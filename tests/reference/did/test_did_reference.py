@@ -152,7 +152,7 @@ def test_sampled_wild_bootstrap_is_near_fwildclusterboot(gap: pd.DataFrame, sche
 
 
 def test_two_by_two_by_hand() -> None:
-    # Treated move from 10 and 14 (mean 12) to 19 and 21 (mean 20): +8. Comparison from 8 and 10 (mean 9) to 11 and 13: +3. Effect 5.
+    # Treated move from 10 and 14 to 19 and 21: +8 on average. Comparison from 8 and 10 to 11 and 13: +3. Effect 5.
     levels = {"A": (10, 19), "B": (14, 21), "C": (8, 11), "D": (10, 13)}
     rows = [(u, t, y, 2 if u in "AB" else None) for u, pair in levels.items() for t, y in zip((1, 2), pair, strict=True)]
     frame = pd.DataFrame(rows, columns=["u", "t", "y", "g"])

@@ -86,7 +86,7 @@ def test_simultaneous_bands_contain_pointwise_ones(gap: pd.DataFrame) -> None:
 
 
 def test_two_leads_and_lags_by_hand() -> None:
-    # Treated: 5, 6, 10, 12 (two units alike but for a constant); comparison: 1, 2, 3, 3. Differences 4, 4, 7, 9; against period 2: 0, 3, 5.
+    # Treated 5, 6, 10, 12 and comparison 1, 2, 3, 3, each with a twin: differences 4, 4, 7, 9; against period 2: 0, 3, 5.
     paths = {"A": (5, 6, 10, 12), "B": (7, 8, 12, 14), "C": (1, 2, 3, 3), "D": (0, 1, 2, 2)}
     rows = [(u, t + 1, y, 3 if u in "AB" else None) for u, path in paths.items() for t, y in enumerate(path)]
     frame = pd.DataFrame(rows, columns=["u", "t", "y", "g"])
