@@ -10,7 +10,7 @@ import pandas as pd
 from p4equity.diagnostics.findings import primary_analysis
 from p4equity.disclosure import protect, protect_cells, protect_estimates, protect_flow
 from p4equity.evaluation.context import Context
-from p4equity.summaries.implementation import implementation_table
+from p4equity.summaries.implementation import PEOPLE, implementation_table
 from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_table
 from p4equity.summaries.precision import power_table
@@ -35,7 +35,7 @@ def result_tables(
         "flow_chart": protect_flow(flow_table(study, cells.cell_flow), threshold),
         "profile": _profile(profile_table(context, cells.cell_profile), threshold),
         "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
-        "implementation": _implementation(implementation_table(study, small), threshold),
+        "implementation": _implementation(implementation_table(study, small, cells.cell), threshold),
     }
     payments = {"payment_result": payment_table(context)} if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
@@ -56,4 +56,7 @@ def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
 
 
 def _implementation(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    return protect(table, counts=("n",), numbers=("n", "value"), lines=[], threshold=threshold)
+    """Counts of people are protected; counts of systems, reports, grants or segments are not about persons."""
+    people = (table["status"] == "ok") & table["basis"].isin(PEOPLE)
+    done = protect(table[people], counts=("n",), numbers=("n", "value"), lines=[], threshold=threshold)
+    return pd.concat([table[~people], done]).sort_index()

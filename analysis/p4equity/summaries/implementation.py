@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 ARMS = ("all", "participating", "comparison")
 EVERY = "all"
 ANSWERS = (1, 5)  # what lies outside is "do not know" or "refused"
+BASIS = {
+    "systems_contracted": "systems", "practices_in_contracted_systems": "practices", "denominator_under_contract": "members",
+    "reports_delivered": "reports", "reports_opened": "reports", "users_per_opened_report": "reports",
+    "systems_attending": "systems", "sessions": "sessions", "attendances": "persons",
+    "grants": "grants", "amount_per_system": "systems", "grants_by_purpose": "grants",
+    "respondents": "respondents", "mean": "respondents", "agree": "respondents",
+    "interviews": "interviews", "segments": "segments", "kappa": "decisions",
+}  # fmt: skip
+PEOPLE = ("members", "persons", "respondents", "interviews")  # bases that disclosure control protects
 
 
 def implementation_table(study: Study, small: Mapping[str, pd.DataFrame], cell: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -24,8 +33,8 @@ def implementation_table(study: Study, small: Mapping[str, pd.DataFrame], cell: 
 
     small: the extract's tables stratified_report, ta_participation, grant, survey_response, interview and interview_code; an
     absent table gives no rows. cell: cells of the run, for reach. Arms are those of the study; excluded systems count nowhere.
-    `n` is a count (what disclosure control looks at), `value` a share in percent, a mean, or USD. A mean over no one is
-    not_estimable, never 0.
+    `n` counts what `basis` names (disclosure control looks at those in PEOPLE), `value` is a share in percent, a mean, or USD. A
+    mean over no one is not_estimable, never 0.
     """
     import pandas as pd
 
@@ -48,10 +57,10 @@ def implementation_table(study: Study, small: Mapping[str, pd.DataFrame], cell: 
 
 
 def _finished(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its status: a value over an empty base is not estimable."""
-    if row["n"] == 0 and row.get("unit") is not None:
-        return {**row, "value": None, "status": NOT_ESTIMABLE, "reason": "nothing to count"}
-    return {"value": None, "unit": None, **row, "status": OK, "reason": None}
+    """The row with its basis and status: a value over an empty base is not estimable."""
+    empty = row["unit"] is not None and row["value"] is None
+    state = {"status": NOT_ESTIMABLE, "reason": "nothing to count"} if empty else {"status": OK, "reason": None}
+    return {**row, "basis": BASIS[row["indicator"]], **state}
 
 
 def _row(
