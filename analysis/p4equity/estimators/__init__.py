@@ -54,8 +54,7 @@ def fit(
     seed: int = 0,
     **own: Any,
 ) -> pd.DataFrame:
-    """Estimate an effect on any tidy frame with the estimator `id` (did, event_study, triple_difference,
-    meta_regression).
+    """Estimate an effect on any tidy frame with the estimator `id`, one of ESTIMATORS.
 
     data: one row an observation or a cell. outcome, unit, time, cohort, group, parent, weights, sampling_se, cluster,
     covariates name columns. time: whole numbers, one a period, or dates (then event time counts observed periods).
@@ -74,6 +73,14 @@ def fit(
     stand in a last row; details in `attrs`: dropped, unbalanced, warnings. Raises UsageError (unknown word or column),
     DataError (unusable values), StudyError (no treated or no comparison unit).
     """
+    given = {k: v for k, v in locals().items() if k not in ("id", "data", "inference", "own")}
+    return _run(id, data, inference, own, given)
+
+
+def _run(
+    id: str, data: pd.DataFrame, inference: str | Sequence[str] | None, own: Mapping[str, Any], given: dict[str, Any]
+) -> pd.DataFrame:
+    """Check the words of a call, then tidy, estimate and print, on one thread."""
     from p4equity.estimators.base import Request
     from p4equity.estimators.rows import to_frame
     from p4equity.estimators.tidy import tidy
@@ -81,43 +88,19 @@ def fit(
     if not isinstance(data, pd.DataFrame):
         raise UsageError("not a data frame", where="fit: data", expected="a pandas DataFrame", found=type(data).__name__)
     known(id, ESTIMATORS, "estimator", "fit: id")
-    known(comparison, ("never", "not_yet"), "comparison", "fit: comparison")
+    known(given["comparison"], ("never", "not_yet"), "comparison", "fit: comparison")
     module = import_module(f"p4equity.estimators.{id}")
     for option in own:
         known(option, module.OPTIONS, "option", f"fit: {id}")
-    if unit is None:
-        data, unit = _own_units(data, id, time, parent)
-    if time is None and id != "meta_regression":
+    if given["unit"] is None:
+        data, given["unit"] = _own_units(data, id, given["time"], given["parent"])
+    if given["time"] is None and id != "meta_regression":
         raise UsageError("no time", where="fit: time", expected="the column of periods", found="nothing")
-    if anticipation < 0 or not 0 < conf_level < 1:
-        raise UsageError(
-            "out of range",
-            where="fit",
-            expected="anticipation >= 0 and 0 < conf_level < 1",
-            found=(anticipation, conf_level),
-        )
-    methods = _methods(id, inference, own)
-    request = Request(
-        id,
-        outcome,
-        cohort,
-        unit,
-        time,
-        group,
-        reference,
-        parent,
-        weights,
-        sampling_se,
-        cluster,
-        tuple(covariates),
-        comparison,
-        anticipation,
-        methods,
-        aggregate,
-        conf_level,
-        seed,
-        dict(own),
-    )
+    if given["anticipation"] < 0 or not 0 < given["conf_level"] < 1:
+        found = f"anticipation {given['anticipation']}, conf_level {given['conf_level']}"
+        raise UsageError("out of range", where="fit", expected="anticipation >= 0 and 0 < conf_level < 1", found=found)
+    given["covariates"] = tuple(given["covariates"])
+    request = Request(estimator=id, inference=_methods(id, inference, own), own=dict(own), **given)
     with _threads().limit(limits=1):
         return to_frame(module.estimate(tidy(data, request), request), request)
 

@@ -17,8 +17,7 @@ SAME_QUESTION = (
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:
-    """Average effect of treatment on treated units after treatment, if treated units would have moved as comparison
-    units did.
+    """Average effect on treated units after treatment, if they would have moved as comparison units did.
 
     y_ut = b D_ut + a_u + l_t + e_ut, weighted; D_ut = 1 from the unit's first treated period on. With a group, y is
     the gap (reference minus group) with weights n1 n0 / (n1 + n0), and the same regression gives the effect on

@@ -18,8 +18,7 @@ NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_r
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:
-    """Average effect on the gap (reference minus group) in treated units, if gaps would have moved as in comparison
-    units.
+    """Average effect on the gap (reference minus group) in treated units, if it would have moved as elsewhere.
 
     y_ugt = -b D_ut 1{g is not the reference} + a_ug + l_gt + m_pt + e_ugt, weighted; p is the parent of unit u, or
     the unit itself. The sign makes b an effect on the gap: negative means movement toward the group. First row: one b

@@ -167,26 +167,18 @@ def wild_bootstrap(
     if own <= 1e-10 * float(np.linalg.norm(c)) * moments.norm:
         return not_available(NO_VARIATION)
     b = float(c @ moments.theta) if estimate is None else estimate
-    se = float(np.sqrt(factor)) * own
-    step = 2 / size if enumerated else 1 / size
-    low, high = -float("inf"), float("inf")
-    if step <= 1 - conf_level:  # else the level is out of reach, whatever p says
-        # The null is b - distance: positive distances give the lower end.
-        low = b - _end(parts.p_value, 1.0, own, 1 - conf_level)
-        high = b - _end(parts.p_value, -1.0, own, 1 - conf_level)
-    return WildResult(
-        b,
-        se,
-        (b - null) / se,
-        parts.p_value(b - null),
-        low,
-        high,
-        step,
-        size,
-        used,
-        enumerated,
-        _warnings(n_treated, low, high),
-    )
+    se, step = float(np.sqrt(factor)) * own, (2 if enumerated else 1) / size
+    low, high = _interval(parts, b, own, 1 - conf_level, step)
+    p, warnings = parts.p_value(b - null), _warnings(n_treated, low, high)
+    return WildResult(b, se, (b - null) / se, p, low, high, step, size, used, enumerated, warnings)
+
+
+def _interval(parts: _Scores, b: float, scale: float, alpha: float, step: float) -> tuple[float, float]:
+    """Ends by inversion; unbounded where the step of p exceeds the level, whatever p says."""
+    if step > alpha:
+        return -float("inf"), float("inf")
+    # The null is b - distance: positive distances give the lower end.
+    return b - _end(parts.p_value, 1.0, scale, alpha), b - _end(parts.p_value, -1.0, scale, alpha)
 
 
 def _warnings(n_treated: int | None, low: float, high: float) -> tuple[str, ...]:
