@@ -127,17 +127,14 @@ def draw_shocks(planted: Planted, gap_sd: float, shape: tuple[int, ...], rng: np
 def draw_selection(
     study: Study, planted: Planted, sharing: tuple[str, ...], shape: tuple[int, ...], rng: np.random.Generator
 ) -> FloatArray:
-    """The passing gap of the selection years: at contracted systems the largest of several draws, elsewhere one draw."""
+    """The passing gap of the selection years at contracted systems: the largest of several draws. Elsewhere there is none."""
     result = np.zeros(shape)
     model = planted.truth.noise_selection
     draws = rng.standard_normal((shape[0], max(1, model.draws if model else 1)))
     if not planted.on("noise_selection") or model is None:
         return result
     contracted = treated_years(study, sharing).any(axis=1)
-    if not contracted.any():
-        return result
-    extra = model.sd * np.where(contracted, draws.max(axis=1), draws[:, 0])
-    extra[-1] = 0.0
+    extra = model.sd * np.where(contracted, draws.max(axis=1), 0.0)
     columns = [t for t, year in enumerate(study.years) if year in study.baseline.selection_years]
     result[:, 1:, columns] = -extra[:, None, None]
     return result

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from p4equity.errors import UsageError
+from p4equity.errors import StudyError, UsageError
 from p4equity.study import Study, load_study
 from p4equity.synthetic.block import make_block
 from p4equity.synthetic.build import build_plan
@@ -44,6 +44,10 @@ def run(
     """See `p4equity.synthetic.simulate`."""
     began = perf_counter()
     study = study if isinstance(study, Study) else load_study(study)
+    if study.data.kind == "value":
+        raise StudyError(
+            "a study of published aggregates has no members to simulate", where=study.id, expected='[data] kind = "counts"'
+        )
     size = members if members is not None else study.data.members
     if size is None or size < 1:
         raise UsageError(

@@ -105,7 +105,7 @@ class RaceDrift(Block):
 
 
 class NoiseSelection(Block):
-    """[noise_selection]: a passing gap shock of the selection year, the largest of `draws` at contracted cells."""
+    """[noise_selection]: a passing extra gap in the selection years at contracted cells, the largest of `draws` draws."""
 
     draws: Annotated[int, Field(ge=1)]
     sd: Annotated[float, Field(ge=0)]
