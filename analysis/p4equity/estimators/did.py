@@ -26,8 +26,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     `anticipation` periods (left out), one effect for all cohorts and periods when adoption is staggered (otherwise b
     weighs them unequally, some negatively: Goodman-Bacon 2021, theorem 1). Units treated throughout and units seen
     once are left out, with a row that says so. aggregate="cohort" adds one row a cohort against clean comparisons
-    (never treated, or not yet with comparison="not_yet"). Source: Wooldridge (2010), equation 10.62. Reference cases:
-    fixest `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
+    (never treated, or not yet with comparison="not_yet"). Source: Angrist and Pischke (2009), section 5.2. Reference
+    cases: fixest `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)

@@ -52,8 +52,7 @@ def estimate(cells: Cells, request: Request) -> ChangesEstimate:
     or DL. With a group, the gap's weights serve reference and group too, so that gap = reference - group to rounding;
     several groups: first rows are averages over groups. Several cohorts: see `changes`; then one row a cohort
     follows. Assumptions: parallel trends; units independent. Source: Donald and Lang (2007); Knapp and Hartung
-    (2003), equations 8 to 10. Reference cases: the hand-worked case and statsmodels' values in
-    tests/reference/meta_regression.
+    (2003). Reference cases: the hand-worked case and statsmodels' values in tests/reference/meta_regression.
     """
     _check(cells, request)
     panel = plain_panel(cells) if request.group is None else gap_panel(cells, request)

@@ -26,7 +26,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     With one group it is `did` on the gap panel to rounding (coefficients, CR0, CR2, CR3; CR1 differs by its count of
     rows, cells here and gaps there). D itself is held fixed where the parent-time effects do not absorb it.
     Assumptions: parallel gaps, no anticipation beyond `anticipation` periods (left out), one effect for all cohorts
-    and periods when adoption is staggered. Source: Olden and Moen (2022), equation 4. Reference case: fixest
+    and periods when adoption is staggered. Source: Olden and Moen (2022). Reference case: fixest
     `feols(rate ~ tpm | system^race + race^year + system^year)` (tests/reference/triple_difference).
     """
     if request.group is None:

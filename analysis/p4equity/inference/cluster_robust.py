@@ -160,7 +160,7 @@ def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> 
     """Bell and McCaffrey's degrees of freedom for one contrast (k,); NaN when not defined.
 
     (trace P)^2 / sum of P^2 with P the working covariance of the clusters' contributions. Source: Bell and McCaffrey
-    (2002); Imbens and Kolesar (2016); Pustejovsky and Tipton (2018), equation 11.
+    (2002); Imbens and Kolesar (2016); Pustejovsky and Tipton (2018).
     """
     c, reason = contrast_rows(design, contrast)
     if not reason:
@@ -220,7 +220,7 @@ def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", 
     'HTZ').
 
     Not available, with the reason, where the approximate denominator degrees of freedom are not positive.
-    Source: Pustejovsky and Tipton (2018), section 3.2; Zhang (2012).
+    Source: Pustejovsky and Tipton (2018); Zhang (2012).
     """
     nan, q = float("nan"), len(np.atleast_2d(contrasts))
     V, reason = covariance(moments, contrasts, kind, ssc)

@@ -48,7 +48,7 @@ def simultaneous_band(
     estimate (q,), covariance (q, q), df (q,) degrees of freedom of each coefficient's t. The sup-t value of the joint
     normal fixes the pointwise level that gives joint coverage; each limit is then the t quantile of its own df at that
     level, so that a band is never narrower than the pointwise interval. With infinite df it is the usual sup-t band.
-    Source: Montiel Olea and Plagborg-Moller (2019), algorithm 1.
+    Source: Montiel Olea and Plagborg-Moller (2019).
     """
     maxima = np.sort(sup_draws(covariance, draws, seed))
     critical = float(maxima[int(np.ceil(conf_level * draws)) - 1])
