@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linprog
 
-from p4equity.disclosure import small
+from p4equity.disclosure import PEOPLE, small
 
 COUNTS = ("den", "num", "n", "dropped", "n_self_reported", "n_members")
 PAIRS = (("den", "num"), ("n", "n_self_reported"))
@@ -32,6 +31,8 @@ def audit_folder(folder: Path, threshold: int) -> list[str]:
 def audit_frame(frame: pd.DataFrame, threshold: int) -> list[str]:
     """Small counts and small differences of one table, in words without the counts themselves."""
     out = []
+    if "basis" in frame:  # counts of systems, grants or reports are not counts of persons
+        frame = frame[frame["basis"].isin(PEOPLE)]
     for name in COUNTS:
         if name in frame and pd.api.types.is_numeric_dtype(frame[name]):
             hits = int(small(frame[name].to_numpy(float), threshold).sum())
@@ -51,42 +52,37 @@ def audit_frame(frame: pd.DataFrame, threshold: int) -> list[str]:
 
 
 def audit_totals(cells: pd.DataFrame, rates: pd.DataFrame, threshold: int) -> list[str]:
-    """Suppressed cells whose feasible interval, given all published cells and arm totals, is too narrow.
+    """Suppressed cells whose value, given all published cells and arm totals, is known exactly or to be under the threshold.
 
-    For each measure and year, counts of systems by group are unknowns between 0 and the arm's total; published cells and totals
-    are equations. A suppressed cell must be able to be below 1 and at least the threshold (linear programmes by HiGHS).
+    For each measure, year and arm: what a published group total leaves for its suppressed systems, and what the total over groups
+    leaves for groups whose own total is suppressed. Each line is one sum of non-negative counts, so the feasible interval of a
+    suppressed cell is [0, rest], or the rest itself when the cell stands alone (the linear programme has this closed form).
     """
     out = []
     totals = rates[rates["unit_kind"] == "percent"]
-    for (measure, year), part in cells.groupby(["measure_id", "year"]):
-        known = totals[(totals["measure_id"] == measure) & (totals["year"] == year)]
+    known = dict(iter(totals.groupby(["measure_id", "year", "arm"])))
+    for (measure, year, arm), part in cells.groupby(["measure_id", "year", "arm"]):
+        published = known.get((measure, year, arm))
+        if published is None:
+            continue
         for count in ("den", "num"):
-            bad = _too_narrow(part.reset_index(drop=True), known, count, threshold)
+            bad = sum(rest > 0 and (hidden == 1 or rest < threshold) for hidden, rest in suppressed_lines(part, published, count))
             if bad:
-                out.append(f"{count} of {measure} in {year}: {bad} suppressed cells can be derived too closely")
+                out.append(f"{count} of {measure} in {year}, {arm}: {bad} sums of suppressed cells say too much")
     return out
 
 
-def _too_narrow(part: pd.DataFrame, totals: pd.DataFrame, count: str, threshold: int) -> int:
-    hidden = np.flatnonzero(part[count].isna().to_numpy())
-    if not len(hidden):
-        return 0
-    rows, right = [], []
-    for keys, total in totals.set_index(["arm", "group"])[count].items():
-        arm, group = keys
-        member = (part["arm"] == arm) & ((part["group"] == group) | (group == "all"))
-        if pd.notna(total) and member.any():
-            rows.append(member.to_numpy(float)[hidden])
-            right.append(float(total) - float(part.loc[member, count].sum()))
-    if not rows:
-        return 0
-    A, b = np.array(rows), np.array(right)
-    narrow = 0
-    for i in range(len(hidden)):
-        c = np.zeros(len(hidden))
-        c[i] = 1
-        ends = [linprog(sign * c, A_eq=A, b_eq=b, bounds=(0, None), method="highs") for sign in (1, -1)]
-        if all(e.success for e in ends):
-            low, high = ends[0].fun, -ends[1].fun
-            narrow += int(high < threshold or low > high - 1)
-    return narrow
+def suppressed_lines(part: pd.DataFrame, published: pd.DataFrame, count: str) -> list[tuple[int, float]]:
+    """(number of suppressed cells, their published sum) of every line of one measure, year and arm."""
+    total = published.set_index("group")[count].astype(float)
+    lines, open_cells, explained = [], 0, 0.0
+    for group, own in part.groupby("group"):
+        hidden, shown = int(own[count].isna().sum()), float(own[count].sum())
+        if group in total.index and pd.notna(total[group]):
+            lines.append((hidden, float(total[group]) - shown))
+            explained += float(total[group])
+        else:
+            open_cells, explained = open_cells + hidden, explained + shown
+    if "all" in total.index and pd.notna(total["all"]):
+        lines.append((open_cells, float(total["all"]) - explained))
+    return [(hidden, round(rest)) for hidden, rest in lines if hidden]

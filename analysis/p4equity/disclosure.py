@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 SMALL = "a count below the disclosure threshold"
 COMPLEMENT = "suppressed so that a smaller count cannot be derived"
+PEOPLE = ("members", "persons", "respondents", "interviews")  # bases whose counts are protected
 Flags = NDArray[np.bool_]
 
 

@@ -37,6 +37,7 @@ class Run:
     folder: Path
     progress: Progress = _silent
     workers: int = 2
+    target: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -86,7 +87,7 @@ def run(
             "no such folder", where=str(data), expected="an extract", fix="make one with: p4equity simulate --out DIR"
         )
     with replacing(target) as folder:
-        state = Run(loaded, folder, progress, workers)
+        state = Run(loaded, folder, progress, workers, target)
         cells, small = obtain_cells(state, data, members, seed, scenario)
         failed = analyse(state, cells, small)
         if report:
@@ -185,6 +186,11 @@ def check_extract(state: Run, extract: Extract) -> None:
     with state.stage("validate"):
         found = validate(extract, state.study, load_dictionary())
         found.write_json(state.folder / "validation.json")
+        if not found.ok and state.target is not None:
+            # The working folder goes away when a run fails; the report on what to mend stays beside the target.
+            kept = state.target.with_name(f"{state.target.name}.validation.json")
+            found.write_json(kept)
+            found.raise_for_problems(kept)
         found.raise_for_problems()
 
 
@@ -244,7 +250,7 @@ def write_report(state: Run) -> None:
             progress=lambda name, done, total: state.progress(f"section {name}", done, total),
         )  # fmt: skip
     briefing = notebooks_dir() / "briefing_system.ipynb"
-    if briefing.is_file() and study.report.briefings:
+    if briefing.is_file() and study.groups.compared:
         with state.stage("briefings"):
             _briefings(state, briefing, masked)
 

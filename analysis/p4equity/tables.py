@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from p4equity.diagnostics.findings import primary_analysis
-from p4equity.disclosure import protect, protect_cells, protect_estimates, protect_flow
+from p4equity.disclosure import PEOPLE, protect, protect_cells, protect_estimates, protect_flow
 from p4equity.evaluation.context import Context
-from p4equity.summaries.implementation import PEOPLE, implementation_table
+from p4equity.summaries.implementation import implementation_table
 from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_table
 from p4equity.summaries.precision import power_table
@@ -58,5 +58,6 @@ def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
 def _implementation(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
     """Counts of people are protected; counts of systems, reports, grants or segments are not about persons."""
     people = (table["status"] == "ok") & table["basis"].isin(PEOPLE)
-    done = protect(table[people], counts=("n",), numbers=("n", "value"), lines=[], threshold=threshold)
+    lines = [("section", "indicator", "item")]  # one arm is the total of the others
+    done = protect(table[people], counts=("n",), numbers=("n", "value"), lines=lines, threshold=threshold)
     return pd.concat([table[~people], done]).sort_index()

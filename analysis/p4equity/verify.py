@@ -76,7 +76,7 @@ def _differences(a: pd.DataFrame, b: pd.DataFrame, tolerance: float) -> list[str
             equal = np.isclose(p, q, rtol=tolerance, atol=ABSOLUTE, equal_nan=True)
         else:
             equal = (x.astype(object).where(x.notna(), None) == y.astype(object).where(y.notna(), None)).to_numpy()
-            equal |= (x.isna() & y.isna()).to_numpy()
+            equal = equal | (x.isna() & y.isna()).to_numpy()
         lines += [f"row {key}, {column}: {x.loc[key]} against {y.loc[key]}" for key in shared[~equal]]
     return lines
 

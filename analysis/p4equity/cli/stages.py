@@ -10,7 +10,7 @@ from rich.table import Table
 
 from p4equity.cli.progress import console, show_progress
 from p4equity.errors import DiagnosticsFailed
-from p4equity.pipeline import Run, check_target, obtain_cells, read_facts, replacing, write_report
+from p4equity.pipeline import Run, obtain_cells, read_facts, write_report
 from p4equity.study import load_study
 
 
@@ -20,12 +20,10 @@ def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
 
-    loaded = load_study(study)
-    check_target(out)
-    with replacing(out) as folder, show_progress() as progress, tempfile.TemporaryDirectory() as scratch:
-        working = Path(scratch)
-        cells, _ = obtain_cells(Run(loaded, working, progress, workers), data, None, None, None)
-        write(cells, open_extract(data, load_dictionary()), folder, loaded)
+    loaded, extract = load_study(study), open_extract(data, load_dictionary())
+    with show_progress() as progress, tempfile.TemporaryDirectory() as scratch:
+        cells, _ = obtain_cells(Run(loaded, Path(scratch), progress, workers), data, None, None, None)
+    write(cells, loaded, out, source=extract)
 
 
 def print_gates(study: str, data: Path, workers: int) -> None:

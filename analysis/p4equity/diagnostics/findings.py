@@ -205,6 +205,9 @@ def selection_regression(context: Context, profile: pd.DataFrame) -> list[Findin
             out.append(Finding(measure, None, "standard errors", "no selection years, no baseline gap or an empty arm"))
             continue
         y, v, arm = question.values["gap"], question.variances["gap"], question.treated
+        if (~arm).sum() < 2:
+            out.append(Finding(measure, None, "standard errors", "fewer than two comparison systems"))
+            continue
         tau2 = tau2_estimate(y[~arm], np.ones((int((~arm).sum()), 1)), v[~arm])
         w = 1 / (v + tau2)
         excess = float(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
@@ -222,13 +225,13 @@ def detectable_effect(context: Context, profile: pd.DataFrame) -> list[Finding]:
     out = []
     for measure in study.measure_sets.contracted:
         question = registered_question(context, analysis, measure)
-        if question is None or not question.treated.any() or question.treated.all():
-            out.append(Finding(measure, None, "percentage points", "no baseline gap or an empty arm"))
+        if question is None or not question.treated.any() or question.treated.all() or len(question.systems) < 3:
+            out.append(Finding(measure, None, "percentage points", "no baseline gap, or too few systems in an arm"))
             continue
         calm = baseline.get(measure)
         # One year against one year: a change of means over several years moves less, so the variance is halved.
         tau2 = 0.0
-        if calm is not None:
+        if calm is not None and len(calm.systems) > 1:
             tau2 = tau2_estimate(calm.values["gap"], np.ones((len(calm.systems), 1)), calm.variances["gap"]) / 2
         value = minimal_detectable_change(
             question.variances["gap"], question.treated, tau2, conf_level=study.inference.conf_level

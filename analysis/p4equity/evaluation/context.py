@@ -57,6 +57,13 @@ class Context:
         have = set(self.cell["measure_id"].unique())
         return tuple(m for m in dict.fromkeys(wanted) if m in have)
 
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Reference and compared groups first, then every other group of the scheme, so that arm totals can be told apart."""
+        own = self.study.group_ids
+        rest = self.study.scheme.ids if self.study.scheme else ()
+        return tuple(dict.fromkeys([*own, *rest]))
+
     def variant(self, analysis: Analysis) -> tuple[str, str]:
         """(map, race version) of an analysis; the registered ones unless it says otherwise."""
         race = self.study.race
@@ -70,7 +77,7 @@ class Context:
             present = set(cells["system_id"].unique())
             systems = [s.id for s in self.study.systems if s.id in present]
             self._panels[variant] = build_panel(
-                cells, overlap, measures=self.measures, groups=self.study.group_ids, systems=systems, years=self.study.years
+                cells, overlap, measures=self.measures, groups=self.groups, systems=systems, years=self.study.years
             )
         return self._panels[variant]
 

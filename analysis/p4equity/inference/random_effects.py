@@ -62,7 +62,8 @@ def tau2_estimate(y: Array, X: Array, v: Array, method: str = "PM") -> float:
         w: Array = 1 / v
         projector = _residual_operator(X, w)
         trace = float(np.trace(projector))
-        return max(0.0, (float(y @ projector @ y) - (n - p)) / trace)
+        moment: float = (float(y @ projector @ y) - (n - p)) / trace
+        return max(0.0, moment)
     raise UsageError("unknown tau2 method", expected=", ".join(METHODS), found=method, fix="choose one of them")
 
 

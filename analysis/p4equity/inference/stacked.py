@@ -59,7 +59,17 @@ def _moments(
     for s in range(len(data.y)):
         A_s, b_s, yy_s, logdet_s = _system_moments(data.covariance[s] + between, mask[s], rows[s], y[s])
         A, b, yy, logdet = A + A_s, b + b_s, yy + yy_s, logdet + logdet_s
-    return A, b, yy, logdet
+    return _with_empty_measures(A), b, yy, logdet
+
+
+def _with_empty_measures(A: Array) -> Array:
+    """Sums of X'WX in which the intercept of a measure without any cell has a one, so that the others can be solved."""
+    out = A.copy()
+    m = A.shape[-1] - 1
+    diagonal = np.arange(m)
+    block = out[..., diagonal, diagonal]
+    out[..., diagonal, diagonal] = np.where(block == 0, 1.0, block)
+    return out
 
 
 def _system_moments(V: Array, mask: Flags, row: Flags, y: Array) -> tuple[Array, Array, float, float]:
@@ -210,14 +220,20 @@ def _statistics(data: Stacked, patterns: Flags, table: NDArray[np.int64], tau2: 
         ]
         A += np.stack([p[0] for p in parts])[table[:, s]]
         b += np.stack([p[1] for p in parts])[table[:, s]]
-    right = np.zeros((len(table), m + 1, 2))
-    right[:, :, 0], right[:, m, 1] = b, 1.0
-    solved = np.linalg.solve(A, right)
-    return np.asarray(solved[:, m, 0] / np.sqrt(solved[:, m, 1]))
+    A = _with_empty_measures(A)
+    # The treatment column after sweeping out the intercepts (Schur complement); not identified where nothing of it is left.
+    swept = np.linalg.solve(A[:, :m, :m], np.stack([A[:, :m, m], b[:, :m]], axis=2))
+    information = A[:, m, m] - (A[:, m, None, :m] @ swept[:, :, :1])[:, 0, 0]
+    score = b[:, m] - (A[:, m, None, :m] @ swept[:, :, 1:])[:, 0, 0]
+    identified = information > 1e-9 * A[:, m, m]
+    return np.where(identified, score / np.sqrt(np.where(identified, information, 1.0)), np.nan)
 
 
 def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_000_000, seed: int = 0) -> PermutationResult:
-    """Permutation of whole contract rows over systems, of the pooled effect standardized by weights fitted under the null."""
+    """Permutation of whole contract rows over systems, of the pooled effect standardized by weights fitted under the null.
+
+    Assignments under which the effect is not identified (cells missing) are not admissible and not counted.
+    """
     _check(data)
     patterns, held = contract_patterns(data.contracts)
     total = count_rows(held, data.strata)
@@ -225,20 +241,22 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     table = _sample_rows(held, data.strata, limit, seed) if sampled else enumerate_rows(held, data.strata)
     own = held[None, :]
 
-    def test(theta: float) -> tuple[float, float]:
+    def test(theta: float) -> tuple[float, float, int]:
         y = np.where(data.present, data.y - theta * data.contracts, 0.0)
         tau2, correlation = _fit_variance(data, data.present, None, y)
         statistics = _statistics(data, patterns, table, tau2, correlation, y)
         observed = float(_statistics(data, patterns, own, tau2, correlation, y)[0])
-        return two_sided_p(statistics, observed), observed
+        usable = statistics[np.isfinite(statistics)]
+        return two_sided_p(usable, observed), observed, len(usable)
 
-    p, statistic = test(0.0)
+    p, statistic, admissible = test(0.0)
+    total = total if sampled else admissible
     centre = stacked_meta_regression(data, conf_level)
     error = float(np.sqrt(p * (1 - p) / limit)) if sampled else 0.0
     low, high = invert(
-        lambda t: test(t)[0], centre.estimate, 4 * centre.std_error + 1e-12, 1 - conf_level, 1 / len(table), tolerance=2e-4
+        lambda t: test(t)[0], centre.estimate, 4 * centre.std_error + 1e-12, 1 - conf_level, 1 / admissible, tolerance=2e-4
     )
-    return PermutationResult(centre.estimate, statistic, p, low, high, 1 / len(table), total, sampled, error)
+    return PermutationResult(centre.estimate, statistic, p, low, high, 1 / admissible, total, sampled, error)
 
 
 def _sample_rows(held: NDArray[np.int64], strata: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:

@@ -25,7 +25,6 @@ BASIS = {
     "respondents": "respondents", "mean": "respondents", "agree": "respondents",
     "interviews": "interviews", "segments": "segments", "kappa": "decisions",
 }  # fmt: skip
-PEOPLE = ("members", "persons", "respondents", "interviews")  # bases that disclosure control protects
 
 
 def implementation_table(study: Study, small: Mapping[str, pd.DataFrame], cell: pd.DataFrame | None = None) -> pd.DataFrame:

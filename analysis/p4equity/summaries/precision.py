@@ -34,7 +34,7 @@ def power_table(context: Context) -> pd.DataFrame:
                 continue
             changes = question_changes(context, analysis, panel, arms, measure, groups)
             question = form_question(context, analysis, changes, arms, measure)
-            if not question.treated.any() or question.treated.all():
+            if not question.treated.any() or question.treated.all() or len(question.systems) < 3:
                 continue
             v, arm = question.variances["gap"], question.treated
             low, high = (minimal_detectable_change(v, arm, tau**2, conf_level=study.inference.conf_level) for tau in SHOCKS)

@@ -11,7 +11,7 @@ from p4equity.disparity.panel import ALL, aggregate, rate_covariance
 from p4equity.evaluation.context import POINTS, USD, Context
 from p4equity.study import Analysis
 
-CONTRACTED, COMPARISON, OTHER = "contracted", "comparison", "participating_other"
+CONTRACTED, COMPARISON, OTHER, EXITED = "contracted", "comparison", "participating_other", "exited"
 
 
 def arm_of(context: Context, analysis: Analysis, measure: str) -> dict[str, str]:
@@ -38,7 +38,7 @@ def rate_table(context: Context, analysis: Analysis) -> pd.DataFrame:
         scale = USD if spending else POINTS
         for arm in (CONTRACTED, COMPARISON, OTHER):
             ids = [s for s in panel.systems if arms.get(s) == arm]
-            for group in [ALL] if spending else [*study.group_ids, ALL]:
+            for group in [ALL] if spending else [*context.groups, ALL]:
                 series = panel.index(measure, group)
                 for k, year in enumerate(panel.years):
                     at = [panel.systems.index(s) for s in ids if _in_study(context, s, year)]
@@ -80,6 +80,9 @@ def cell_table(context: Context, analysis: Analysis) -> pd.DataFrame:
     pairs = zip(table["measure_id"], table["system_id"], strict=True)
     table = table.assign(arm=[arms[m].get(s, "excluded") for m, s in pairs])
     table = table[table["arm"] != "excluded"]
+    # Years after an exit stay for replication, apart from the arm's totals, which end with the system's last full year.
+    stayed = [_in_study(context, s, t) for s, t in zip(table["system_id"], table["year"], strict=True)]
+    table["arm"] = table["arm"].where(stayed, EXITED)
     return table.sort_values(["measure_id", "system_id", "group", "year"], ignore_index=True)
 
 
