@@ -81,7 +81,11 @@ def effects(study: Study, planted: Planted, seed: int) -> list[dict[str, Any]]:
 
 
 def expected(study: Study, planted: Planted, seed: int) -> list[dict[str, Any]]:
-    """Mean planted effect by measure, cohort and group; `pooled` is the mean over the compared groups."""
+    """Mean planted effect by measure, cohort and group.
+
+    `pooled` is the mean over all compared groups; a question that pools only some of them (say, those with a baseline gap) has the
+    mean of their rows as its truth. The same holds for `predicted_bias`.
+    """
     rows: list[dict[str, Any]] = []
     table = effects(study, planted, seed)
     for measure, cohort in dict.fromkeys((r["measure_id"], r["cohort"]) for r in table):
