@@ -83,7 +83,7 @@ def effects(study: Study, planted: Planted, seed: int) -> list[dict[str, Any]]:
 def expected(study: Study, planted: Planted, seed: int) -> list[dict[str, Any]]:
     """Mean planted effect by measure, cohort and group.
 
-    `pooled` is the mean over all compared groups; a question that pools only some of them (say, those with a baseline gap) has the
+    `pooled` is the mean over all compared groups; a question that pools only some of them (those with a baseline gap) has the
     mean of their rows as its truth. The same holds for `predicted_bias`.
     """
     rows: list[dict[str, Any]] = []
