@@ -1,5 +1,6 @@
 # The two README commands are `make report` and `make test`; everything else supports them.
-PYTHON ?= python3
+# PYTHON names the interpreter of the environment; empty: the first fitting one of python3, python3.13, python3.12, python3.11.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -12,6 +13,7 @@ report: setup
 test: setup lint
 	@$(BIN)/python -m pytest -q -m "not slow" -n 2 tests
 
+# The long simulations behind the claims on size and coverage.
 test-slow: setup
 	@$(BIN)/python -m pytest -q -m slow -n 2 tests
 
@@ -22,19 +24,19 @@ lint: setup
 
 setup: $(VENV)/.ready
 
-# Rebuilt whenever the lock changes. The stamp is written last, so a broken install is never taken for a finished one.
+# Made again whenever the lock changes; the script says what is missing and how to mend it.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@sh reports/../setup.sh "$(PYTHON)" "$(VENV)"
+	@sh .ci/setup.sh "$(PYTHON)" "$(VENV)"
 
 # For maintainers: refresh the lock (needs uv).
 lock:
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
-# Re-make the committed synthetic edition after a change that moves numbers.
+# Make the committed synthetic edition again, after a change that moves numbers.
 edition: setup
 	@$(BIN)/p4equity run --out reports/runs/edition
 	@$(BIN)/p4equity release reports/runs/edition reports/editions/synthetic
 
 clean:
-	rm -rf $(VENV) reports/runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) reports/runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
