@@ -53,7 +53,7 @@ find_python() {
     for candidate in ${wanted:-python3 python3.13 python3.12 python3.11}; do
         version=$("$candidate" -c "$VERSION" 2>/dev/null) || continue
         if ! "$candidate" -c "$FITS" 2>/dev/null; then
-            unfit="$unfit $candidate is $version;"
+            unfit="$unfit $candidate (Python $version)"
         elif ! "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
             incomplete=${incomplete:-$version}
         else
@@ -65,7 +65,7 @@ find_python() {
         stop "Python $incomplete is here, but without its venv module." "Install it with:" "    $(how_to_get_venv "$incomplete")" \
             "then repeat the command."
     fi
-    stop "p4equity needs Python 3.11, 3.12 or 3.13; found:${unfit:- none as ${wanted:-python3}}." "Install one with:" \
+    stop "p4equity needs Python 3.11, 3.12 or 3.13; found:${unfit:- none called ${wanted:-python3}}." "Install one with:" \
         "    $(how_to_get_python)" "then repeat the command, or name another Python: make setup PYTHON=/path/to/python3.12"
 }
 
