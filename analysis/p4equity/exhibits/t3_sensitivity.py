@@ -1,0 +1,232 @@
+"""T3: the sensitivity table: one row a check, one column a measure, the same question asked with one thing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.exhibits import text
+from p4equity.exhibits.base import MISSING, Exhibit
+from p4equity.exhibits.select import (
+    OK,
+    analysis_title,
+    group_analysis,
+    leave_out_analysis,
+    measure_analysis,
+    one,
+    pooled_analysis,
+    rows_of,
+    sensitivities,
+)
+from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, traced, with_labels
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+    from p4equity.study import Analysis
+
+ID, KIND = "T3", "table"
+POOLED, GAP = "pooled", "gap"
+ESTIMATORS = {
+    "meta_regression": "Random-effects regression",
+    "did": "Difference-in-differences",
+    "triple_difference": "Triple difference",
+    "event_study": "Event study, mean of the years under the {label}",
+}
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was changed, by which inference, and the row of each column (a measure, or all of them pooled)."""
+
+    block: str
+    label: str
+    inference: str
+    rows: Mapping[str, Row | None]
+    primary: bool = False
+    group: str = POOLED
+    found: tuple[Row, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "found", tuple(r for r in self.rows.values() if r is not None))
+
+
+def build(results: Results) -> Exhibit | None:
+    """Every registered check of the primary question, in blocks; cells give the estimate, its interval and p."""
+    gaps = measure_analysis(results.study) is not None
+    checks = [c for c in (_gap_checks(results) if gaps else _value_checks(results)) if c.found]
+    if len({(c.block, c.label) for c in checks}) < 2:
+        results.skip(ID, "the plan registers no check beside the primary analysis")
+        return None
+    columns = _columns(results, checks)
+    blocks = [
+        Block(heading, tuple((c.label, c.inference, *(_cell(c.rows.get(m)) for m in columns)) for c in checks if c.block == heading))
+        for heading in dict.fromkeys(c.block for c in checks)
+    ]
+    heads = ("Check", "Inference", *(text.measure_name(results, m) for m in columns))
+    table = spec(heads, blocks, stub=2, align=("l", "l", *["r"] * len(columns)))
+    ids = row_ids(table)
+    data = results.estimates[results.estimates["row_id"].isin(ids)].set_index("row_id").loc[list(ids)].reset_index()
+    what = "effect on the equity gap" if gaps else "effect on the outcome"
+    return Exhibit(
+        ID, "table", f"Sensitivity of the {what} to the choices of the analysis", _alt(results, checks),
+        _note(results, data, gaps), ids, _with_checks(data, checks), table=table,
+    )  # fmt: skip
+
+
+def _columns(results: Results, checks: list[Check]) -> list[str]:
+    have = {m for c in checks for m, row in c.rows.items() if row is not None}
+    return [m for m in (POOLED, *results.study.measure_ids("contracted")) if m in have]
+
+
+def _cell(row: Row | None) -> Cell:
+    if row is None or row["status"] != OK or text.is_missing(row["p_value"]):
+        return traced(row)
+    return traced(row, f"{text.estimate(row)}\np {text.p(row['p_value'])}")
+
+
+def _check(
+    results: Results, block: str, label: str, analyses: Iterable[Analysis | None], method: str, group: str = POOLED, **more: Any
+) -> Check:
+    """The line of these analyses under one inference: each measure from the first analysis that has it."""
+    found: dict[str, Row | None] = {}
+    for analysis in analyses:
+        if analysis is None:
+            continue
+        rows = rows_of(results, analysis, outcome=analysis.outcome, inference=method, group=group, event_time=None)
+        for row in rows.to_dict("records"):
+            found.setdefault(str(row["measure_id"]), row)
+    return Check(block, label, capital(text.SHORT.get(method, method)), found, group=group, **more)
+
+
+def _gap_checks(results: Results) -> Iterable[Check]:
+    """Lines of a study of gaps: primary, one choice changed, one system left out, other estimators by group."""
+    study = results.study
+    main, group = measure_analysis(study), group_analysis(study)
+    assert main is not None
+    for method in main.inference:
+        pair = (pooled_analysis(study), main)
+        yield _check(results, "The registered primary question", "Primary", pair, method, primary=True)
+    for analysis in sensitivities(study):
+        for method in analysis.inference:
+            yield _check(results, "One choice changed", analysis_title(analysis, study), (analysis,), method)
+    yield from _left_out(results)
+    others = [
+        a
+        for a in study.analyses
+        if a.outcome == main.outcome and a.groups == "each" and a.estimator in ESTIMATORS and a.estimator != "event_study"
+        and (a.measures, a.cohorts) == (main.measures, main.cohorts) and (group is None or a.id != group.id)
+    ]  # fmt: skip
+    for name in study.groups.compared:
+        block = f"Other estimators, {text.group_name(results, name)} alone"
+        for analysis in [group, *others] if group else others:
+            label = ", ".join(part for part in (_name(results, analysis), _weighting(results, analysis)) if part)
+            yield _check(results, block, label, (analysis,), analysis.inference[0], name, primary=analysis is group)
+
+
+def _left_out(results: Results) -> Iterable[Check]:
+    """The smallest and the largest pooled estimate when each system is left out in turn."""
+    analysis = leave_out_analysis(results.study)
+    rows = rows_of(results, analysis, outcome=analysis.outcome, status=OK) if analysis else pd.DataFrame()
+    if analysis is None or rows.empty:
+        return
+    unit = results.study.info.unit_label
+    rows = rows[rows["inference"] == analysis.inference[0]].sort_values("estimate")
+    for row in (rows.iloc[0].to_dict(), rows.iloc[-1].to_dict()):
+        end = "Lowest" if row["row_id"] == rows.iloc[0]["row_id"] else "Highest"
+        label = f"{end}: {with_labels(results, str(row['sample']))}"
+        method = capital(text.SHORT.get(analysis.inference[0], analysis.inference[0]))
+        yield Check(f"Each {unit} left out in turn ({len(rows)} estimates)", label, method, {POOLED: row})
+
+
+def _value_checks(results: Results) -> Iterable[Check]:
+    """Lines of a study without groups: each estimator and weighting of the same outcome, by inference."""
+    study = results.study
+    contracted = set(study.measure_ids("contracted"))
+    ways: dict[tuple[str, str], list[Analysis]] = {}
+    for a in study.analyses:
+        if a.outcome == "value" and a.estimator in ESTIMATORS and set(study.measure_ids(a.measures)) <= contracted:
+            ways.setdefault((a.estimator, a.weighting), []).append(a)
+    for analyses in ways.values():
+        block, label = _name(results, analyses[0]), capital(_weighting(results, analyses[0]))
+        for method in dict.fromkeys(m for a in analyses for m in a.inference):
+            primary = analyses[0].registered == "primary"
+            yield _check(results, block, label, analyses, method, "all", primary=primary)
+
+
+def _name(results: Results, analysis: Analysis) -> str:
+    """The estimator in words."""
+    return ESTIMATORS[analysis.estimator].format(label=results.study.info.treatment_label)
+
+
+def _weighting(results: Results, analysis: Analysis) -> str:
+    """What the estimator's weights are; "" for weights of its own."""
+    study = results.study
+    if analysis.weighting == "random_effects":
+        return ""
+    if analysis.weighting == "system":
+        return f"every {study.info.unit_label} the same"
+    return "weighted by members" if study.data.value is None else f"weighted by {study.data.value.weight_label or 'size'}"
+
+
+def _with_checks(data: pd.DataFrame, checks: list[Check]) -> pd.DataFrame:
+    """The rows with the line of the table they stand on."""
+    where = {str(r["row_id"]): (c.block, c.label) for c in checks for r in c.found}
+    columns = [
+        "row_id", "analysis_id", "measure_id", "group", "sample", "inference", "estimate", "std_error", "p_value", "conf_low",
+        "conf_high", "df", "n_clusters", "n_treated_clusters", "p_attainable", "outcome_unit", "status", "reason",
+    ]  # fmt: skip
+    out = data[columns].copy()
+    out.insert(1, "block", [where[i][0] for i in out["row_id"]])
+    out.insert(2, "check", [where[i][1] for i in out["row_id"]])
+    return out
+
+
+def _alt(results: Results, checks: list[Check]) -> str:
+    """How many checks agree in sign with the primary row of their column, and the range without one system."""
+    base = {(c.group, m): row for c in reversed(checks) if c.primary for m, row in c.rows.items() if _ok(row)}
+    pairs = [(base.get((c.group, m)), r) for c in checks if not c.primary for m, r in c.rows.items() if r is not None]
+    known = [(b, r) for b, r in pairs if b is not None and _ok(r)]
+    same = sum((float(b["estimate"]) < 0) == (float(r["estimate"]) < 0) for b, r in known)
+    clear = sum(_excludes_zero(r) for _, r in known)
+    silent = sum(not _ok(r) for _, r in pairs)
+    said = (
+        f"Of {text.plural(len(known), 'check')} with a number, {same} {'has' if same == 1 else 'have'} the sign of the estimate checked; "
+        f"{clear} {'has' if clear == 1 else 'have'} an interval without zero; {silent} could not be estimated."
+    )
+    left = [float(r["estimate"]) for c in checks if "left out" in c.block for r in c.found]
+    if left:
+        unit = results.study.info.unit_label
+        said += f" Without one {unit} the pooled estimate runs from {text.number(min(left))} to {text.number(max(left))} points."
+    return said
+
+
+def _ok(row: Row | None) -> bool:
+    return row is not None and row["status"] == OK
+
+
+def _excludes_zero(row: Row) -> bool:
+    low, high = row["conf_low"], row["conf_high"]
+    return (not text.is_missing(low) and float(low) > 0) or (not text.is_missing(high) and float(high) < 0)
+
+
+def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
+    study = results.study
+    units = study.info.unit_label_plural
+    parts = [f"Cells: estimate (interval) and p, none of them adjusted for the number of checks; {MISSING}: not registered"]
+    if gaps:
+        parts[0] += "; percentage points; negative: the gap narrows"
+        parts.append("Only the first registered inference is shown for other estimators")
+    else:
+        unit = [str(u) for u in dict.fromkeys(data["outcome_unit"]) if not text.is_missing(u)]
+        parts[0] += f"; unit: {text.listing(unit)}"
+    if any(a.estimator == "triple_difference" for a in study.analyses) and gaps:
+        parts.append(
+            f"With one group and its reference the triple difference equals the member-weighted difference-in-differences of the gaps; {units} with fewer than the "
+            "registered minimum of members count in neither"
+        )
+    note = with_labels(results, text.missing_note(data))
+    return ". ".join(parts) + f". {text.base_note(data, results)}{note}{text.synthetic_note(results)}"

@@ -1,0 +1,125 @@
+"""T4: what the study could detect, beside the gap, the change called meaningful, and the interval that came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.estimates import NOT_ESTIMABLE, SUPPRESSED
+from p4equity.exhibits import text
+from p4equity.exhibits.base import MISSING, Exhibit
+from p4equity.exhibits.select import OK, group_analysis, measure_analysis, one, rows_of
+from p4equity.exhibits.tabular import Block, Cell, row_ids, spec, traced, with_labels
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+
+ID, KIND = "T4", "table"
+COLUMNS = (
+    "Group", "With / without", "Baseline gap", "Meaningful change", "Detectable change", "Effect on the gap (interval)",
+    "The interval rules out", "Assignments", "Smallest p",
+)  # fmt: skip
+NEITHER, NONE, MEANINGFUL, BOTH = "neither", "no change", "a meaningful narrowing", "both"
+Row = Mapping[str, Any]
+
+
+def build(results: Results) -> Exhibit | None:
+    """One row a contracted measure and group; gaps and changes in percentage points."""
+    power, main = results.table("power"), measure_analysis(results.study)
+    if power.empty or main is None:
+        results.skip(ID, "detectable changes are computed from counts of members, which the study does not have")
+        return None
+    data = _data(results, power)
+    blocks = [
+        Block(text.measure_name(results, str(m)), tuple(_line(results, row) for row in part.to_dict("records")))
+        for m, part in data.groupby("measure_id", sort=False)
+    ]
+    table = spec(COLUMNS, blocks, align=("l", "r", "r", "r", "r", "r", "l", "r", "r"))
+    ids = row_ids(table)
+    shown = results.estimates[results.estimates["row_id"].isin(set(data["row_id"].dropna()))]
+    title = "What the study can detect, beside the gap to close, the change called meaningful, and the interval observed"
+    return Exhibit(ID, "table", title, _alt(results, data), _note(results, data, shown), ids, data, table=table)
+
+
+def _data(results: Results, power: pd.DataFrame) -> pd.DataFrame:
+    """The power table with the observed effect (Knapp-Hartung), what its interval rules out, and the rows of gap and effect."""
+    study = results.study
+    effects = pd.concat([rows_of(results, a, outcome="gap") for a in (measure_analysis(study), group_analysis(study)) if a])
+    effects = effects[effects["inference"] == "knapp_hartung"]
+    gaps = results.estimates
+    gaps = gaps[(gaps["analysis_id"] == "baseline_gap") & (gaps["outcome"] == "gap")]
+    rows = []
+    for given in power.to_dict("records"):
+        key = {"measure_id": given["measure_id"], "group": given["group"]}
+        effect, gap = one(effects, **key), one(gaps, **key)
+        seen = {k: None if effect is None else effect[k] for k in ("estimate", "conf_low", "conf_high", "status", "reason", "row_id")}
+        rows.append({**given, **seen, "rules_out": _ruled_out(effect, given["meaningful_change"]), "gap_row_id": text.row_id(gap)})
+    return pd.DataFrame(rows)
+
+
+def _ruled_out(effect: Row | None, meaningful: Any) -> str | None:
+    """What the interval leaves no room for: no change, a narrowing as large as the meaningful one, both, or neither."""
+    if effect is None or effect["status"] != OK:
+        return None
+    low = -float("inf") if text.is_missing(effect["conf_low"]) else float(effect["conf_low"])
+    high = float("inf") if text.is_missing(effect["conf_high"]) else float(effect["conf_high"])
+    zero = not low <= 0 <= high
+    far = not text.is_missing(meaningful) and low > -float(meaningful)
+    return {(True, True): BOTH, (True, False): NONE, (False, True): MEANINGFUL, (False, False): NEITHER}[zero, far]
+
+
+def _line(results: Results, row: Row) -> tuple[Cell | str, ...]:
+    effect = None if text.is_missing(row["row_id"]) else row
+    unit = {"outcome_unit": "percentage points"}
+    low, high = text.number(row["mde_low"]), text.number(row["mde_high"])
+    gap = "" if row["group"] == "pooled" else str(row["gap_row_id"])
+    return (
+        text.group_name(results, str(row["group"])),
+        f"{text.number(row['n_contracted'], 0)} / {text.number(row['n_comparison'], 0)}",
+        Cell(text.number(row["baseline_gap"]), gap),
+        text.number(row["meaningful_change"]),
+        low if low == high else f"{low} to {high}",
+        traced(effect, None if effect is None else text.estimate({**effect, **unit})),
+        _said(row["rules_out"]),
+        text.number(row["n_assignments"], 0),
+        text.number(row["p_attainable"], 3),
+    )
+
+
+def _said(ruled_out: Any) -> str:
+    return MISSING if text.is_missing(ruled_out) else str(ruled_out)
+
+
+def _alt(results: Results, data: pd.DataFrame) -> str:
+    """For how many rows a meaningful change is within reach, and what the intervals rule out."""
+    wanted = data[data["meaningful_change"].notna()]
+    reach = int((wanted["mde_low"] <= wanted["meaningful_change"]).sum())
+    found = data["rules_out"].value_counts()
+    smallest = data.loc[data["mde_low"].idxmin()]
+    name = f"{text.measure_name(results, str(smallest['measure_id']))}, {text.group_name(results, str(smallest['group']))}"
+    beyond = int((data["p_attainable"] > results.study.inference.alpha).sum())
+    said = (
+        f"The smallest detectable change is {text.number(smallest['mde_low'])} points ({name}); a meaningful change is within reach in {reach} of {len(wanted)} "
+        f"rows with a gap. {int(found.get(NONE, 0) + found.get(BOTH, 0))} intervals rule out no change, "
+        f"{int(found.get(MEANINGFUL, 0) + found.get(BOTH, 0))} rule out a meaningful narrowing, {int(found.get(NEITHER, 0))} rule out neither"
+    )
+    if beyond:
+        said += f"; by permutation a claim is out of reach in {beyond} rows"
+    hidden = int(data["status"].isin([NOT_ESTIMABLE, SUPPRESSED]).sum())
+    return said + (f"; {hidden} effects have no number." if hidden else ".")
+
+
+def _note(results: Results, data: pd.DataFrame, shown: pd.DataFrame) -> str:
+    study, inference = results.study, results.study.inference
+    label, units = study.info.treatment_label, study.info.unit_label_plural
+    level = text.number(100 * inference.alpha, 0)
+    shocks = f"{text.number(data['tau_low'].min())} to {text.number(data['tau_high'].max())}"
+    return (
+        f"With / without: {units} with a {label} on the measure / comparison. Meaningful: {text.number(100 * inference.meaningful_share, 0)}% of the baseline "
+        f"gap ({MISSING}: no gap to close). Detectable: smallest change found with 80% power by the two-sided Knapp-Hartung test at {level}%, if a {study.info.unit_label}'s "
+        f"change is shaken by {shocks} points beside sampling error; computed without outcomes under the {label}. Assignments: distinct ways to give the {label}s to "
+        f"eligible {units}; the smallest p permutation can reach follows from them. Effects in percentage points, negative: the gap narrows. "
+        f"{text.base_note(shown, results)}{with_labels(results, text.missing_note(shown))}{text.synthetic_note(results)}"
+    )

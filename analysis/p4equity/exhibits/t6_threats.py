@@ -1,0 +1,185 @@
+"""T6: threats to validity: what each would do to the results, what the plan does about it, and what that found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity import words
+from p4equity.exhibits import text
+from p4equity.exhibits.base import Exhibit
+from p4equity.exhibits.select import OK, analysis_title
+from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, with_labels
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+    from p4equity.study import Analysis
+
+ID, KIND = "T6", "table"
+COLUMNS = ("Threat", "Would push results", "Test or remedy", "What it found")
+NOT_EVALUATED = "not evaluated"
+LISTED = 5  # more answers than this are given as a range
+VERDICTS = {"PASS": "passed", "FAIL": "FAILED", "NOT EVALUATED": NOT_EVALUATED}
+Row = Mapping[str, Any]
+Finding = tuple[str, list[str]]  # words and the rows behind them
+
+
+def build(results: Results) -> Exhibit | None:
+    """One row a threat of the study, with the result of each analysis or gate that is its evidence."""
+    threats = results.study.threats
+    if threats.empty:
+        results.skip(ID, "the study lists no threats")
+        return None
+    rows, data = [], []
+    for threat in threats.to_dict("records"):
+        items = [] if text.is_missing(threat["evidence"]) else [i.strip() for i in str(threat["evidence"]).split(";") if i.strip()]
+        found = [_finding(results, item) for item in items]
+        said = "\n".join(f"{capital(w)}." for w, _ in found) or capital(NOT_EVALUATED)
+        ids = list(dict.fromkeys(i for _, behind in found for i in behind))
+        rows.append((str(threat["description"]), str(threat["direction"]), str(threat["remedy"]), Cell(said, " ".join(ids))))
+        for item, (finding, behind) in zip(items or [""], found or [(NOT_EVALUATED, [])], strict=True):
+            data.append([threat["threat_id"], threat["description"], item, finding, " ".join(behind)])
+    table = spec(COLUMNS, [Block("", tuple(rows))], align=("l",) * len(COLUMNS))
+    frame = pd.DataFrame(data, columns=["threat_id", "description", "evidence", "finding", "row_ids"])
+    estimates = set(results.estimates["row_id"])
+    ids = tuple(i for i in row_ids(table) if i in estimates)
+    title = "Threats to validity, with what the registered tests found"
+    return Exhibit(ID, "table", title, _alt(results, frame), _note(results, ids), ids, frame, table=table)
+
+
+def _finding(results: Results, item: str) -> Finding:
+    """What a gate or an analysis found."""
+    if results.study.gate(item) is not None:
+        return _gate(results, item)
+    analysis = next((a for a in results.study.analyses if a.id == item), None)
+    if analysis is None:
+        return f"{item.replace('_', ' ')}: {NOT_EVALUATED}", []
+    found = results.estimates[results.estimates["analysis_id"] == item]
+    if analysis.estimator == "event_study":
+        return _pretrends(results, analysis, found)
+    return _answers(results, analysis, found)
+
+
+def _gate(results: Results, gate_id: str) -> Finding:
+    """Verdict, worst finding and limit of a gate; by measure where they differ."""
+    rows = results.table("diagnostics")
+    rows = rows[rows["gate_id"] == gate_id] if len(rows) else rows
+    name = f"gate on {gate_id.replace('_', ' ')}"
+    if rows.empty:
+        return f"{name}: {NOT_EVALUATED}", []
+    known = rows[rows["finding"].notna()]
+    parts = []
+    for status, part in rows.groupby("status", sort=False):
+        which = f" ({_measures(results, part)})" if rows["status"].nunique() > 1 else ""
+        parts.append(f"{VERDICTS.get(str(status), str(status))}{which}")
+    said = f"{name}: {', '.join(parts)}"
+    if len(known):
+        least = known["direction"].iloc[0] == "at_least"
+        worst = known.loc[known["finding"].idxmin() if least else known["finding"].idxmax()]
+        places = 2 if str(worst["finding_unit"]) in ("share", "standardized difference") else 1
+        head = "found" if len(known) == 1 else "worst"
+        limit = f"{'at least' if least else 'at most'} {text.number(worst['limit'], places)}"
+        said += f"; {head} {text.number(worst['finding'], places)} ({limit}; {worst['finding_unit']})"
+    logged = [str(d) for d in rows["deviation_id"].dropna().unique()] if "deviation_id" in rows else []
+    return said + (f"; rows stand by deviation {text.listing(logged)}" if logged else ""), [str(i) for i in rows["row_id"]]
+
+
+def _measures(results: Results, rows: pd.DataFrame) -> str:
+    return text.listing([text.measure_name(results, str(m)) for m in dict.fromkeys(rows["measure_id"])])
+
+
+def _pretrends(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
+    """p of the joint tests of the years before the contract."""
+    rows = found[found["outcome"] == f"pretrend_{analysis.outcome}"]
+    ok = rows[rows["status"] == OK]
+    name = _name(results, analysis)
+    if ok.empty:
+        return f"{name}: {_why_not(results, rows)}", [str(i) for i in rows["row_id"]]
+    low, high = (text.p(ok["p_value"].agg(end)) for end in ("min", "max"))
+    what = f"p {low}" if len(ok) == 1 else f"p {low} to {high} in {len(ok)} series"
+    below = int((ok["p_value"] < results.study.inference.alpha).sum())
+    said = f"{name}: test of the years before, {what}" + (f", {below} below {results.study.inference.alpha:g}" if len(ok) > 1 else "")
+    return said + _silent(rows), [str(i) for i in ok["row_id"]]
+
+
+def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
+    """The analysis's own rows under its first inference: each estimate, or their range where there are many."""
+    name = _name(results, analysis)
+    outcomes = [analysis.outcome] if (found["outcome"] == analysis.outcome).any() else list(dict.fromkeys(found["outcome"]))
+    rows = found[found["outcome"].isin([o for o in outcomes if o != "left_out"]) & (found["inference"] == analysis.inference[0])]
+    rows = rows[rows["event_time"].isna()]
+    ok = rows[rows["status"] == OK]
+    if ok.empty:
+        return f"{name}: {_why_not(results, rows)}", [str(i) for i in rows["row_id"]]
+    ids = [str(i) for i in ok["row_id"]]
+    if len(ok) > LISTED:
+        return f"{name}: {_range(ok)}{_silent(rows)}", ids
+    each = [f"{_subject(results, r, len(rows), len(outcomes))}{text.estimate(r)}" for r in ok.to_dict("records")]
+    return f"{name}: {'; '.join(each)}{_unit(ok)}{_silent(rows)}", ids
+
+
+def _subject(results: Results, row: Row, n: int, outcomes: int) -> str:
+    """Which row it is, as far as the others differ."""
+    if n == 1:
+        return ""
+    parts = [text.measure_name(results, str(row["measure_id"]))]
+    if row["group"] not in ("pooled", "all"):
+        parts.append(text.group_name(results, str(row["group"])))
+    if outcomes > 1:
+        parts.append(str(row["outcome"]).replace("_", " "))
+    return f"{', '.join(parts)} "
+
+
+def _range(ok: pd.DataFrame) -> str:
+    row = ok.iloc[0].to_dict()
+    low, high = (words.number(float(ok["estimate"].agg(end)), text.decimals(row)) for end in ("min", "max"))
+    clear = int(((ok["conf_low"] > 0) | (ok["conf_high"] < 0)).sum())
+    return f"{len(ok)} estimates from {low} to {high}{_unit(ok)}, {clear or 'none'} with an interval without zero"
+
+
+def _unit(ok: pd.DataFrame) -> str:
+    units = [str(u) for u in dict.fromkeys(ok["outcome_unit"]) if not text.is_missing(u)]
+    return f" {'points' if units == ['percentage points'] else text.listing(units)}" if units else ""
+
+
+def _silent(rows: pd.DataFrame) -> str:
+    bad = rows[rows["status"] != OK]["status"].map(lambda s: text.STATUS.get(str(s), str(s))).value_counts()
+    return "".join(f"; {n} {status}" for status, n in bad.items())
+
+
+def _why_not(results: Results, rows: pd.DataFrame) -> str:
+    """Status and reason of an analysis without any number."""
+    if rows.empty:
+        return NOT_EVALUATED
+    reasons = [with_labels(results, str(r)) for r in dict.fromkeys(rows["reason"]) if not text.is_missing(r)]
+    status = text.listing([text.STATUS.get(str(s), str(s)) for s in dict.fromkeys(rows["status"])])
+    return status + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def _name(results: Results, analysis: Analysis) -> str:
+    title = analysis_title(analysis, results.study)
+    return f"{title}, {text.SHORT.get(analysis.inference[0], analysis.inference[0])}"
+
+
+def _alt(results: Results, frame: pd.DataFrame) -> str:
+    """How many threats have a test, and which gates failed."""
+    by_threat = frame.groupby("threat_id", sort=False)["finding"].agg(list)
+    open_ = [i for i, found in by_threat.items() if all(NOT_EVALUATED in f for f in found)]
+    said = f"{len(by_threat) - len(open_)} of {len(by_threat)} threats have a test with a result; {len(open_) or 'none'} could not be evaluated"
+    gates = results.table("diagnostics")
+    failed = [] if gates.empty else list(dict.fromkeys(gates.loc[gates["status"] == "FAIL", "gate_id"]))
+    which = [f"the gate on {str(g).replace('_', ' ')}" for g in failed]
+    return f"{said}. {capital(text.listing(which)) + ' failed' if failed else 'No gate failed'}."
+
+
+def _note(results: Results, ids: Sequence[str]) -> str:
+    rows = results.estimates[results.estimates["row_id"].isin(ids)]
+    gaps = bool(results.study.groups.compared)
+    sign = "Effects on gaps: negative, the gap narrows. " if gaps else ""
+    return (
+        "Findings are filled in from the results of this run: estimates with intervals under the first registered inference, tests of the years before, "
+        f"verdicts of the gates, which look at no effect. {capital(NOT_EVALUATED)}: the data of this study hold no test. {sign}"
+        f"{text.base_note(rows, results)}{text.synthetic_note(results)}"
+    )
