@@ -19,7 +19,11 @@ def audit_folder(folder: Path, threshold: int) -> list[str]:
         return []
     leaks: list[str] = []
     for path in sorted([*folder.glob("*.csv"), *(folder / "results").glob("*.csv"), *(folder / "exhibits").glob("*.csv")]):
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        try:
+            frame = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        except ValueError:
+            leaks.append(f"{path.relative_to(folder)}: not a table that can be checked")
+            continue
         leaks += [f"{path.relative_to(folder)}: {text}" for text in audit_frame(frame, threshold)]
     results = folder / "results"
     if (results / "cells.csv").is_file() and (results / "rate.csv").is_file():

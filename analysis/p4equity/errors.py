@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+LISTED = 30  # known words named in a message
+
 
 class P4Error(Exception):
     """A failure with a message for people and an exit code for programs.
@@ -83,4 +85,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = get_close_matches(word, options, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
-    return "one of: " + ", ".join(options)
+    more = f" and {len(options) - LISTED} more" if len(options) > LISTED else ""
+    return "one of: " + ", ".join(options[:LISTED]) + more

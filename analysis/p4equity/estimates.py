@@ -76,5 +76,16 @@ def with_types(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_estimates(path: object) -> pd.DataFrame:
-    """The estimates table of a run or an edition, from CSV, with the dictionary's types."""
-    return with_types(pd.read_csv(str(path), dtype=str, keep_default_na=False, na_values=[""]))
+    """The estimates table of a run or an edition, from CSV, with the dictionary's types. Raises DataError when it is damaged."""
+    try:
+        frame = pd.read_csv(str(path), dtype=str, keep_default_na=False, na_values=[""])
+        absent = [name for name in columns() if name not in frame]
+        if not absent:
+            return with_types(frame)
+    except ValueError:  # not CSV, not UTF-8, or words where numbers belong
+        absent = []
+    raise DataError(
+        "not a whole table of estimates", where=str(path), expected="columns and types of data_dictionary/tables/estimate.yaml",
+        found="no column " + ", ".join(absent) if absent else "a file that cannot be read as such a table",
+        fix="repeat the run that wrote it",
+    )  # fmt: skip

@@ -9,12 +9,11 @@ from rich.table import Table
 
 from p4equity.errors import UsageError, did_you_mean
 from p4equity.estimates import read_estimates
-from p4equity.pipeline import FIRST_STUDY, read_facts
 from p4equity.resources import root
-from p4equity.study import load_study
+from p4equity.run_folder import read_facts, study_of
 
 
-def explain(row_id: str, run_dir: Path | None = None) -> None:
+def explain(row_id: str, run_dir: Path | None = None, study: str | Path | None = None) -> None:
     """Print one row of a run's estimates in words, with the registered block it came from."""
     folder = run_dir or root() / "reports" / "runs" / "demo"
     facts = read_facts(folder)
@@ -31,8 +30,8 @@ def explain(row_id: str, run_dir: Path | None = None) -> None:
             table.add_row(str(column), str(value))
     console = Console(highlight=False)
     console.print(table)
-    study = load_study(facts.get("study", FIRST_STUDY))
-    block = next((a for a in study.analyses if a.id == row["analysis_id"]), None)
+    plan = study_of(folder, facts, study)
+    block = next((a for a in plan.analyses if a.id == row["analysis_id"]), None)
     if block is not None:
         console.print("\n[bold]Registered in study.toml[/bold]")
         console.print(block.model_dump_json(indent=1, exclude_defaults=True), markup=False)

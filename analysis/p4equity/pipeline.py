@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p4equity.errors import P4Error, UsageError
+from p4equity.errors import DataError, UsageError
+from p4equity.resources import study_reference
+from p4equity.run_folder import MANIFEST, check_target, replacing
 from p4equity.study import Study, load_study
 
 if TYPE_CHECKING:
@@ -81,11 +82,8 @@ def run(
 
     loaded = load_study(study)
     target = out or root() / "reports" / "runs" / ("demo" if loaded.id == FIRST_STUDY else loaded.id)
-    check_target(target)
-    if data is not None and not Path(data).exists():
-        raise UsageError(
-            "no such folder", where=str(data), expected="an extract", fix="make one with: p4equity simulate --out DIR"
-        )
+    check_target(target, [loaded.folder, *([Path(data)] if data is not None else [])])
+    _check_source(loaded, data, {"members": members, "seed": seed, "scenario": scenario})
     with replacing(target) as folder:
         state = Run(loaded, folder, progress, workers, target)
         cells, small = obtain_cells(state, data, members, seed, scenario)
@@ -96,31 +94,21 @@ def run(
     return Outcome(target, state.seconds, tuple(failed))
 
 
-def check_target(target: Path) -> None:
-    """Refuse to replace a folder that is not a run."""
-    if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
-        raise UsageError(
-            "the output folder is not empty and is not a run", where=str(target), expected="a new, empty or earlier run's folder",
-            fix="choose another --out",
+def _check_source(study: Study, data: Path | None, synthetic: Mapping[str, object]) -> None:
+    """Refuse a folder that is not there, and options of the synthetic extract where none is made."""
+    if data is not None and not Path(data).is_dir():
+        raise DataError(
+            "no such folder", where=str(data), expected="a folder with an extract",
+            found="a file" if Path(data).exists() else "nothing",
+            fix="check the path, or make a synthetic extract with: p4equity simulate --out DIR",
         )  # fmt: skip
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A working folder that becomes `target` only when the block succeeds; on failure nothing half-made stays."""
-    working = target.with_name(f".{target.name}.working")
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
-    try:
-        yield working
-        old = target.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        working.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
+    given = [f"--{name}" for name, value in synthetic.items() if value is not None]
+    if given and (data is not None or study.data.kind == "value"):
+        raise UsageError(
+            "options of the synthetic extract, but none is made", where=", ".join(given),
+            expected="no such option " + ("beside --data" if data is not None else "for a study of published aggregates"),
+            fix="leave them out",
+        )  # fmt: skip
 
 
 def obtain_cells(
@@ -186,12 +174,13 @@ def check_extract(state: Run, extract: Extract) -> None:
     with state.stage("validate"):
         found = validate(extract, state.study, load_dictionary())
         found.write_json(state.folder / "validation.json")
-        if not found.ok and state.target is not None:
-            # The working folder goes away when a run fails; the report on what to mend stays beside the target.
-            kept = state.target.with_name(f"{state.target.name}.validation.json")
+        # The working folder goes away when a run fails; the report on what to mend stays beside the target until all is well.
+        kept = state.target.with_name(f"{state.target.name}.validation.json") if state.target is not None else None
+        if kept is not None and found.ok:
+            kept.unlink(missing_ok=True)
+        elif kept is not None:
             found.write_json(kept)
-            found.raise_for_problems(kept)
-        found.raise_for_problems()
+        found.raise_for_problems(kept)
 
 
 def _keep_cells(state: Run, cells: CellTables) -> None:
@@ -282,18 +271,7 @@ def _finish(state: Run) -> None:
         "outputs": folder_hashes(state.folder, skip=("extract", "restricted", "notebooks")),
         **state.facts,
     }
-    write_manifest(state.folder / "manifest.json", facts)
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished run. Raises UsageError when the folder is not one."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise UsageError(
-            "not a finished run", where=str(folder), expected="manifest.json", found="none", fix="make one with: p4equity run"
-        )
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise P4Error("the manifest is damaged", where=str(path), fix="repeat the run") from error
-    return facts
+    reference = study_reference(state.study.folder, state.folder)
+    if reference != state.study.id:
+        facts["study_folder"] = reference
+    write_manifest(state.folder / MANIFEST, facts)

@@ -12,22 +12,22 @@ import pandas as pd
 from p4equity.audit import audit_folder
 from p4equity.errors import DisclosureError
 from p4equity.manifest import file_hash
-from p4equity.pipeline import read_facts, replacing
-from p4equity.study import load_study
+from p4equity.run_folder import check_target, read_facts, replacing, study_of
 
 ALLOWED = {".html", ".pdf", ".docx", ".csv", ".svg", ".png", ".json"}
 LEFT_OUT = ("extract", "restricted", "notebooks", "briefings", "validation.json")
 
 
-def release(run_dir: Path, edition: Path) -> list[str]:
-    """Copy a run's public part to `edition` after the audit. Returns the released paths.
+def release(run_dir: Path, edition: Path, study: str | Path | None = None) -> list[str]:
+    """Copy a run's public part to `edition` after the audit. Returns the released paths. `study`: default as the run names it.
 
     Raises DisclosureError (exit 13) with every leak found: a count of 1 to threshold - 1, a suppressed cell that the published
     totals determine too closely, a file type that is not on the allow-list, or anything under a restricted folder.
     """
     facts = read_facts(run_dir)
-    study = load_study(facts["study"])
-    leaks = audit_folder(run_dir, study.disclosure.threshold)
+    plan = study_of(run_dir, facts, study)
+    check_target(edition, [run_dir, plan.folder])
+    leaks = audit_folder(run_dir, plan.disclosure.threshold)
     files = [p for p in sorted(run_dir.rglob("*")) if p.is_file() and p.relative_to(run_dir).parts[0] not in LEFT_OUT]
     files = [p for p in files if not p.name.startswith(".")]
     leaks += [f"{p.relative_to(run_dir)}: file type not on the allow-list" for p in files if p.suffix not in ALLOWED]
@@ -43,7 +43,7 @@ def release(run_dir: Path, edition: Path) -> list[str]:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         _slim(folder)
-        _crate(folder, study.title, facts, study.info.report_date.isoformat())
+        _crate(folder, plan.title, facts, plan.info.report_date.isoformat())
     return [p.relative_to(edition).as_posix() for p in sorted(edition.rglob("*")) if p.is_file()]
 
 
@@ -56,6 +56,7 @@ def _slim(folder: Path) -> None:
         (results / name).unlink(missing_ok=True)
     manifest = folder / "manifest.json"
     facts = json.loads(manifest.read_text("utf-8"))
+    facts.pop("study_folder", None)
     facts["outputs"] = {
         p.relative_to(folder).as_posix(): file_hash(p)
         for p in sorted(folder.rglob("*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from p4equity.errors import StudyError, did_you_mean
@@ -60,3 +61,15 @@ def study_dir(study: str | Path) -> Path:
         found="neither",
         fix=f"{did_you_mean(str(study), known)} A new one starts with: p4equity new-study DIR",
     )
+
+
+def study_reference(folder: Path, start: Path) -> str:
+    """How a run in `start` names its study: the id of a shipped one, else the way to its folder. No machine path."""
+    folder = folder.resolve()
+    return folder.name if folder.parent == studies_dir().resolve() else Path(os.path.relpath(folder, start.resolve())).as_posix()
+
+
+def referenced_study(reference: str, start: Path) -> Path:
+    """The folder that `study_reference` named, seen from `start`. Raises StudyError as `study_dir` does."""
+    beside = (start / reference).resolve()
+    return beside if (beside / "study.toml").is_file() else study_dir(reference)

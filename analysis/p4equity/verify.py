@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from p4equity.errors import NotReproduced, UsageError
+from p4equity.errors import DataError, NotReproduced, UsageError
 from p4equity.estimates import read_estimates
-from p4equity.pipeline import read_facts, run
+from p4equity.pipeline import run
+from p4equity.run_folder import read_facts, study_of
 
 PROVENANCE = ("plan_hash", "data_hash", "code_version", "seed")
 ABSOLUTE = 1e-9
@@ -47,16 +48,29 @@ def compare(first: Path, second: Path, tolerance: float = 1e-8) -> Comparison:
         for folder in (first, second):
             if not (folder / name).is_file():
                 raise UsageError(
-                    "nothing to compare", where=str(folder / name), expected="a run or an edition", found="no such file"
-                )
-            frames.append(read(folder / name).set_index("row_id"))
+                    "nothing to compare", where=str(folder / name), expected="a run or an edition", found="no such file",
+                    fix="give two folders that hold estimates.csv and diagnostics.csv",
+                )  # fmt: skip
+            frames.append(_keyed(read(folder / name), folder / name))
         compared += len(frames[0])
         lines += [f"{name}: {text}" for text in _differences(frames[0], frames[1], tolerance)]
     return Comparison(compared, tuple(lines))
 
 
 def _read(path: object) -> pd.DataFrame:
-    return pd.read_csv(str(path), keep_default_na=False, na_values=[""])
+    try:
+        return pd.read_csv(str(path), keep_default_na=False, na_values=[""])
+    except ValueError:
+        raise DataError("the table cannot be read as CSV", where=str(path), fix="repeat the run that wrote it") from None
+
+
+def _keyed(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    if "row_id" not in frame or not frame["row_id"].is_unique:
+        raise DataError(
+            "rows cannot be matched", where=f"{path}: column row_id", expected="one row an id",
+            found="an id twice" if "row_id" in frame else "no such column", fix="repeat the run that wrote it",
+        )  # fmt: skip
+    return frame.set_index("row_id")
 
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame, tolerance: float) -> list[str]:
@@ -81,7 +95,13 @@ def _differences(a: pd.DataFrame, b: pd.DataFrame, tolerance: float) -> list[str
     return lines
 
 
-def verify(edition: Path, *, workers: int = 2, progress: Callable[[str, int, int], None] | None = None) -> Comparison:
+def verify(
+    edition: Path,
+    *,
+    study: str | Path | None = None,
+    workers: int = 2,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Comparison:
     """Run an edition of synthetic or published data again and compare every row.
 
     Raises UsageError for an edition of restricted data, whose extract is not here.
@@ -96,7 +116,15 @@ def verify(edition: Path, *, workers: int = 2, progress: Callable[[str, int, int
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "again"
         options = {"members": extract.get("members"), "seed": extract.get("seed"), "scenario": extract.get("scenario")}
-        run(facts["study"], None, out, workers=workers, report=False, progress=progress or (lambda *_: None), **options)
+        run(
+            study_of(edition, facts, study).folder,
+            None,
+            out,
+            workers=workers,
+            report=False,
+            progress=progress or (lambda *_: None),
+            **options,
+        )
         return compare(edition, out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 Study = Annotated[str, typer.Option("--study", help="Id of a shipped study, or a folder with study.toml.")]
+RunStudy = Annotated[str | None, typer.Option("--study", help="Id or folder. Default: the study the run names.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes and threads to use.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of an extract of tier A, B or C.")]
 
@@ -126,13 +126,13 @@ def estimate(
     with show_progress() as progress:
         outcome = run_pipeline(study, data, out, workers=workers, progress=progress, report=False)
     typer.echo(f"Results in {outcome.folder / 'results'}. Next: p4equity render {outcome.folder}")
-    _stop_on_failed(outcome.failed_gates)
+    _stop_on_failed(outcome.folder, outcome.failed_gates)
 
 
 @app.command()
 def render(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
-    study: Annotated[str | None, typer.Option("--study", help="Default: the study the run names.")] = None,
+    study: RunStudy = None,
     workers: Workers = 2,
 ) -> None:
     """Make exhibits and report of a finished run again."""
@@ -156,23 +156,28 @@ def power(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
 def release(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     edition: Annotated[Path, typer.Argument(metavar="EDITION", help="Folder of the edition to write.")],
+    study: RunStudy = None,
 ) -> None:
     """Check a run for disclosure and copy what may leave into an edition. Fails on a leak."""
     from p4equity.release import release as make
 
-    files = make(run_dir, edition)
+    files = make(run_dir, edition, study)
     typer.echo(f"Released {len(files)} files to {edition}. Next: p4equity verify {edition}")
 
 
 @app.command()
-def verify(edition: Annotated[Path, typer.Argument(metavar="EDITION", help="A released edition.")], workers: Workers = 2) -> None:
+def verify(
+    edition: Annotated[Path, typer.Argument(metavar="EDITION", help="A released edition.")],
+    study: RunStudy = None,
+    workers: Workers = 2,
+) -> None:
     """Run an edition of synthetic or published data again and judge every number."""
     from p4equity.cli.progress import show_progress
     from p4equity.verify import print_comparison
     from p4equity.verify import verify as again
 
     with show_progress() as progress:
-        comparison = again(edition, workers=workers, progress=progress)
+        comparison = again(edition, study=study, workers=workers, progress=progress)
     print_comparison(comparison)
     comparison.raise_for_differences()
 
@@ -196,11 +201,12 @@ def compare(
 def explain(
     row_id: Annotated[str, typer.Argument(metavar="ROW_ID", help="A row of estimates.csv.")],
     run_dir: Annotated[Path | None, typer.Option("--run", help="Default: reports/runs/demo.")] = None,
+    study: RunStudy = None,
 ) -> None:
     """How one number was made: question, specification, cells, code version."""
     from p4equity.explain import explain as tell
 
-    tell(row_id, run_dir)
+    tell(row_id, run_dir, study)
 
 
 @app.command("new-study")
@@ -220,29 +226,24 @@ def _say_where(folder: Path, seconds: object, failed: object) -> None:
     console.print(f"[bold]Numbers:[/bold] {shown / 'estimates.csv'}, {shown / 'diagnostics.csv'}, {shown / 'exhibits'}")
     if isinstance(seconds, dict) and seconds:
         console.print("[dim]" + ", ".join(f"{k} {v:.1f} s" for k, v in seconds.items()) + "[/dim]")
-    _stop_on_failed(failed)
+    _stop_on_failed(folder, failed)
 
 
-def _stop_on_failed(failed: object) -> None:
+def _stop_on_failed(folder: Path, failed: object) -> None:
     from p4equity.errors import DiagnosticsFailed
 
     if isinstance(failed, tuple) and failed:
         raise DiagnosticsFailed(
-            "a gate failed, so the rows it governs are not estimable; the report says which",
+            "a gate failed, so the rows it governs are not estimable; the results are written and say which",
             where=", ".join(str(f) for f in failed),
-            fix="read diagnostics.csv; if the analysis should stand all the same, log the decision in the study's deviations.csv",
+            expected="findings within the limits of the study's gates",
+            found=f"see {Path(os.path.relpath(folder)) / 'diagnostics.csv'}",
+            fix="if the analysis should stand all the same, log the decision in the study's deviations.csv and run again",
         )
 
 
 def main() -> None:
-    """Entry point: known errors are printed plainly and set the exit code; nothing known is shown as a traceback."""
-    from p4equity.errors import P4Error
+    """Entry point: errors are printed plainly and set the exit code."""
+    from p4equity.cli.guard import guarded
 
-    try:
-        app(standalone_mode=True)
-    except P4Error as error:
-        from p4equity.cli.progress import errors
-
-        errors.print(f"[bold red]{type(error).__name__}[/bold red]", highlight=False)
-        errors.print(error.message(), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+    guarded(app)

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from p4equity.cli.progress import console, show_progress
 from p4equity.errors import DiagnosticsFailed
-from p4equity.pipeline import Run, obtain_cells, read_facts, write_report
+from p4equity.pipeline import Run, obtain_cells, write_report
+from p4equity.run_folder import read_facts, study_of
 from p4equity.study import load_study
 
 
@@ -79,5 +80,5 @@ def print_power(study: str, data: Path, workers: int) -> None:
 def render_again(run_dir: Path, study: str | None, workers: int, progress: Callable[[str, int, int], None]) -> None:
     """Exhibits and report of a finished run."""
     facts = read_facts(run_dir)
-    state = Run(load_study(study or facts["study"]), run_dir, progress, workers, facts=dict(facts))
+    state = Run(study_of(run_dir, facts, study), run_dir, progress, workers, facts=dict(facts))
     write_report(state)

@@ -91,7 +91,7 @@ def _fit_variance(data: Stacked, mask: Flags, rows: Flags | None, y: Array) -> t
     """REML estimate of (tau2, correlation) with (`rows`) or without (None: the null) the treatment column."""
     used = np.zeros_like(mask) if rows is None else rows
     keep = slice(None) if rows is not None else slice(0, data.y.shape[1])
-    scale = float(np.nanvar(np.where(mask, y, np.nan))) + 1e-12
+    scale = (float(np.nanvar(np.where(mask, y, np.nan))) if mask.any() else 0.0) + 1e-12
 
     def deviance(tau2: float, correlation: float) -> float:
         A, b, yy, logdet = _moments(data, mask, used, tau2, correlation, y)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p4equity.resources import studies_dir
+from p4equity.resources import study_reference
 from p4equity.section.lookup import CONTEXT
 
 if TYPE_CHECKING:
@@ -79,10 +78,8 @@ def is_synthetic(run_dir: Path, study: Study) -> bool:
 
 def write_context(run_dir: Path, study: Study, *, edition: str, synthetic: bool) -> Path:
     """Describe the run for its notebooks: which study, which edition, synthetic or not. No machine path is written."""
-    folder = Path(study.folder).resolve()
-    shipped = folder.parent == studies_dir().resolve()
     document: dict[str, Any] = {
-        "study": folder.name if shipped else Path(os.path.relpath(folder, run_dir)).as_posix(),
+        "study": study_reference(Path(study.folder), run_dir),
         "edition": edition,
         "synthetic": synthetic,
     }

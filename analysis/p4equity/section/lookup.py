@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p4equity.errors import DataError, UsageError, did_you_mean
-from p4equity.resources import root, study_dir
+from p4equity.resources import referenced_study, root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +39,7 @@ def find_run(run_dir: str) -> Path:
         if (p / CONTEXT).is_file() and (p / "results" / "estimates.csv").is_file()
     ]
     if not finished:
-        raise UsageError(
-            "no finished run to open", where="reports/runs", fix="make one with: p4equity run (or make report)"
-        )
+        raise UsageError("no finished run to open", where="reports/runs", fix="make one with: p4equity run (or make report)")
     return max(finished, key=lambda p: ((p / "results" / "estimates.csv").stat().st_mtime, p.name))
 
 
@@ -57,9 +55,7 @@ class Run:
         """What the report stage wrote about the run: study, edition, whether the data are synthetic."""
         path = self.path / CONTEXT
         if not path.is_file():
-            raise DataError(
-                "the run has no description", where=str(path.name), fix="render it once with: p4equity render RUN"
-            )
+            raise DataError("the run has no description", where=str(path.name), fix="render it once with: p4equity render RUN")
         loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return loaded
 
@@ -68,9 +64,7 @@ class Run:
         """The study of the run, loaded on first use."""
         from p4equity.study import load_study
 
-        named = str(self.context["study"])
-        beside = (self.path / named).resolve()
-        return load_study(beside if (beside / "study.toml").is_file() else study_dir(named))
+        return load_study(referenced_study(str(self.context["study"]), self.path))
 
     def table(self, name: str) -> pd.DataFrame:
         """`results/<name>.csv`. Raises DataError when there is none."""
@@ -141,7 +135,5 @@ def _plain(record: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _differing(found: pd.DataFrame) -> str:
-    columns = [
-        c for c in found.columns if found[c].nunique(dropna=False) > 1 and c not in ("row_id", "estimate", "std_error")
-    ]
+    columns = [c for c in found.columns if found[c].nunique(dropna=False) > 1 and c not in ("row_id", "estimate", "std_error")]
     return ", ".join(columns[:6]) or "row_id only"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 3  # problems named in the error; the report has all
+SHORT = 60  # characters of an expectation that fits on a problem's line
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Problem:
         """The problem on one line: place, rule, count, what was found."""
         seen = "; ".join(e.words() for e in self.examples)
         found = f", found {self.found}" if self.found else f", {self.count:,} found"
+        if self.found and self.expected and len(self.expected) <= SHORT:
+            found = f", expected {self.expected}{found}"
         return f"{self.where}: {self.problem} [{self.rule}]{found}" + (f" at {seen}" if seen else "")
 
 

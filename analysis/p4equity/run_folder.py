@@ -1,0 +1,85 @@
+"""The folder of a run: checked before it is replaced, replaced whole or not at all, and read again by later verbs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from p4equity.errors import P4Error, StudyError, UsageError
+from p4equity.resources import referenced_study
+from p4equity.study import Study, load_study
+
+MANIFEST = "manifest.json"
+
+
+def check_target(target: Path, sources: Iterable[Path] = ()) -> None:
+    """Refuse an output folder that is no folder, holds something else than a run or an edition, or holds one of the inputs."""
+    if not target.name or target.name == "..":
+        raise UsageError("the output folder needs a name", where=str(target), fix="choose a new folder, such as runs/first")
+    if target.exists() and not target.is_dir():
+        raise UsageError("the output folder is a file", where=str(target), expected="a folder", fix="choose another one")
+    for source in sources:
+        if source.resolve().is_relative_to(target.resolve()):
+            raise UsageError(
+                "the output would replace its own input", where=str(target), found=f"{source} lies in it",
+                fix="choose another output folder",
+            )  # fmt: skip
+    earlier = (target / MANIFEST).is_file() and (target / "estimates.csv").is_file()
+    if target.exists() and any(target.iterdir()) and not earlier:
+        raise UsageError(
+            "the output folder is not empty and is not a run", where=str(target),
+            expected="a new, empty or earlier run's folder", found=f"{sum(1 for _ in target.iterdir())} files or folders",
+            fix="choose another output folder",
+        )  # fmt: skip
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A working folder that becomes `target` only when the block succeeds; on failure nothing half-made stays."""
+    working = target.with_name(f".{target.name}.working")
+    shutil.rmtree(working, ignore_errors=True)
+    working.mkdir(parents=True)
+    try:
+        yield working
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        working.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished run. Raises UsageError when the folder is not one, P4Error when the manifest is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UsageError(
+            "not a finished run", where=str(folder), expected=MANIFEST, found="none", fix="make one with: p4equity run"
+        )
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or "study" not in facts:
+        raise P4Error("the manifest is damaged", where=str(path), expected="a JSON object with a study", fix="repeat the run")
+    return facts
+
+
+def study_of(folder: Path, facts: dict[str, Any], study: str | Path | None = None) -> Study:
+    """The study of a finished run: the one given, else the one its manifest names."""
+    if study is not None:
+        return load_study(study)
+    try:
+        found = referenced_study(str(facts.get("study_folder", facts["study"])), folder)
+    except StudyError as error:
+        raise StudyError(
+            "the study of this run is not found", where=str(folder), expected="a shipped study, or its folder where it was",
+            found=str(facts["study"]), fix="name the study's folder with --study",
+        ) from error  # fmt: skip
+    return load_study(found)
