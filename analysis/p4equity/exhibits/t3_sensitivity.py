@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from p4equity.exhibits.select import (
     group_analysis,
     leave_out_analysis,
     measure_analysis,
-    one,
     pooled_analysis,
     rows_of,
     sensitivities,
@@ -62,10 +61,8 @@ def build(results: Results) -> Exhibit | None:
         results.skip(ID, "the plan registers no check beside the primary analysis")
         return None
     columns = _columns(results, checks)
-    blocks = [
-        Block(heading, tuple((c.label, c.inference, *(_cell(c.rows.get(m)) for m in columns)) for c in checks if c.block == heading))
-        for heading in dict.fromkeys(c.block for c in checks)
-    ]
+    headings = dict.fromkeys(c.block for c in checks)
+    blocks = [Block(heading, tuple(_line(c, columns) for c in checks if c.block == heading)) for heading in headings]
     heads = ("Check", "Inference", *(text.measure_name(results, m) for m in columns))
     table = spec(heads, blocks, stub=2, align=("l", "l", *["r"] * len(columns)))
     ids = row_ids(table)
@@ -80,6 +77,10 @@ def build(results: Results) -> Exhibit | None:
 def _columns(results: Results, checks: list[Check]) -> list[str]:
     have = {m for c in checks for m, row in c.rows.items() if row is not None}
     return [m for m in (POOLED, *results.study.measure_ids("contracted")) if m in have]
+
+
+def _line(check: Check, columns: Sequence[str]) -> tuple[Cell | str, ...]:
+    return (check.label, check.inference, *(_cell(check.rows.get(m)) for m in columns))
 
 
 def _cell(row: Row | None) -> Cell:
@@ -193,9 +194,10 @@ def _alt(results: Results, checks: list[Check]) -> str:
     same = sum((float(b["estimate"]) < 0) == (float(r["estimate"]) < 0) for b, r in known)
     clear = sum(_excludes_zero(r) for _, r in known)
     silent = sum(not _ok(r) for _, r in pairs)
+    signs, bounds = ("has" if n == 1 else "have" for n in (same, clear))
     said = (
-        f"Of {text.plural(len(known), 'check')} with a number, {same} {'has' if same == 1 else 'have'} the sign of the estimate checked; "
-        f"{clear} {'has' if clear == 1 else 'have'} an interval without zero; {silent} could not be estimated."
+        f"Of {text.plural(len(known), 'check')} with a number, {same} {signs} the sign of the estimate checked; "
+        f"{clear} {bounds} an interval without zero; {silent} could not be estimated."
     )
     left = [float(r["estimate"]) for c in checks if "left out" in c.block for r in c.found]
     if left:
@@ -225,7 +227,8 @@ def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
         parts[0] += f"; unit: {text.listing(unit)}"
     if any(a.estimator == "triple_difference" for a in study.analyses) and gaps:
         parts.append(
-            f"With one group and its reference the triple difference equals the member-weighted difference-in-differences of the gaps; {units} with fewer than the "
+            "With one group and its reference the triple difference equals the member-weighted difference-in-differences of "
+            f"the gaps; {units} with fewer than the "
             "registered minimum of members count in neither"
         )
     note = with_labels(results, text.missing_note(data))

@@ -21,6 +21,7 @@ COLUMNS = (
     "Group", "With / without", "Baseline gap", "Meaningful change", "Detectable change", "Effect on the gap (interval)",
     "The interval rules out", "Assignments", "Smallest p",
 )  # fmt: skip
+SEEN = ("estimate", "conf_low", "conf_high", "status", "reason", "row_id")
 NEITHER, NONE, MEANINGFUL, BOTH = "neither", "no change", "a meaningful narrowing", "both"
 Row = Mapping[str, Any]
 
@@ -54,8 +55,9 @@ def _data(results: Results, power: pd.DataFrame) -> pd.DataFrame:
     for given in power.to_dict("records"):
         key = {"measure_id": given["measure_id"], "group": given["group"]}
         effect, gap = one(effects, **key), one(gaps, **key)
-        seen = {k: None if effect is None else effect[k] for k in ("estimate", "conf_low", "conf_high", "status", "reason", "row_id")}
-        rows.append({**given, **seen, "rules_out": _ruled_out(effect, given["meaningful_change"]), "gap_row_id": text.row_id(gap)})
+        seen = {k: None if effect is None else effect[k] for k in SEEN}
+        out = _ruled_out(effect, given["meaningful_change"])
+        rows.append({**given, **seen, "rules_out": out, "gap_row_id": text.row_id(gap)})
     return pd.DataFrame(rows)
 
 
@@ -100,10 +102,12 @@ def _alt(results: Results, data: pd.DataFrame) -> str:
     smallest = data.loc[data["mde_low"].idxmin()]
     name = f"{text.measure_name(results, str(smallest['measure_id']))}, {text.group_name(results, str(smallest['group']))}"
     beyond = int((data["p_attainable"] > results.study.inference.alpha).sum())
+    zero, far, none = (sum(int(found.get(k, 0)) for k in keys) for keys in ((NONE, BOTH), (MEANINGFUL, BOTH), (NEITHER,)))
     said = (
-        f"The smallest detectable change is {text.number(smallest['mde_low'])} points ({name}); a meaningful change is within reach in {reach} of {len(wanted)} "
-        f"rows with a gap. {int(found.get(NONE, 0) + found.get(BOTH, 0))} intervals rule out no change, "
-        f"{int(found.get(MEANINGFUL, 0) + found.get(BOTH, 0))} rule out a meaningful narrowing, {int(found.get(NEITHER, 0))} rule out neither"
+        f"The smallest detectable change is {text.number(smallest['mde_low'])} points ({name}); a meaningful change is "
+        "within reach in "
+        f"{reach} of {len(wanted)} rows with a gap. {zero} intervals rule out no change, {far} rule out a meaningful "
+        f"narrowing, {none} rule out neither"
     )
     if beyond:
         said += f"; by permutation a claim is out of reach in {beyond} rows"
@@ -117,9 +121,13 @@ def _note(results: Results, data: pd.DataFrame, shown: pd.DataFrame) -> str:
     level = text.number(100 * inference.alpha, 0)
     shocks = f"{text.number(data['tau_low'].min())} to {text.number(data['tau_high'].max())}"
     return (
-        f"With / without: {units} with a {label} on the measure / comparison. Meaningful: {text.number(100 * inference.meaningful_share, 0)}% of the baseline "
-        f"gap ({MISSING}: no gap to close). Detectable: smallest change found with 80% power by the two-sided Knapp-Hartung test at {level}%, if a {study.info.unit_label}'s "
-        f"change is shaken by {shocks} points beside sampling error; computed without outcomes under the {label}. Assignments: distinct ways to give the {label}s to "
-        f"eligible {units}; the smallest p permutation can reach follows from them. Effects in percentage points, negative: the gap narrows. "
+        f"With / without: {units} with a {label} on the measure / comparison. Meaningful: "
+        f"{text.number(100 * inference.meaningful_share, 0)}% of the baseline "
+        f"gap ({MISSING}: no gap to close). Detectable: smallest change found with 80% power by the two-sided Knapp-Hartung "
+        f"test at {level}%, if a {study.info.unit_label}'s "
+        f"change is shaken by {shocks} points beside sampling error; computed without outcomes under the {label}. "
+        f"Assignments: distinct ways to give the {label}s to "
+        f"eligible {units}; the smallest p permutation can reach follows from them. Effects in percentage points, negative: "
+        "the gap narrows. "
         f"{text.base_note(shown, results)}{with_labels(results, text.missing_note(shown))}{text.synthetic_note(results)}"
     )

@@ -34,7 +34,8 @@ def build(results: Results) -> Exhibit | None:
         return None
     rows, data = [], []
     for threat in threats.to_dict("records"):
-        items = [] if text.is_missing(threat["evidence"]) else [i.strip() for i in str(threat["evidence"]).split(";") if i.strip()]
+        named = "" if text.is_missing(threat["evidence"]) else str(threat["evidence"])
+        items = [i.strip() for i in named.split(";") if i.strip()]
         found = [_finding(results, item) for item in items]
         said = "\n".join(f"{capital(w)}." for w, _ in found) or capital(NOT_EVALUATED)
         ids = list(dict.fromkeys(i for _, behind in found for i in behind))
@@ -99,9 +100,9 @@ def _pretrends(results: Results, analysis: Analysis, found: pd.DataFrame) -> Fin
         return f"{name}: {_why_not(results, rows)}", [str(i) for i in rows["row_id"]]
     low, high = (text.p(ok["p_value"].agg(end)) for end in ("min", "max"))
     what = f"p {low}" if len(ok) == 1 else f"p {low} to {high} in {len(ok)} series"
-    below = int((ok["p_value"] < results.study.inference.alpha).sum())
-    said = f"{name}: test of the years before, {what}" + (f", {below} below {results.study.inference.alpha:g}" if len(ok) > 1 else "")
-    return said + _silent(rows), [str(i) for i in ok["row_id"]]
+    alpha = results.study.inference.alpha
+    below = f", {int((ok['p_value'] < alpha).sum()) or 'none'} below {alpha:g}" if len(ok) > 1 else ""
+    return f"{name}: test of the years before, {what}{below}{_silent(rows)}", [str(i) for i in ok["row_id"]]
 
 
 def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
@@ -167,7 +168,8 @@ def _alt(results: Results, frame: pd.DataFrame) -> str:
     """How many threats have a test, and which gates failed."""
     by_threat = frame.groupby("threat_id", sort=False)["finding"].agg(list)
     open_ = [i for i, found in by_threat.items() if all(NOT_EVALUATED in f for f in found)]
-    said = f"{len(by_threat) - len(open_)} of {len(by_threat)} threats have a test with a result; {len(open_) or 'none'} could not be evaluated"
+    tested = f"{len(by_threat) - len(open_)} of {len(by_threat)} threats have a test with a result"
+    said = f"{tested}; {len(open_) or 'none'} could not be evaluated"
     gates = results.table("diagnostics")
     failed = [] if gates.empty else list(dict.fromkeys(gates.loc[gates["status"] == "FAIL", "gate_id"]))
     which = [f"the gate on {str(g).replace('_', ' ')}" for g in failed]
@@ -179,7 +181,8 @@ def _note(results: Results, ids: Sequence[str]) -> str:
     gaps = bool(results.study.groups.compared)
     sign = "Effects on gaps: negative, the gap narrows. " if gaps else ""
     return (
-        "Findings are filled in from the results of this run: estimates with intervals under the first registered inference, tests of the years before, "
+        "Findings are filled in from the results of this run: estimates with intervals under the first registered inference, "
+        "tests of the years before, "
         f"verdicts of the gates, which look at no effect. {capital(NOT_EVALUATED)}: the data of this study hold no test. {sign}"
         f"{text.base_note(rows, results)}{text.synthetic_note(results)}"
     )

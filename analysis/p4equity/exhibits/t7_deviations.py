@@ -73,6 +73,8 @@ def _part(results: Results, item: str) -> str:
 def _note(results: Results) -> str:
     info, plan_hash = results.study.info, results.study.plan_hash
     return (
-        f"Plan of {_day(info.registered_on)}, {info.registration}; its hash (SHA-256, first {SHORT_HASH} characters {plan_hash[:SHORT_HASH]}) covers "
-        "all files of the plan, this log among them, and every row of the estimates carries it. A deviation that lets rows stand behind a failed gate is logged here."
+        f"Plan of {_day(info.registered_on)}, {info.registration}; its hash (SHA-256, first {SHORT_HASH} characters "
+        f"{plan_hash[:SHORT_HASH]}) covers "
+        "all files of the plan, this log among them, and every row of the estimates carries it. A deviation that lets rows "
+        "stand behind a failed gate is logged here."
     )

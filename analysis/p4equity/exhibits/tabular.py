@@ -35,7 +35,14 @@ def traced(row: Mapping[str, Any] | None, said: str | None = None) -> Cell:
     return Cell(text.estimate(row) if said is None else said, text.row_id(row))
 
 
-def spec(columns: Sequence[str], blocks: Iterable[Block], *, stub: int = 1, align: Sequence[Align] = ()) -> TableSpec:
+def spec(
+    columns: Sequence[str],
+    blocks: Iterable[Block],
+    *,
+    stub: int = 1,
+    align: Sequence[Align] = (),
+    spanners: Sequence[tuple[str, int]] = (),
+) -> TableSpec:
     """The blocks as one table; a block without rows does not show."""
     rows: list[tuple[Cell, ...]] = []
     headings: list[tuple[int, str]] = []
@@ -48,6 +55,7 @@ def spec(columns: Sequence[str], blocks: Iterable[Block], *, stub: int = 1, alig
         rows=tuple(tuple(c.text for c in row) for row in rows),
         align=tuple(align),
         stub=stub,
+        spanners=tuple(spanners),
         row_groups=tuple(headings),
         cell_row_ids=tuple(tuple(c.row_id for c in row) for row in rows) if any(c.row_id for row in rows for c in row) else (),
     )

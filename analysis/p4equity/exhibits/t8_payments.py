@@ -1,0 +1,144 @@
+"""T8: what each contracted system would earn under the formula, and how much of it chance alone would earn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.exhibits import text
+from p4equity.exhibits.base import MISSING, Exhibit
+from p4equity.exhibits.select import OK
+from p4equity.exhibits.tabular import Block, capital, spec, with_labels
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+
+ID, KIND = "T8", "table"
+COLUMNS = (
+    "Measure, group", "Baseline gap", "Narrowing (SE)", "Overall rate held", "Score", "Shrunken", "By chance", "Maximum",
+    "Earned", "By chance",
+)  # fmt: skip
+SPANNERS = (("", 4), ("Share of the maximum, %", 3), ("Thousand USD", 3))
+AMOUNTS = ("max_possible", "earned", "earned_by_chance")
+SCORES = ("score", "shrunken_score", "expected_by_chance")
+
+
+def build(results: Results) -> Exhibit | None:
+    """One row a system, measure and group, totals by system and measure; systems under their labels."""
+    paid = payments(results)
+    if paid.empty:
+        results.skip(ID, "the study has no payment formula")
+        return None
+    order = {m: i for i, m in enumerate(results.study.measure_ids("contracted"))}
+    groups = {g: i for i, g in enumerate(results.study.group_ids)}
+    paid = paid.assign(
+        label=paid["system_id"].map(results.label), place=paid["measure_id"].map(order), rank=paid["group"].map(groups)
+    ).sort_values(["label", "place", "rank"], ignore_index=True)
+    blocks = [Block(str(label), (*_lines(results, own), _total("Total", own))) for label, own in paid.groupby("label")]
+    by_measure = [_total(text.measure_name(results, str(m)), own) for m, own in paid.groupby("measure_id", sort=False)]
+    everyone = f"All {results.study.info.unit_label_plural}"
+    blocks.append(Block(everyone, (*by_measure, _total("Total", paid))))
+    table = spec(COLUMNS, blocks, align=("l", *["r"] * (len(COLUMNS) - 1)), spanners=SPANNERS)
+    data = paid.drop(columns=["place", "rank", "system_id"])
+    data.insert(0, "system", data.pop("label"))
+    title = f"Payments under the {'illustrative ' if _plan(results).illustrative else ''}formula, and the part expected by chance"
+    return Exhibit(ID, "table", title, _alt(results, paid), formula_note(results, paid), (), data, table=table)
+
+
+def payments(results: Results) -> pd.DataFrame:
+    """The payment rows, numbers as floats; empty when the study pays nothing."""
+    paid = results.table("payment_result")
+    if paid.empty or results.study.payment is None:
+        return pd.DataFrame()
+    numbers = [*SCORES, *AMOUNTS, "narrowing", "se_narrowing", "gap_base", "overall_change"]
+    return paid.assign(**{c: pd.to_numeric(paid[c]) for c in numbers}, gate_met=[_yes(v) for v in paid["gate_met"]])
+
+
+def shares(ok: pd.DataFrame) -> dict[str, float]:
+    """Percent of the maximum earned, earned after shrinkage, and expected by chance; by amount at stake where it is known."""
+    weight = ok["max_possible"] if ok["max_possible"].notna().all() else pd.Series(1.0, index=ok.index)
+    total = float(weight.sum())
+    return {c: 100 * float((ok[c] * weight).sum()) / total if total else float("nan") for c in SCORES}
+
+
+def _yes(value: object) -> bool | None:
+    return None if text.is_missing(value) else str(value).lower() == "true"
+
+
+def _plan(results: Results) -> Any:
+    assert results.study.payment is not None
+    return results.study.payment
+
+
+def _lines(results: Results, rows: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    return tuple(_line(results, row) for row in rows.to_dict("records"))
+
+
+def _line(results: Results, row: Mapping[str, Any]) -> tuple[str, ...]:
+    name = f"{text.measure_name(results, str(row['measure_id']))}, {text.group_name(results, str(row['group']))}"
+    if row["status"] != OK:
+        return (name, MISSING, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * 7)
+    return (
+        name,
+        text.number(row["gap_base"]),
+        f"{text.number(row['narrowing'])} ({text.number(row['se_narrowing'])})",
+        "yes" if row["gate_met"] else "no",
+        *(text.number(100 * row[c], 0) for c in SCORES),
+        *(_thousands(row[c]) for c in AMOUNTS),
+    )
+
+
+def _total(label: str, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Sums of amounts, and the shares of the maximum that they are."""
+    ok = rows[rows["status"] == OK]
+    if ok.empty:
+        return (label, *[MISSING] * 9)
+    part = shares(ok)
+    amounts = [float(ok[c].sum()) if ok[c].notna().all() else None for c in AMOUNTS]
+    held = f"{int(ok['gate_met'].astype(bool).sum())} of {len(ok)}"
+    return (label, "", "", held, *(text.number(part[c], 0) for c in SCORES), *(_thousands(a) for a in amounts))
+
+
+def _thousands(amount: Any) -> str:
+    return MISSING if text.is_missing(amount) else text.number(float(amount) / 1e3, 0)
+
+
+def _alt(results: Results, paid: pd.DataFrame) -> str:
+    """Shares of the maximum in all, and how many narrowings are larger than their sampling error explains."""
+    ok = paid[paid["status"] == OK]
+    if ok.empty:
+        return "No payment could be computed."
+    part = shares(ok)
+    beyond = int((ok["narrowing"] > 1.96 * ok["se_narrowing"]).sum())
+    return (
+        f"{capital(results.study.info.unit_label_plural)} would earn {text.number(part['score'], 0)}% of the maximum; if no "
+        "gap had changed, chance "
+        f"alone would be expected to earn {text.number(part['expected_by_chance'], 0)}%, and after shrinkage for reliability "
+        "they would earn "
+        f"{text.number(part['shrunken_score'], 0)}%. {beyond} of {len(ok)} narrowings exceed 1.96 standard errors."
+    )
+
+
+def formula_note(results: Results, paid: pd.DataFrame) -> str:
+    """The formula in words, and that it is a stand-in."""
+    plan, info = _plan(results), results.study.info
+    base, after = (f"{min(y)}–{max(y)}" for y in (plan.baseline_years, plan.performance_years))
+    mark = f"The formula is illustrative: the terms of the {info.treatment_label}s are not public. " if plan.illustrative else ""
+    cells = f"{text.plural(int((paid['status'] == OK).sum()), 'cell')} of {paid['system_id'].nunique()} {info.unit_label_plural}"
+    return (
+        f"{mark}{capital(cells)}. A {info.unit_label} is paid for the narrowing of its own gap from {base} to {after} (years "
+        f"under the {info.treatment_label} and before an "
+        f"exit): nothing up to {text.number(plan.threshold)} points, then {text.number(100 * plan.slope, 0)}% of the maximum "
+        "a point, at most "
+        f"{text.number(100 * plan.cap, 0)}%; nothing when the rate of all members falls by more than "
+        f"{text.number(abs(plan.gate_margin))} points. Maximum: "
+        f"{text.number(plan.pmpm_maximum, 2)} USD per member-month and measure, shared equally by groups with a baseline "
+        "gap. Narrowing: points, positive when "
+        "the gap is smaller, with its sampling standard error (SE), which counts members who recur. By chance: expected when "
+        "nothing changed and the observed "
+        "narrowing is sampling noise. Shrunken: the same formula on empirical-Bayes narrowings. These are changes of the "
+        f"{info.unit_label_plural} themselves, no "
+        f"effects.{with_labels(results, text.missing_note(paid))}{text.synthetic_note(results)}"
+    )

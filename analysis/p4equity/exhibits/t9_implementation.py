@@ -1,0 +1,158 @@
+"""T9: how the program was carried out: reach, adoption, coaching, grants, provider survey and interviews, by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.dictionary import load_dictionary
+from p4equity.errors import P4Error
+from p4equity.exhibits import text
+from p4equity.exhibits.base import MISSING, Exhibit
+from p4equity.exhibits.select import OK
+from p4equity.exhibits.tabular import Block, capital, spec
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+
+ID, KIND = "T9", "table"
+ARMS = ("all", "participating", "comparison", "outside")
+HEADS = {"all": "All", "participating": "Participating", "comparison": "Comparison", "outside": "Outside"}
+INDICATORS = {
+    "systems_contracted": "{Units} under {label}",
+    "practices_in_contracted_systems": "Practices in {units} under {label}",
+    "denominator_under_contract": "Members under {label}",
+    "reports_delivered": "Stratified reports delivered, of those due",
+    "reports_opened": "Stratified reports opened, of those delivered",
+    "users_per_opened_report": "Users of an opened report, mean",
+    "systems_attending": "{Units} at sessions",
+    "sessions": "Sessions attended, per {unit}",
+    "attendances": "Attendances, per {unit}",
+    "grants": "Grants, amount",
+    "amount_per_system": "Grants, amount per {unit}",
+    "grants_by_purpose": "Grants",
+    "respondents": "Respondents, last wave",
+    "agree": "Agree",
+    "interviews": "Interviews",
+    "segments": "Coded segments",
+    "kappa": "Agreement of coders, kappa pooled over codes",
+}
+COUNTED = {"sessions", "attendances", "amount_per_system", "users_per_opened_report", "kappa"}  # the value alone says it
+CODES = ("segments", "kappa")  # by code they are a table of their own
+ITEMS = {"grants_by_purpose": ("grant", "purpose"), "interviews": ("interview", "role")}
+Row = Mapping[str, Any]
+
+
+def build(results: Results) -> Exhibit | None:
+    """One row an indicator, one column an arm: count, with share, mean or amount."""
+    table = results.table("implementation")
+    if table.empty:
+        results.skip(ID, "the extract holds nothing on how the program was carried out")
+        return None
+    by_code = table["indicator"].isin(CODES) & (table["item"] != "all")
+    shown = table[~by_code & (table["indicator"] != "mean")]
+    arms = [a for a in ARMS if (shown["arm"] == a).any()]
+    labels = load_dictionary().table("implementation").field("section")
+    blocks = []
+    for section, part in shown.groupby("section", sort=False):
+        rows = []
+        for (indicator, item), own in part.groupby(["indicator", "item"], sort=False):
+            cells = {str(r["arm"]): _cell(r) for r in own.to_dict("records")}
+            rows.append((_label(results, str(indicator), str(item)), *(cells.get(a, MISSING) for a in arms)))
+        blocks.append(Block(labels.label(str(section)), tuple(rows)))
+    made = spec(("Indicator", *(HEADS[a] for a in arms)), blocks, align=("l", *["r"] * len(arms)))
+    title = "How the program was carried out: reach, adoption, coaching, grants, provider survey and interviews"
+    data = table.reset_index(drop=True)
+    return Exhibit(ID, "table", title, _alt(results, table), _note(results, table, arms), (), data, table=made)
+
+
+def _label(results: Results, indicator: str, item: str) -> str:
+    """An indicator and its item in words."""
+    info = results.study.info
+    many = info.unit_label_plural
+    known = {"unit": info.unit_label, "units": many, "Units": capital(many), "label": info.treatment_label}
+    name = INDICATORS.get(indicator, capital(indicator.replace("_", " "))).format(**known)
+    if item == "all":
+        return name
+    return f"{name}: {_item(results, indicator, item)}"
+
+
+def _item(results: Results, indicator: str, item: str) -> str:
+    if item in results.study.measures:
+        return text.measure_name(results, item)
+    where = ITEMS.get(indicator)
+    if where is None:
+        return item.replace("_", " ")
+    try:
+        said = load_dictionary().table(where[0]).field(where[1]).label(item)
+    except P4Error:
+        said = item.replace("_", " ")
+    return said[:1].lower() + said[1:]
+
+
+def _cell(row: Row) -> str:
+    """Count with what it comes to: "341 (76%)", "12 (16.5 million USD)", "4.9"; or why there is none."""
+    if row["status"] != OK:
+        return text.STATUS.get(str(row["status"]), str(row["status"]))
+    count = MISSING if text.is_missing(row["n"]) else text.number(row["n"], 0)
+    if text.is_missing(row["value"]):
+        return count
+    unit, value = str(row["unit"]), float(row["value"])
+    if unit.startswith("percent"):
+        said = f"{text.number(value, 0)}%"
+    elif unit.startswith("USD"):
+        said = f"{text.number(value / 1e6, 2)} million USD"
+    elif unit == "minutes":
+        said = f"{text.number(value, 0)} min"
+    else:
+        said = text.number(value, 2 if row["indicator"] == "kappa" else 1)
+    return said if row["indicator"] in COUNTED else f"{count} ({said})"
+
+
+def _value(table: pd.DataFrame, indicator: str, arm: str) -> str | None:
+    found = table[(table["indicator"] == indicator) & (table["arm"] == arm) & (table["item"] == "all") & (table["status"] == OK)]
+    return _cell(found.iloc[0].to_dict()) if len(found) == 1 else None
+
+
+def _alt(results: Results, table: pd.DataFrame) -> str:
+    """Reports opened in both arms, and the survey statement on which the arms differ most."""
+    opened = [(arm, _value(table, "reports_opened", arm)) for arm in ("participating", "comparison")]
+    said = [f"{arm} {results.study.info.unit_label_plural} opened {value}" for arm, value in opened if value]
+    parts = [f"Of the stratified reports delivered, {text.listing(said)}"] if said else []
+    agree = table[(table["indicator"] == "agree") & (table["status"] == OK)]
+    wide = agree.pivot_table(index="item", columns="arm", values="value", aggfunc="first")
+    if {"participating", "comparison"} <= set(wide.columns):
+        gap = (wide["participating"] - wide["comparison"]).dropna()
+        if len(gap):
+            item = str(gap.abs().idxmax())
+            low = [f"{text.number(wide.loc[item, a], 0)}%" for a in ("participating", "comparison")]
+            parts.append(
+                f"answers of the arms differ most on “{item.replace('_', ' ')}” ({low[0]} agree in participating, {low[1]} "
+                "in comparison "
+                f"{results.study.info.unit_label_plural})"
+            )
+    hidden = int((table["status"] == "suppressed").sum())
+    return capital("; ".join([*parts, f"{hidden or 'no'} counts are suppressed"])) + "."
+
+
+def _note(results: Results, table: pd.DataFrame, arms: list[str]) -> str:
+    study = results.study
+    units = study.info.unit_label_plural
+    outside = "; outside: payer and external experts" if "outside" in arms else ""
+    hidden = (
+        f" Suppressed: a count of persons from 1 to {study.disclosure.threshold - 1}, or one that would reveal it."
+        if (table["status"] == "suppressed").any()
+        else ""
+    )
+    return (
+        f"Counts, in brackets their share, mean length or amount; {MISSING}: does not apply. Participating: {units} with any "
+        f"{study.info.treatment_label}"
+        f"{outside}. Members under {study.info.treatment_label}: share of the denominator of the last baseline year. Survey: "
+        "weighted share of answers 4 or 5 of 5, with the number of answers; “do not know” and refusals left out. Interviews: "
+        "withdrawn "
+        "consent left out. No inference: these numbers "
+        f"describe.{hidden}{text.missing_note(table[table['status'] == 'not_estimable'])}"
+        f"{text.synthetic_note(results)}"
+    )
