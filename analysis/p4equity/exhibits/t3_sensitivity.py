@@ -64,7 +64,7 @@ def build(results: Results) -> Exhibit | None:
     headings = dict.fromkeys(c.block for c in checks)
     blocks = [Block(heading, tuple(_line(c, columns) for c in checks if c.block == heading)) for heading in headings]
     heads = ("Check", "Inference", *(text.measure_name(results, m) for m in columns))
-    table = spec(heads, blocks, stub=2, align=("l", "l", *["r"] * len(columns)))
+    table = spec(heads, blocks, stub=2, align="ll" + "r" * len(columns))
     ids = row_ids(table)
     data = results.estimates[results.estimates["row_id"].isin(ids)].set_index("row_id").loc[list(ids)].reset_index()
     what = "effect on the equity gap" if gaps else "effect on the outcome"

@@ -37,7 +37,7 @@ def build(results: Results) -> Exhibit | None:
         Block(text.measure_name(results, str(m)), tuple(_line(results, row) for row in part.to_dict("records")))
         for m, part in data.groupby("measure_id", sort=False)
     ]
-    table = spec(COLUMNS, blocks, align=("l", "r", "r", "r", "r", "r", "l", "r", "r"))
+    table = spec(COLUMNS, blocks, align="lrrrrrlrr")
     ids = row_ids(table)
     shown = results.estimates[results.estimates["row_id"].isin(set(data["row_id"].dropna()))]
     title = "What the study can detect, beside the gap to close, the change called meaningful, and the interval observed"

@@ -38,11 +38,13 @@ def build(results: Results) -> Exhibit | None:
         items = [i.strip() for i in named.split(";") if i.strip()]
         found = [_finding(results, item) for item in items]
         said = "\n".join(f"{capital(w)}." for w, _ in found) or capital(NOT_EVALUATED)
-        ids = list(dict.fromkeys(i for _, behind in found for i in behind))
-        rows.append((str(threat["description"]), str(threat["direction"]), str(threat["remedy"]), Cell(said, " ".join(ids))))
+        behind_it = dict.fromkeys(i for _, behind in found for i in behind)
+        rows.append(
+            (str(threat["description"]), str(threat["direction"]), str(threat["remedy"]), Cell(said, " ".join(behind_it)))
+        )
         for item, (finding, behind) in zip(items or [""], found or [(NOT_EVALUATED, [])], strict=True):
             data.append([threat["threat_id"], threat["description"], item, finding, " ".join(behind)])
-    table = spec(COLUMNS, [Block("", tuple(rows))], align=("l",) * len(COLUMNS))
+    table = spec(COLUMNS, [Block("", tuple(rows))], align="l" * len(COLUMNS))
     frame = pd.DataFrame(data, columns=["threat_id", "description", "evidence", "finding", "row_ids"])
     estimates = set(results.estimates["row_id"])
     ids = tuple(i for i in row_ids(table) if i in estimates)

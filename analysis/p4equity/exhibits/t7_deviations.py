@@ -37,7 +37,7 @@ def build(results: Results) -> Exhibit | None:
         )
         for r in log.to_dict("records")
     )  # fmt: skip
-    table = spec(LOGGED, [Block("", rows)], align=("l",) * len(LOGGED))
+    table = spec(LOGGED, [Block("", rows)], align="l" * len(LOGGED))
     late = int(log["after_outcomes"].astype(bool).sum())
     alt = f"{text.plural(len(log), 'deviation')} logged, {late or 'none'} decided after outcomes were seen."
     data = log.assign(date=[d.date().isoformat() for d in log["date"]])
@@ -48,7 +48,7 @@ def _none(results: Results) -> Exhibit:
     """That nothing was changed is an answer: to which plan it refers must be said."""
     info, plan_hash = results.study.info, results.study.plan_hash
     row = ("None", info.registration, _day(info.registered_on), plan_hash[:SHORT_HASH])
-    table = spec(NONE, [Block("", (row,))], align=("l",) * len(NONE))
+    table = spec(NONE, [Block("", (row,))], align="l" * len(NONE))
     data = pd.DataFrame([[0, info.registration, info.registered_on.isoformat(), plan_hash]], columns=list(NONE))
     alt = f"No deviation is logged from the plan of {_day(info.registered_on)} (hash {plan_hash[:SHORT_HASH]})."
     return Exhibit(ID, "table", TITLE, alt, _note(results), (), data, table=table)

@@ -40,7 +40,7 @@ def build(results: Results) -> Exhibit | None:
     by_measure = [_total(text.measure_name(results, str(m)), own) for m, own in paid.groupby("measure_id", sort=False)]
     everyone = f"All {results.study.info.unit_label_plural}"
     blocks.append(Block(everyone, (*by_measure, _total("Total", paid))))
-    table = spec(COLUMNS, blocks, align=("l", *["r"] * (len(COLUMNS) - 1)), spanners=SPANNERS)
+    table = spec(COLUMNS, blocks, align="l" + "r" * (len(COLUMNS) - 1), spanners=SPANNERS)
     data = paid.drop(columns=["place", "rank", "system_id"])
     data.insert(0, "system", data.pop("label"))
     title = f"Payments under the {'illustrative ' if _plan(results).illustrative else ''}formula, and the part expected by chance"

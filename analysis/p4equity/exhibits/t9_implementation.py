@@ -62,7 +62,7 @@ def build(results: Results) -> Exhibit | None:
             cells = {str(r["arm"]): _cell(r) for r in own.to_dict("records")}
             rows.append((_label(results, str(indicator), str(item)), *(cells.get(a, MISSING) for a in arms)))
         blocks.append(Block(labels.label(str(section)), tuple(rows)))
-    made = spec(("Indicator", *(HEADS[a] for a in arms)), blocks, align=("l", *["r"] * len(arms)))
+    made = spec(("Indicator", *(HEADS[a] for a in arms)), blocks, align="l" + "r" * len(arms))
     title = "How the program was carried out: reach, adoption, coaching, grants, provider survey and interviews"
     data = table.reset_index(drop=True)
     return Exhibit(ID, "table", title, _alt(results, table), _note(results, table, arms), (), data, table=made)

@@ -30,7 +30,7 @@ def build(results: Results) -> Exhibit | None:
         return None
     pairs = [(p, _ours(results, p)) for p in sorted(published, key=lambda p: not p.same_specification)]
     lines = Block("", tuple(_line(results, p, row) for p, row in pairs))
-    table = spec(COLUMNS, [lines], align=("l", "l", "r", "r", "r", "l", "l"))
+    table = spec(COLUMNS, [lines], align="llrrrll")
     ids = row_ids(table)
     data = pd.DataFrame([_record(p, row) for p, row in pairs])
     shown = results.estimates[results.estimates["row_id"].isin(ids)]

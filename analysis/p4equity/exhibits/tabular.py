@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from p4equity.results import Results
 
 
+ALIGN: dict[str, Align] = {"l": "l", "c": "c", "r": "r"}
+
+
 @dataclass(frozen=True)
 class Cell:
     """A text and the ids of the rows it comes from, several of them separated by spaces."""
@@ -40,10 +43,10 @@ def spec(
     blocks: Iterable[Block],
     *,
     stub: int = 1,
-    align: Sequence[Align] = (),
+    align: str = "",
     spanners: Sequence[tuple[str, int]] = (),
 ) -> TableSpec:
-    """The blocks as one table; a block without rows does not show."""
+    """The blocks as one table; a block without rows does not show. `align` has a letter (l, c, r) for each column."""
     rows: list[tuple[Cell, ...]] = []
     headings: list[tuple[int, str]] = []
     for block in blocks:
@@ -53,7 +56,7 @@ def spec(
     return TableSpec(
         columns=tuple(columns),
         rows=tuple(tuple(c.text for c in row) for row in rows),
-        align=tuple(align),
+        align=tuple(ALIGN[letter] for letter in align),
         stub=stub,
         spanners=tuple(spanners),
         row_groups=tuple(headings),
