@@ -1,0 +1,78 @@
+"""F6: the pooled effect without each system in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from p4equity.exhibits import text
+from p4equity.exhibits.base import COLORS, Exhibit, exhibit_style
+from p4equity.exhibits.forest import Line, Point, draw_forest
+from p4equity.exhibits.select import OK, leave_out_analysis, one, pooled_analysis, rows_of
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+
+ID, KIND = "F6", "figure"
+
+
+def build(results: Results) -> Exhibit | None:
+    """The primary pooled effect on top, then one line a system left out, participating systems first."""
+    study = results.study
+    rows = rows_of(results, leave_out_analysis(study), outcome="gap")
+    main = one(rows_of(results, pooled_analysis(study), outcome="gap", inference="knapp_hartung"))
+    if rows.empty or main is None:
+        results.skip(ID, "the plan leaves no system out")
+        return None
+    without = {s.id: rows[rows["sample"] == f"without {s.id}"] for s in study.systems}
+    lines = [Line("All systems", [_point(main, "D", "#1f2933")], text.estimate(main))]
+    for arm in ("participating", "comparison"):
+        mine = [s.id for s in study.arm_systems(arm) if len(without[s.id])]
+        lines += [Line(f"Without one {arm} {study.info.unit_label}", heading=True)] if mine else []
+        for system in sorted(mine, key=results.label):
+            row = without[system].iloc[0].to_dict()
+            points = [_point(row, "o" if arm == "participating" else "s", COLORS[1 if arm == "participating" else 0])]
+            lines.append(Line(results.label(system), points if row["status"] == OK else (), text.estimate(row)))
+    xlabel = "Pooled effect on the gap, percentage points\nnarrows ←      → widens"
+    with exhibit_style():
+        figure = draw_forest(lines, xlabel, "Estimate (interval)")
+    names = {f"without {s.id}": results.label(s.id) for s in study.systems}
+    both = pd.concat([pd.DataFrame([main]), rows])
+    data = both.assign(without=both["sample"].map(names))[
+        ["row_id", "without", "estimate", "conf_low", "conf_high", "p_value", "status", "reason"]
+    ]
+    note = (
+        "Each line repeats the primary pooled analysis without one system. "
+        f"{text.base_note(both, results)}{text.missing_note(rows)}{text.synthetic_note(results)}"
+    )
+    ids = tuple(both["row_id"])
+    return Exhibit(
+        ID,
+        "figure",
+        "Pooled effect on the equity gap without each system in turn",
+        _alt(main, rows, names),
+        note,
+        ids,
+        data,
+        figure,
+    )
+
+
+def _point(row: Mapping[str, object], marker: str, color: str) -> Point:
+    numbers = [None if text.is_missing(row[k]) else float(str(row[k])) for k in ("estimate", "conf_low", "conf_high")]
+    return Point(*numbers, color=color, marker=marker, size=5.5)
+
+
+def _alt(main: Mapping[str, object], rows: pd.DataFrame, names: dict[str, str]) -> str:
+    ok = rows[rows["status"] == OK]
+    if ok.empty:
+        return "No estimate without a system could be made."
+    clear = int(((ok["conf_low"] > 0) | (ok["conf_high"] < 0)).sum())
+    first, last = ok.loc[ok["estimate"].idxmin()], ok.loc[ok["estimate"].idxmax()]
+    low, high = (f"{text.number(r['estimate'])} (without {names[r['sample']]})" for r in (first, last))
+    return (
+        f"With all systems {text.estimate(main)}. Left out one at a time, estimates run from {low} to {high}; "
+        f"{clear} of {len(ok)} intervals exclude zero."
+    )

@@ -1,0 +1,95 @@
+"""Drawing a forest: labelled rows, points with intervals, printed numbers at the right; shared by several exhibits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from p4equity.exhibits.base import COLORS, new_figure
+
+ROW = 0.215  # inches a row
+
+
+@dataclass(frozen=True)
+class Point:
+    """One estimate on a line: null numbers are not drawn. `size` is the marker's, `hollow` draws it open and its bar thin."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    color: str = COLORS[0]
+    marker: str = "o"
+    size: float = 5.0
+    hollow: bool = False
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the forest: its label, its points, its printed text; a heading has no points."""
+
+    label: str
+    points: Sequence[Point] = ()
+    printed: str = ""
+    heading: bool = False
+    muted: bool = False
+
+
+def draw_forest(
+    lines: Sequence[Line], xlabel: str, header: str, *, reach: float | None = None, legend: Sequence[Any] = ()
+) -> Any:
+    """A figure 6.5 in wide with one line below the other; intervals beyond `reach` end in an arrow at the edge."""
+    figure = new_figure(0.75 + (0.25 if legend else 0.0) + ROW * len(lines))
+    ax, side = figure.subplots(1, 2, width_ratios=(2.9, 1.75), sharey=True)
+    ends = [
+        abs(v) for line in lines for p in line.points for v in (p.estimate, p.low, p.high) if v is not None and np.isfinite(v)
+    ]
+    limit = min(reach or np.inf, 1.08 * max(ends, default=1.0))
+    for k, line in enumerate(lines):
+        for point in line.points:
+            _point(ax, point, -k + point.shift, limit)
+        style = {"fontsize": 7.8, "va": "center", "color": "#52606d" if line.muted else "#1f2933"}
+        if line.heading:
+            ax.axhline(-k - 0.5, color="#e4e7eb", lw=0.6)
+        side.text(0.0, -k, line.printed, transform=side.get_yaxis_transform(), **style)
+    ax.axvline(0, color="#52606d", lw=0.8, zorder=1)
+    ax.set_xlim(-limit, limit)
+    ax.set_ylim(-len(lines) + 0.4, 0.6)
+    ax.set_yticks([-k for k in range(len(lines))], [line.label for line in lines], fontsize=7.8)
+    for tick, line in zip(ax.get_yticklabels(), lines, strict=True):
+        tick.set_fontweight("bold" if line.heading else "normal")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(False)
+    ax.grid(True, axis="x")
+    ax.set_xlabel(xlabel)
+    side.set_axis_off()
+    side.set_title(header, fontsize=7.8, loc="left")
+    if legend:
+        figure.legend(handles=list(legend), loc="outside upper left", ncols=len(legend), fontsize=7.5)
+    return figure
+
+
+def _point(ax: Any, point: Point, y: float, limit: float) -> None:
+    if point.estimate is None:
+        return
+    low, high = (e if v is None else v for v, e in ((point.low, -np.inf), (point.high, np.inf)))
+    cut = np.clip([low, high], -limit, limit)
+    ax.plot(cut, [y, y], color=point.color, lw=0.8 if point.hollow else 1.6, marker="none", zorder=2)
+    for end, x, arrow in ((low, cut[0], "<"), (high, cut[1], ">")):
+        if abs(end) > limit:
+            ax.plot(x, y, marker=arrow, ms=4, color=point.color, ls="none", clip_on=False, zorder=3)
+    face = "white" if point.hollow else point.color
+    ax.plot(
+        np.clip(point.estimate, -limit, limit),
+        y,
+        marker=point.marker,
+        ms=point.size,
+        mfc=face,
+        mec=point.color,
+        ls="none",
+        zorder=3,
+    )

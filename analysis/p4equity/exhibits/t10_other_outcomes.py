@@ -1,0 +1,102 @@
+"""T10: guardrails, companion rates, measures no contract pays for, the negative control and later cohorts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.exhibits import text
+from p4equity.exhibits.builder import TableBuilder
+from p4equity.exhibits.select import OK, analysis_title, guardrails, other_questions, rows_of
+
+if TYPE_CHECKING:
+    from p4equity.exhibits.base import Exhibit
+    from p4equity.results import Results
+    from p4equity.study import Analysis
+
+ID, KIND = "T10", "table"
+COLUMNS = (
+    "row_id", "analysis_id", "measure_id", "outcome", "estimate", "conf_low", "conf_high", "p_value", "status", "reason",
+)  # fmt: skip
+OUTCOMES = {
+    "tested": "tested",
+    "controlled_given_tested": "controlled among the tested",
+    "rate": "rate of all members",
+    "spending": "",
+    "gap": "gap",
+}
+
+
+def build(results: Results) -> Exhibit | None:
+    """A block an analysis, a row a measure and outcome; questions with a margin get their answer in words."""
+    study = results.study
+    questions = [*guardrails(study), *other_questions(study)]
+    found = {a.id: _rows(results, a) for a in questions}
+    if not any(len(rows) for rows in found.values()):
+        results.skip(ID, "the plan asks no further questions")
+        return None
+    units = study.info.unit_label_plural.capitalize()
+    table = TableBuilder(("", "Effect (interval)", "p", f"{units} (contracted)", "Answer"), ("l", "c", "r", "c", "l"))
+    answers = []
+    for a in questions:
+        if len(found[a.id]):
+            table.group(f"{analysis_title(a, study)}{_margin(a, found[a.id])}")
+        for row in found[a.id].to_dict("records"):
+            said = answer(row, a)
+            answers.append((row, a, said))
+            what = OUTCOMES.get(str(row["outcome"]), str(row["outcome"]))
+            ok = row["status"] == OK
+            table.row(
+                text.measure_name(results, row["measure_id"]) + (f", {what}" if what else ""), (text.estimate(row), row),
+                text.p(row["p_value"]) if ok else "", _systems(row) if ok else "", said,
+                **{k: row[k] for k in COLUMNS}, answer=said,
+            )  # fmt: skip
+    everything = pd.concat(list(found.values()))
+    note = (
+        "Points, or USD per member-month for spending. Questions with a margin are answered by the interval: no worse when "
+        "it lies on the right "
+        "side of the margin, worse when it lies beyond it, else the data cannot tell; not significant is not no worse. "
+        f"{text.base_note(everything, results)}{text.missing_note(everything)}{text.synthetic_note(results)}"
+    )
+    return table.exhibit(ID, "Guardrails, companion rates, unpaid measures and later contracts", _alt(results, answers), note)
+
+
+def _rows(results: Results, analysis: Analysis) -> pd.DataFrame:
+    rows = rows_of(results, analysis, inference=analysis.inference[0])
+    wanted = {"companion": ("tested", "controlled_given_tested")}.get(analysis.outcome, (analysis.outcome,))
+    return rows[rows["outcome"].isin(wanted)]
+
+
+def answer(row: dict[str, Any], analysis: Analysis) -> str:
+    """No worse, worse or cannot tell for a question with a margin; "" for one without or without a number."""
+    if analysis.margin is None or row["status"] != OK:
+        return ""
+    low, high = (None if text.is_missing(row[k]) else float(row[k]) for k in ("conf_low", "conf_high"))
+    above = analysis.direction != "below"
+    near, far = (low, high) if above else (high, low)
+    if near is not None and (near > analysis.margin if above else near < analysis.margin):
+        return "no worse"
+    if far is not None and (far < analysis.margin if above else far > analysis.margin):
+        return "worse"
+    return "cannot tell"
+
+
+def _margin(analysis: Analysis, rows: pd.DataFrame) -> str:
+    if analysis.margin is None:
+        return ""
+    places = text.decimals(rows.iloc[0].to_dict())
+    return f" (margin {text.number(analysis.margin, places)} {rows.iloc[0]['outcome_unit']})"
+
+
+def _systems(row: dict[str, Any]) -> str:
+    return f"{text.span([row['n_clusters']])} ({text.span([row['n_treated_clusters']])})"
+
+
+def _alt(results: Results, answers: list[tuple[dict[str, Any], Analysis, str]]) -> str:
+    judged = [(row, said) for row, _, said in answers if said]
+    words = [f"{text.measure_name(results, row['measure_id'])} {said}" for row, said in judged]
+    plain = [row for row, _, said in answers if not said and row["status"] == OK]
+    clear = [r for r in plain if not text.is_missing(r["conf_low"]) and (r["conf_low"] > 0 or r["conf_high"] < 0)]
+    tail = f"Of {len(plain)} other estimates {len(clear)} have an interval that excludes zero."
+    return f"Guardrails: {'; '.join(words) or 'none'}. {tail}"

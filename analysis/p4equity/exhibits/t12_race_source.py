@@ -1,0 +1,72 @@
+"""T12: how much of race and ethnicity was self-reported, by arm, group and year: whether the data drift, and differently."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from p4equity.exhibits import text
+from p4equity.exhibits.builder import TableBuilder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.exhibits.base import Exhibit
+    from p4equity.results import Results
+
+ID, KIND = "T12", "table"
+ARMS = ("participating", "comparison")
+SHARE = "self_reported_share"
+
+
+def build(results: Results) -> Exhibit | None:
+    """A block an arm, a row a group, a column a year: percent self-reported in the version in use that year."""
+    source, study = results.table("race_source"), results.study
+    if source.empty or study.race is None:
+        results.skip(ID, "the study holds no race and ethnicity data of persons")
+        return None
+    years = sorted(int(y) for y in source["year"].unique())
+    table = TableBuilder(("", *(str(y) for y in years)), ("l", *("r" for _ in years)))
+    for arm in ARMS:
+        table.group(f"{arm.capitalize()} {study.info.unit_label_plural}")
+        own = source[source["arm"] == arm]
+        for group in (*study.group_ids, "all"):
+            cells = {y: _one(own, group, y) for y in years}
+            table.row(text.group_name(results, group), *(_said(c) for c in cells.values()), arm=arm, group=group, **_data(cells))
+    versions = ", ".join(
+        f"{y} {study.race.contemporaneous_versions[y]}" for y in years if y in study.race.contemporaneous_versions
+    )
+    hidden = " Suppressed: small counts, not zero." if (source["status"] != "ok").any() else ""
+    note = (
+        f"Percent of members whose recorded category is their own report, in the version in use each year ({versions}); the "
+        "rest is imputed. "
+        "The primary analysis uses one back-cast version for all years, so that this drift cannot move "
+        f"it.{hidden}{text.synthetic_note(results)}"
+    )
+    return table.exhibit(
+        ID, "Self-reported share of race and ethnicity by arm, group and year, in percent", _alt(source, years), note
+    )
+
+
+def _one(own: pd.DataFrame, group: str, year: int) -> dict[str, Any] | None:
+    found = own[(own["group"] == group) & (own["year"] == year)]
+    return dict(found.iloc[0]) if len(found) else None
+
+
+def _said(row: dict[str, Any] | None) -> str:
+    return text.MISSING if row is None else "suppressed" if row["status"] != "ok" else text.number(row[SHARE], 0)
+
+
+def _data(cells: dict[int, dict[str, Any] | None]) -> dict[str, Any]:
+    return {f"share_{y}": None if c is None or c["status"] != "ok" else c[SHARE] for y, c in cells.items()}
+
+
+def _alt(source: pd.DataFrame, years: list[int]) -> str:
+    ends, moves = [], []
+    for arm in ARMS:
+        found = [_one(source[source["arm"] == arm], "all", y) for y in (years[0], years[-1])]
+        if all(f is not None and f["status"] == "ok" for f in found):
+            first, last = (float(f[SHARE]) for f in found if f is not None)
+            ends.append(f"{arm} from {text.number(first, 0)}% in {years[0]} to {text.number(last, 0)}% in {years[-1]}")
+            moves.append(last - first)
+    gap = f"; the rise differs by {text.number(moves[0] - moves[1], 1)} points between arms" if len(moves) == len(ARMS) else ""
+    return f"Self-reported share: {'; '.join(ends)}{gap}."
