@@ -51,7 +51,7 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
     effect, variance = y[treated] - centre, v[treated] + centre_variance
     between = max(tau2, 1e-12)
     share = reliability(between, variance)
-    shrunken, spread = shrink(effect, variance, between) if treated.sum() > 1 else (share * effect, np.sqrt(share * variance))
+    shrunken, spread = shrink(effect, variance, between)
     critical = float(stats.norm.ppf(0.5 + context.study.inference.conf_level / 2))
     rows = []
     for i, system in enumerate(np.array(question.systems)[treated]):
@@ -63,7 +63,9 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
         for name, value, error in ((RAW, effect[i], np.sqrt(variance[i])), (SHRUNKEN, shrunken[i], spread[i])):
             row = {**common, "sample": name, "estimate": float(value), "std_error": float(error)}
             row |= {"conf_low": float(value - critical * error), "conf_high": float(value + critical * error)}
-            if name == SHRUNKEN:
+            if name == SHRUNKEN and len(effect) == 1:
+                row = {**common, "sample": name, "status": "not_estimable", "reason": "one contracted system: no mean to shrink toward"}
+            elif name == SHRUNKEN:
                 row |= {"statistic": float(share[i]), "reason": "statistic is the reliability of the change"}
             rows.append(row)
     return rows

@@ -123,7 +123,10 @@ def _score(rows: list[dict[str, Any]], formula: Formula) -> None:
     gates = gate_met([r["overall_change"] for r in ok], formula)
     scores = score(points, formula) * gates
     chance = expected_score_by_chance(errors, formula)
-    shrunken = score(_shrunken(points, errors), formula) * gates
+    measures = np.array([r["measure_id"] for r in ok])
+    shrunk = np.concatenate([_shrunken(points[measures == m], errors[measures == m]) for m in dict.fromkeys(measures)])
+    back = np.argsort(np.concatenate([np.flatnonzero(measures == m) for m in dict.fromkeys(measures)]))
+    shrunken = score(shrunk[back], formula) * gates
     for i, row in enumerate(ok):
         row |= {
             "narrowing": points[i],
@@ -137,7 +140,7 @@ def _score(rows: list[dict[str, Any]], formula: Formula) -> None:
 
 
 def _shrunken(points: Array, errors: Array) -> Array:
-    """Empirical-Bayes narrowing of all cells around their common mean; unchanged when there are too few cells to shrink."""
+    """Empirical-Bayes narrowing of a measure's cells around their mean; unchanged when there are too few cells to shrink."""
     try:
         between = tau2_estimate(points, np.ones((len(points), 1)), errors**2, "PM")
     except P4Error:
