@@ -8,7 +8,7 @@ import pandas as pd
 
 from p4equity.exhibits import text
 from p4equity.exhibits.base import COLORS, Exhibit, exhibit_style
-from p4equity.exhibits.forest import Line, Point, draw_forest
+from p4equity.exhibits.forest import Line, Point, draw_forest, numbers
 from p4equity.exhibits.select import OK, measure_analysis, one, rows_of, system_analysis
 
 if TYPE_CHECKING:
@@ -63,24 +63,20 @@ def _line(results: Results, rows: pd.DataFrame, system: str) -> Line:
     if raw is None or raw["status"] != OK:
         status = "not shown" if raw is None else text.STATUS.get(str(raw["status"]), "not shown")
         return Line(results.label(system), printed=status, muted=True)
-    points = [Point(*_numbers(raw), color=COLORS[5], marker="o", size=4.5, hollow=True, shift=0.17)]
+    points = [Point(*numbers(raw), color=COLORS[5], marker="o", size=4.5, hollow=True, shift=0.17)]
     said = text.number(raw["estimate"])
     if shrunken is not None and shrunken["status"] == OK:
         share = float(str(shrunken["statistic"]))
-        points.append(Point(*_numbers(shrunken), color=COLORS[0], marker="s", size=3.0 + 5.0 * share, shift=-0.17))
+        points.append(Point(*numbers(shrunken), color=COLORS[0], marker="s", size=3.0 + 5.0 * share, shift=-0.17))
         said += f"  |  {text.number(shrunken['estimate'])} ({text.number(share, 2)})"
     return Line(results.label(system), points, said)
-
-
-def _numbers(row: Any) -> tuple[float | None, float | None, float | None]:
-    return tuple(None if text.is_missing(row[k]) else float(row[k]) for k in ("estimate", "conf_low", "conf_high"))  # type: ignore[return-value]
 
 
 def _total(row: dict[str, Any]) -> Line:
     label = "All contracted"
     if row["status"] != OK:
         return Line(label, printed=text.estimate(row), muted=True)
-    return Line(label, [Point(*_numbers(row), color=INK, marker="D", size=6.0)], text.estimate(row))
+    return Line(label, [Point(*numbers(row), color=INK, marker="D", size=6.0)], text.estimate(row))
 
 
 def _reach(rows: pd.DataFrame) -> float:

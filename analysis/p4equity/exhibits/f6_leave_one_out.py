@@ -9,7 +9,7 @@ import pandas as pd
 
 from p4equity.exhibits import text
 from p4equity.exhibits.base import COLORS, Exhibit, exhibit_style
-from p4equity.exhibits.forest import Line, Point, draw_forest
+from p4equity.exhibits.forest import Line, Point, draw_forest, numbers
 from p4equity.exhibits.select import OK, leave_out_analysis, one, pooled_analysis, rows_of
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def build(results: Results) -> Exhibit | None:
 
 
 def _point(row: Mapping[str, object], marker: str, color: str) -> Point:
-    numbers = [None if text.is_missing(row[k]) else float(str(row[k])) for k in ("estimate", "conf_low", "conf_high")]
-    return Point(*numbers, color=color, marker=marker, size=5.5)
+    return Point(*numbers(row), color=color, marker=marker, size=5.5)
 
 
 def _alt(main: Mapping[str, object], rows: pd.DataFrame, names: dict[str, str]) -> str:

@@ -38,7 +38,7 @@ def build(results: Results) -> Exhibit | None:
         figure = _draw(results, paid)
     data = paid[["system", *COLUMNS]]
     title = "Payment and noise: narrowing of each gap paid on, and the share of the maximum earned and expected by chance"
-    return Exhibit(ID, "figure", title, _alt(results, paid), formula_note(results, paid), (), data, figure)
+    return Exhibit(ID, "figure", title, _alt(paid), formula_note(results, paid), (), data, figure)
 
 
 def _draw(results: Results, paid: pd.DataFrame) -> Any:
@@ -110,7 +110,7 @@ def _legend() -> list[Any]:
     ]
 
 
-def _alt(results: Results, paid: pd.DataFrame) -> str:
+def _alt(paid: pd.DataFrame) -> str:
     ok = paid[paid["status"] == "ok"]
     half = Z95 * ok["se_narrowing"]
     clear = int((ok["narrowing"] - half > 0).sum())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from p4equity.exhibits.base import COLORS, new_figure
+from p4equity.exhibits.text import is_missing
 
 ROW = 0.215  # inches a row
 
@@ -36,6 +37,12 @@ class Line:
     printed: str = ""
     heading: bool = False
     muted: bool = False
+
+
+def numbers(row: Mapping[str, object]) -> tuple[float | None, float | None, float | None]:
+    """Estimate and limits of a row of the estimates, None where missing: the start of a `Point`."""
+    estimate, low, high = (None if is_missing(row[k]) else float(str(row[k])) for k in ("estimate", "conf_low", "conf_high"))
+    return estimate, low, high
 
 
 def draw_forest(

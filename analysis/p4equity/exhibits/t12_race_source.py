@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from p4equity.exhibits import text
+from p4equity.exhibits.base import Align
 from p4equity.exhibits.builder import TableBuilder
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def build(results: Results) -> Exhibit | None:
         results.skip(ID, "the study holds no race and ethnicity data of persons")
         return None
     years = sorted(int(y) for y in source["year"].unique())
-    table = TableBuilder(("", *(str(y) for y in years)), ("l", *("r" for _ in years)))
+    right: Align = "r"
+    table = TableBuilder(("", *(str(y) for y in years)), ("l", *(right for _ in years)))
     for arm in ARMS:
         table.group(f"{arm.capitalize()} {study.info.unit_label_plural}")
         own = source[source["arm"] == arm]
