@@ -91,6 +91,7 @@ def _sources(context: Context, analysis: Analysis, measure: str, panel: Panel) -
 def question_changes(
     context: Context, analysis: Analysis, panel: Panel, arms: Arms, measure: str, groups: Sequence[str]
 ) -> Changes:
+    """Changes of every system in one question: in the gap of `groups`, or in the overall rate when there is none."""
     windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
     minimum = context.study.inference.minimum_denominator
     if groups:

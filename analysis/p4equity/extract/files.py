@@ -85,6 +85,7 @@ def is_native(f: Field, stored: str) -> bool:
 
 
 def find_tables(folder: Path, dictionary: Dictionary) -> Iterator[TableFiles]:
+    """The files of every table of the dictionary that the folder holds, in the dictionary's order."""
     for name in dictionary.tables:
         places = [folder / f"{name}{s}" for s in SUFFIXES if (folder / f"{name}{s}").is_file()]
         inside = folder / name

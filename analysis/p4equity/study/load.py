@@ -47,7 +47,7 @@ def load_study(study: str | Path) -> Study:
     tables = {name: read_table(folder, f"{name}.csv", dictionary.tables[table], problems) for name, table in TABLES.items()}
     if plan is None or roster is None or published is None:
         problems.raise_any()
-        raise AssertionError("a file that is not parsed is a problem")  # pragma: no cover
+        raise AssertionError("a file that is not parsed is a problem")
     _check(plan, roster, measures, dictionary, problems)
     check_published(published.result, (*published.source, *roster.source), plan, problems, "published.toml")
     _check_references(plan, roster, measures, tables, problems)
