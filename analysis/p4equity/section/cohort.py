@@ -1,0 +1,150 @@
+"""Who and what the numbers rest on: sources, measures and their breaks, race and ethnicity data, counts of members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p4equity.section import phrases
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.section.section import Section
+
+_ROLES = {
+    "contracted": "contracted", "not_incentivized": "not contracted", "negative_control": "negative control",
+    "broken_series": "shown only", "spending": "guardrail",
+}  # fmt: skip
+
+
+def source(s: Section) -> str:
+    """What kind of data this is and where it comes from."""
+    study = s.study
+    years = f"{min(study.years)} to {max(study.years)}"
+    if study.data.kind == "value":
+        data = study.data.value
+        text = f"The data are published aggregates (tier B): one value for each {study.info.unit_label} and year, {years}."
+        if data is not None:
+            text += (
+                f" Panel: the Python package {data.package}, version {data.version}, data set {data.dataset}. Source:"
+                f" {data.citation} Licence: {data.license}."
+            )
+        return text
+    if s.synthetic:
+        return (
+            f"The data are a synthetic extract (tier C), {years}: the same tables a payer would hand over, made by the toolkit"
+            " from public figures and from assumptions, with effects planted on purpose. No person, payer or system is in"
+            " them."
+        )
+    return (
+        f"The data are the payer's extract of the years {years}, used member by member (tier A) or as released cells (tier B);"
+        " from the cells on, both are the same."
+    )
+
+
+def population(s: Section) -> str:
+    """Who is counted, in which unit, and what happens to units that leave."""
+    study, p = s.study, s.study.population
+    unit = study.info.unit_label
+    text = (
+        f"A member counts in a year with at least {p.minimum_months} months of coverage and a practice of a {unit} of the study."
+    )
+    if p.map_date and p.map == "baseline":
+        text += (
+            f" Practices belong, in every year, to the {unit} they were in on {p.map_date.isoformat()}: what moved later is"
+            " part of the effect, not of the sample."
+        )
+    for leaving in study.exits:
+        said = {"until_exit": "contributes the years that ended before", "drop": "is left out", "carry": "is kept to the end"}[
+            p.exit_rule
+        ]
+        text += (
+            f" {s.label(leaving.system_id)} left in {leaving.date.year} and"
+            f" {said if p.exit_rule != 'until_exit' else said + ' it left'}."
+        )
+    return text
+
+
+def flow_sentence(s: Section) -> str:
+    """First and last step of the flow chart in the last baseline year."""
+    table = s.results("flow_chart")
+    year = max(s.study.baseline.pre_years)
+    rows = table[
+        (table["arm"] == "all") & (table["group"] == "all") & (table["year"] == year) & (table["status"] == "ok")
+    ].sort_values("step")
+    if len(rows) < 2:
+        return "The counts of this step are suppressed."
+    first, last = rows.iloc[0], rows.iloc[-1]
+    return (
+        f"In {year}, the last baseline year, {phrases.plain(first['n'], 0)} members were enrolled and"
+        f" {phrases.plain(last['n'], 0)} ({phrases.percent(float(last['n']), float(first['n']))}) entered at least one measure."
+    )
+
+
+def measures(s: Section) -> pd.DataFrame:
+    """One row a measure of the study: role, ages, what it counts, changes of specification."""
+    import pandas as pd
+
+    rows, sets = [], s.study.measure_sets
+    for role in _ROLES:
+        value = getattr(sets, role)
+        for measure_id in (value,) if isinstance(value, str) else value or ():
+            m = s.study.measure(measure_id)
+            breaks = "; ".join(f"{b.year}: {b.note}" for b in m.breaks) or "none"
+            ages = f"{m.age_min} to {m.age_max}" if m.age_min is not None and m.kind != "value" else ""
+            rows.append([m.title, _ROLES[role], ages, m.description, breaks])
+    frame = pd.DataFrame(rows, columns=["Measure", "Role", "Ages", "What it counts", "Breaks"])
+    return frame.drop(columns=[c for c in ("Ages", "Breaks") if set(frame[c]) <= {"", "none"}])
+
+
+def measures_note(s: Section) -> str:
+    """Direction and sources of the measures."""
+    ids = [m for role in _ROLES for v in [getattr(s.study.measure_sets, role)] for m in ((v,) if isinstance(v, str) else v or ())]
+    found = [s.study.measure(m) for m in ids]
+    lower = [phrases.lower(m.short_title) for m in found if not m.higher_is_better]
+    better = (
+        "Lower is better"
+        if len(lower) == len(found)
+        else f"Higher is better except for {phrases.join(lower)}"
+        if lower
+        else "Higher is better"
+    )
+    listed = "; ".join(dict.fromkeys(m.source for m in found))
+    return f"{better}. Sources: {listed}."
+
+
+def race_text(s: Section) -> str:
+    """How race and ethnicity are known, and which version the analyses use."""
+    race = s.study.race
+    if race is None:
+        return ""
+    lost = sorted({c for g in s.study.scheme.groups if g.id not in s.study.group_ids for c in g.categories})
+    text = (
+        f"The primary analyses use one version for all years ({race.frozen_version}), applied back to the first: a change of"
+        " version cannot look like a change of care."
+    )
+    if race.sensitivity:
+        text += (
+            " The versions in use when each year was reported are a sensitivity"
+            f" analysis{phrases.section_ref(s, 'robustness', ' (')}{')' if phrases.has_section(s, 'robustness') else ''}."
+        )
+    if lost:
+        text += (
+            f" Members of other or unknown groups ({', '.join(lost)}) are too few to compare; they are counted in the flow"
+            " chart and left out of gaps."
+        )
+    return text
+
+
+def balance_sentence(s: Section) -> str:
+    """The largest standardized difference of the baseline characteristics."""
+    table = s.results("profile").dropna(subset=["smd"])
+    table = table[table["status"] == "ok"]
+    if table.empty:
+        return ""
+    worst = table.loc[table["smd"].abs().idxmax()]
+    label = str(worst["characteristic"]).replace("_", " ")
+    return (
+        f"The largest standardized difference between arms is {phrases.plain(abs(worst['smd']), 2)} ({label}:"
+        f" {phrases.with_labels(s, str(worst['level']))})."
+    )

@@ -1,0 +1,120 @@
+"""Leveling up or down in words: the verdict of the interval bounds, who moved, and the reference group's part in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from p4equity.disparity.leveling import (
+    CANNOT_TELL,
+    EQUAL_LIFT,
+    GROUP_LOSES,
+    LEVELING_DOWN,
+    LEVELING_UP,
+    MIXED,
+    OUTPACED,
+    Bounds,
+    share_from_reference,
+    verdict,
+)
+from p4equity.section import phrases
+from p4equity.section.answers import Answer, Row, figures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.section.section import Section
+
+DOWN = LEVELING_DOWN
+MEANINGS = {
+    LEVELING_UP: "the groups compared gained; a fall of the reference group is not shown",
+    LEVELING_DOWN: "the reference group fell; a gain of the groups compared is not shown",
+    MIXED: "the groups compared gained and the reference group fell",
+    OUTPACED: "the groups compared gained, the reference group more",
+    GROUP_LOSES: "the groups compared fell",
+    EQUAL_LIFT: "both gained alike",
+    CANNOT_TELL: "the data cannot tell",
+}
+
+
+@dataclass(frozen=True)
+class Leveling:
+    """The verdict on one answer. `firm`: the change of the gap is a claim, not only an interval on one side of zero."""
+
+    verdict: str
+    firm: bool
+    falls: str
+    gains: str
+
+
+def judge(a: Answer, margin: float) -> Leveling:
+    """The verdict by the bounds of the three effects; margin in their unit (percentage points)."""
+    if not a.ok or not a.baseline_gap or a.reference is None or a.rate is None:
+        return Leveling(CANNOT_TELL, False, "–", "–")
+    gap, reference, group = (_bounds(r) for r in (a.main, a.reference, a.rate))
+    falls = "yes" if reference.high < 0 else "no" if reference.low >= 0 else "cannot tell"
+    gains = "yes" if group.low > 0 and group.estimate >= margin else "no" if group.high < margin else "cannot tell"
+    return Leveling(verdict(gap, reference, group, margin), a.claimed, falls, gains)
+
+
+def _bounds(row: Row) -> Bounds:
+    low, high = row["conf_low"], row["conf_high"]
+    return Bounds(float(row["estimate"]), -math.inf if low is None else float(low), math.inf if high is None else float(high))
+
+
+def margin(s: Section) -> float:
+    """The registered gain below which a group is not called leveling up; 0 when the plan names none."""
+    return float(s.study.leveling.margin) if s.study.leveling else 0.0
+
+
+def words(level: Leveling) -> str:
+    """The verdict; where the change of the gap is no claim, with that condition."""
+    if level.verdict in (CANNOT_TELL, EQUAL_LIFT) or level.firm:
+        return level.verdict
+    return f"{level.verdict}, if the change is more than chance"
+
+
+def table(s: Section, items: list[Answer]) -> pd.DataFrame:
+    """One row an answer: the gap by the rule for claims, whether the reference falls, whether groups gain, verdict."""
+    import pandas as pd
+
+    rows = []
+    for a in items:
+        level = judge(a, margin(s))
+        narrows = "yes" if a.narrows else "widens" if a.claimed else "cannot tell" if a.ok else "no answer"
+        share = share_of_reference(a)
+        name = phrases.measure(s, a.measure_id) + ("" if a.group == phrases.POOLED else f", {phrases.group(s, a.group)}")
+        part = "–" if share is None else f"{phrases.plain(100 * share, 0)}%"
+        rows.append([name, narrows, level.falls, level.gains, part, words(level)])
+    names = ["Measure", "Gap narrows (claim)", f"{phrases.reference(s)} falls", "Groups gain", "Reference's share", "Verdict"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def share_of_reference(a: Answer) -> float | None:
+    """Share of a narrowing that comes from the reference group's fall, by point estimates; None without a narrowing."""
+    if not a.ok or a.reference is None or a.rate is None:
+        return None
+    return share_from_reference(float(a.reference["estimate"]), float(a.rate["estimate"]))
+
+
+def summary(s: Section, a: Answer, subject: str) -> str:
+    """One paragraph on who moved, with the verdict first."""
+    level = judge(a, margin(s))
+    if a.reference is None or a.rate is None or not a.ok:
+        return f"**{subject}.** No verdict: the effects on both groups are not estimable."
+    text = (
+        f"**{subject}: {words(level)}.** {phrases.reference(s)} members moved by {figures(s, a.reference)}, "
+        f"the {phrases.group(s, a.group)} by {figures(s, a.rate)}."
+    )
+    share = share_of_reference(a)
+    return text if share is None else f"{text} {_share_words(s, share)}"
+
+
+def _share_words(s: Section, share: float) -> str:
+    name, head = phrases.reference(s), "By point estimates"
+    if share <= 0:
+        return f"{head} none of the narrowing comes from a fall of the rate of {name} members."
+    if share >= 1:
+        return f"{head} all of the narrowing comes from a fall of the rate of {name} members."
+    return f"{head} {phrases.plain(100 * share, 0)}% of the narrowing comes from a fall of the rate of {name} members."

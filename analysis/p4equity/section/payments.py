@@ -1,0 +1,72 @@
+"""Payments under the illustrative formula: who would earn what, and how much of it by chance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p4equity.section import phrases
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.section.section import Section
+
+
+def payments(s: Section, system_id: str | None = None) -> pd.DataFrame | None:
+    """Rows of the payment table, for all systems or one; None when the study has no payments."""
+    if not s.study.payment or not (s.run_dir / "results" / "payment_result.csv").is_file():
+        return None
+    table = s.results("payment_result")
+    if system_id is not None:
+        table = table[table["system_id"] == system_id]
+    return table
+
+
+def totals(s: Section) -> str:
+    """One finding: earned in all, of what maximum, and the share that chance alone would be expected to earn."""
+    table = payments(s)
+    if table is None:
+        return ""
+    rows = table[table["status"] == "ok"]
+    earned, top, chance = (float(rows[c].sum()) for c in ("earned", "max_possible", "earned_by_chance"))
+    if not top:
+        return "**Payments: no answer.** No cell has an amount under the formula."
+    return (
+        (
+            "**Payments would be largely a matter of chance.** "
+            if chance > 0.5 * earned
+            else "**Payments would be partly a matter of chance.** "
+        )
+        + f"Under an illustrative formula they come to {phrases.money(earned)} of at most {phrases.money(top)}; "
+        f"had no gap changed, chance alone would be expected to earn {phrases.money(chance)}."
+    )
+
+
+def formula(s: Section) -> str:
+    """The formula in words, every figure from the plan."""
+    plan = s.study.payment
+    say = phrases.plain
+    return (
+        f"A {s.study.info.unit_label} is paid for each contracted measure and group by how far the gap to"
+        f" {phrases.reference(s)} members narrows from {phrases.years(plan.baseline_years)} to"
+        f" {phrases.years(plan.performance_years)}. Nothing is paid for the first {say(plan.threshold)} points; then"
+        f" {say(100 * plan.slope, 0)}% of the maximum a point, up to {say(100 * plan.cap, 0)}%. Nothing is paid when the rate"
+        f" of all members falls by more than {say(abs(plan.gate_margin))} points. The maximum is {say(plan.pmpm_maximum, 2)}"
+        " USD per member-month for each measure, shared by its groups."
+    )
+
+
+def reliability(s: Section) -> str:
+    """How payments would change if each narrowing were first shrunk for its reliability."""
+    table = payments(s)
+    assert table is not None
+    ok = table[table["status"] == "ok"]
+    if ok.empty:
+        return "No cell has a number."
+    moved = int(((ok["score"].astype(float) - ok["shrunken_score"].astype(float)).abs() >= 0.25).sum())
+    alone = int((ok["narrowing"].astype(float) > 1.96 * ok["se_narrowing"].astype(float)).sum())
+    return (
+        f"Of {phrases.plural(len(ok), 'paid cell')}, {phrases.count(alone)} narrowed by more than their own sampling error"
+        " explains. Paying on the narrowing shrunk for its reliability would move the payment of"
+        f" {phrases.plural(moved, 'cell')} by at least a quarter of the maximum."
+    )

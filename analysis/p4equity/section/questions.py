@@ -1,0 +1,205 @@
+"""The registered questions: the target trial, the estimands, the hierarchy, and the plan with what became of each analysis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from p4equity.section import phrases
+from p4equity.section.program import uniform
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.section.section import Section
+
+_OUTCOMES = {
+    "gap": "Did the gap change",
+    "rate": "Did the rate of all members hold",
+    "spending": "Did spending hold",
+    "value": "Did the outcome change",
+    "companion": "Was it care or documentation",
+}
+
+
+_WEIGHTING = {"system": ", {units} equal", "patient": ", by size", "random_effects": ""}
+_SHORT = {
+    "meta_regression": "two-stage", "system_change": "change by unit", "knapp_hartung": "KH", "wild_bootstrap": "wild bootstrap",
+    "sampling": "sampling error", "cr1": "CR1", "cr2": "CR2",
+}
+
+
+def question(s: Section, analysis: Any) -> str:
+    """The question of an analysis in words: its own, else from outcome, sample and what it changes."""
+    if analysis.question or analysis.title:
+        return str(analysis.question or analysis.title)
+    study, label = s.study, s.study.info.treatment_label
+    text = _OUTCOMES.get(analysis.outcome, "Did the outcome change")
+    sets = study.measure_sets
+    names = set(study.measure_ids(analysis.measures))
+    if names and names <= set(sets.not_incentivized):
+        text += f" on measures without a {label}"
+    elif names and names <= set(sets.negative_control):
+        text += " on a measure that nothing should move"
+    elif analysis.estimator == "system_change":
+        text += f" in each {study.info.unit_label}"
+    elif analysis.leave_out:
+        text += f" with each {study.info.unit_label} left out in turn"
+    elif analysis.groups == "each":
+        text += " for each group"
+    elif analysis.pooled:
+        text += " over all contracted measures together"
+    elif analysis.outcome == "gap":
+        text += " on each measure"
+    return text + _changes(s, analysis) + "?"
+
+
+def _changes(s: Section, analysis: Any) -> str:
+    """The choices in which an analysis departs from the registered base."""
+    study, parts = s.study, []
+    if tuple(analysis.pre_years) and tuple(analysis.pre_years) != tuple(study.baseline.pre_years):
+        parts.append(f"baseline {phrases.years(analysis.pre_years)}")
+    if analysis.map and analysis.map != study.population.map:
+        parts.append("practices in the system of each year")
+    if analysis.race_version and study.race and analysis.race_version != study.race.primary:
+        parts.append("race and ethnicity data as first reported")
+    if analysis.exits and analysis.exits != study.population.exit_rule:
+        parts.append(
+            {"drop": "without those that left", "carry": "with those that left kept to the end"}.get(
+                analysis.exits, analysis.exits
+            )
+        )
+    if analysis.cohorts and tuple(analysis.cohorts) != (study.launch_cohort,) and len(study.cohorts) > len(analysis.cohorts):
+        parts.append(f"cohort {phrases.years(analysis.cohorts)}")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def plan(s: Section) -> pd.DataFrame:
+    """Every registered analysis: question, rank, estimator, and how many of its rows have a number."""
+    import pandas as pd
+
+    estimates, rows = s.results("estimates"), []
+    for analysis in s.study.analyses:
+        own = estimates[(estimates["analysis_id"] == analysis.id) & (estimates["inference"] != "claim")]
+        states = own["status"].value_counts()
+        counts = [str(int(states.get(k, 0))) for k in ("ok", "not_estimable", "suppressed")]
+        name = _SHORT.get(analysis.estimator, phrases.ESTIMATORS.get(analysis.estimator, analysis.estimator))
+        methods = ", ".join(_SHORT.get(m, phrases.METHODS.get(m, m)) for m in analysis.inference)
+        weights = _WEIGHTING.get(analysis.weighting, "").format(units=s.study.info.unit_label_plural)
+        rows.append([question(s, analysis), analysis.registered, f"{phrases.capital(name)}{weights}; {methods}", *counts])
+    return pd.DataFrame(rows, columns=["Question", "Rank", "Method", "Answered", "Not estimable", "Suppressed"])
+
+
+def target_trial(s: Section) -> pd.DataFrame:
+    """The trial this study imitates, item by item."""
+    import pandas as pd
+
+    study, info = s.study, s.study.info
+    counts = study.data.kind == "counts"
+    unit, label = info.unit_label, info.treatment_label
+    first = next((a for a in study.analyses if a.registered == "primary"), None)
+    methods = phrases.join(phrases.METHODS.get(m, m) for m in study.inference.primary)
+    eligible = f"{phrases.capital(info.unit_label_plural)} of the study"
+    if counts:
+        eligible += (
+            f"; members with at least {study.population.minimum_months} months of coverage in the year, attributed to a"
+            f" practice of the {unit}"
+        )
+    attributed = ""
+    if counts and study.population.map_date:
+        attributed = (
+            f"Practices stay with the {unit} they belonged to on {study.population.map_date.isoformat()}, whatever happens later"
+        )
+    rows = [
+        ["Eligibility", eligible],
+        ["Strategies", f"A {label}{'' if uniform(s) else ' on a measure'} from the first full year on, or none"],
+        [
+            "Assignment",
+            (
+                f"Not random: by agreement of both sides. Compared {info.unit_label_plural} are those without one in any year"
+                if info.payer
+                else f"Not random: each {unit} decided for itself"
+            ),
+        ],
+        ["Time zero", f"1 January of the first full year under a {label} ({phrases.years(study.cohorts)})"],
+        [
+            "Baseline",
+            phrases.years(study.baseline.pre_years)
+            + (f"; {phrases.years(study.baseline.apart)} apart" if study.baseline.apart else ""),
+        ],
+        ["Follow-up", f"Until {max(study.years)}" + (f", or until a {unit} leaves" if study.exits else "")],
+        ["Attribution", attributed],
+        ["Outcome", _outcome(s)],
+        ["Contrast", info.estimand],
+        ["Weights", _weights(s)],
+        [
+            "Analysis",
+            (
+                f"{phrases.capital(phrases.ESTIMATORS.get(first.estimator, first.estimator)) if first else ''}; inference:"
+                f" {methods}"
+            ),
+        ],
+    ]
+    return pd.DataFrame([r for r in rows if r[1]], columns=["Item", "This study"])
+
+
+def _outcome(s: Section) -> str:
+    if s.study.groups.compared:
+        return (
+            f"Gap of each measure: rate of {phrases.reference(s)} members minus rate of {phrases.groups(s)} members, percentage"
+            " points; every measure counted so that higher is better"
+        )
+    first = next((a for a in s.study.analyses if a.registered == "primary"), None)
+    return phrases.join(s.study.measure(m).description for m in s.study.measure_ids(first.measures)) if first else ""
+
+
+def _weights(s: Section) -> str:
+    if s.study.data.kind == "value":
+        source = s.study.data.value
+        return (
+            f"Once by {source.weight_label}, once every {s.study.info.unit_label} the same"
+            if source and source.weight_label
+            else ""
+        )
+    equal = s.study.inference.group_weights == "equal"
+    years = phrases.years(s.study.baseline.weights_years)
+    return (
+        f"{phrases.capital(s.study.info.unit_label_plural)} by precision; groups of a measure"
+        f" {'equally' if equal else 'by members'}; all weights frozen at {years}; weights by members beside it"
+    )
+
+
+def estimands(s: Section) -> pd.DataFrame:
+    """The estimands of a study of gaps: what each compares and where its answer stands."""
+    import pandas as pd
+
+    label = s.study.info.treatment_label
+    rows = [
+        [
+            "E1",
+            "Effect on rates",
+            f"Change of the rate of one group under a {label} minus the change in comparison {s.study.info.unit_label_plural}",
+            phrases.section_ref(s, "leveling"),
+        ],
+        [
+            "E2",
+            "Effect on the gap",
+            (
+                f"Effect on the rate of {phrases.reference(s)} members minus effect on the rate of the group; negative moves"
+                " toward the group"
+            ),
+            phrases.section_ref(s, "gaps"),
+        ],
+        [
+            "E3",
+            "Effect of the whole package",
+            "Reports, coaching, grants and contract together; needs data on other payers",
+            "not in this study",
+        ],
+        [
+            "E4",
+            "Contracted against other measures",
+            f"The same analysis on measures without a {label}",
+            phrases.section_ref(s, "robustness"),
+        ],
+    ]
+    return pd.DataFrame(rows, columns=["", "Estimand", "Contrast", "Answer"])
