@@ -70,7 +70,7 @@ find_python() {
 }
 
 explain_failure() {
-    tail -n 8 "$venv/install.log" >&2
+    grep -iE 'error|could not|hash' "$venv/install.log" | tail -n 6 | cut -c 1-200 >&2
     if grep -qiE 'NewConnectionError|ConnectTimeout|ProxyError|name resolution|Network is unreachable|No matching distribution' \
         "$venv/install.log"; then
         stop "" "The packages could not be fetched: is this machine offline, or behind a proxy or a mirror pip does not know?" \
