@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
-
 from p4equity.audit import audit_frame, audit_totals, suppressed_lines
 from p4equity.disclosure import protect, protect_cells, protect_estimates, protect_flow, small
+from scipy.optimize import linprog
 
 THRESHOLD = 11
 
@@ -18,7 +17,15 @@ THRESHOLD = 11
 def table(den: list[int], num: list[int], arms: str = "") -> pd.DataFrame:
     names = list(arms) or ["a"] * len(den)
     return pd.DataFrame(
-        {"measure_id": "M", "system_id": [f"S{i}" for i in range(len(den))], "group": "g", "year": 2022, "arm": names, "den": den, "num": num}
+        {
+            "measure_id": "M",
+            "system_id": [f"S{i}" for i in range(len(den))],
+            "group": "g",
+            "year": 2022,
+            "arm": names,
+            "den": den,
+            "num": num,
+        }
     )
 
 
@@ -27,9 +34,15 @@ def test_small_counts_are_one_to_ten() -> None:
 
 
 def test_one_small_cell_takes_a_second_with_it() -> None:
-    out = protect(table([200, 300, 8], [100, 150, 4]), counts=("den", "num"), numbers=("den", "num"), lines=[("arm",)], threshold=THRESHOLD)
+    out = protect(
+        table([200, 300, 8], [100, 150, 4]), counts=("den", "num"), numbers=("den", "num"), lines=[("arm",)], threshold=THRESHOLD
+    )
     assert out["status"].tolist() == ["suppressed", "ok", "suppressed"]
-    assert out["reason"].tolist() == ["suppressed so that a smaller count cannot be derived", None, "a count below the disclosure threshold"]
+    assert out["reason"].tolist() == [
+        "suppressed so that a smaller count cannot be derived",
+        None,
+        "a count below the disclosure threshold",
+    ]
     assert out["den"].isna().tolist() == [True, False, True]
 
 
@@ -42,12 +55,16 @@ def test_a_small_complement_is_small_too() -> None:
 
 
 def test_two_small_cells_whose_sum_is_small_take_a_third() -> None:
-    out = protect(table([3, 4, 90, 200], [0, 0, 0, 0]), counts=("den",), numbers=("den", "num"), lines=[("arm",)], threshold=THRESHOLD)
+    out = protect(
+        table([3, 4, 90, 200], [0, 0, 0, 0]), counts=("den",), numbers=("den", "num"), lines=[("arm",)], threshold=THRESHOLD
+    )
     assert out["status"].tolist() == ["suppressed", "suppressed", "suppressed", "ok"]
 
 
 def test_zero_is_shown_and_suppressed_is_not_zero() -> None:
-    out = protect(table([0, 30, 5, 40], [0, 15, 2, 20]), counts=("den", "num"), numbers=("den", "num"), lines=[], threshold=THRESHOLD)
+    out = protect(
+        table([0, 30, 5, 40], [0, 15, 2, 20]), counts=("den", "num"), numbers=("den", "num"), lines=[], threshold=THRESHOLD
+    )
     assert out["den"].tolist()[0] == 0
     assert out["den"].isna().tolist() == [False, False, True, False]
 
@@ -90,7 +107,9 @@ def test_the_auditor_sees_a_cell_that_a_total_reveals() -> None:
 
 
 def test_a_small_loss_between_steps_hides_the_step() -> None:
-    flow = pd.DataFrame({"step": [1, 2, 3], "year": 2022, "arm": "all", "group": "all", "n": [500, 495, 300], "dropped": [None, 5, 195]})
+    flow = pd.DataFrame(
+        {"step": [1, 2, 3], "year": 2022, "arm": "all", "group": "all", "n": [500, 495, 300], "dropped": [None, 5, 195]}
+    )
     out = protect_flow(flow.astype({"dropped": "Int64"}), THRESHOLD)
     assert out.loc[1, "status"] == "suppressed"
     assert pd.isna(out.loc[2, "dropped"])  # 300 against a hidden 495 would give the loss

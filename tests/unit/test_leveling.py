@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-
 from p4equity.disparity.leveling import Bounds, share_from_reference, verdict
 
 NARROWS, WIDENS, OPEN, TIGHT = Bounds(-3, -5, -1), Bounds(3, 1, 5), Bounds(-1, -3, 1), Bounds(0.0, -0.3, 0.3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-
 from p4equity.disparity.changes import combine, contrast, gap_changes
 from p4equity.disparity.panel import ALL, build_panel, rate_covariance
 
@@ -39,7 +38,9 @@ def overlap_of(rows: pd.DataFrame) -> pd.DataFrame:
     one = list(zip(both["measure_id_1"], both["year_1"], strict=True))
     two = list(zip(both["measure_id_2"], both["year_2"], strict=True))
     both = both[[a <= b for a, b in zip(one, two, strict=True)]]
-    both = both.rename(columns={"measure_id_1": "measure_1", "measure_id_2": "measure_2"}).assign(yy=lambda f: f["y_1"] * f["y_2"])
+    both = both.rename(columns={"measure_id_1": "measure_1", "measure_id_2": "measure_2"}).assign(
+        yy=lambda f: f["y_1"] * f["y_2"]
+    )
     keys = ["system_id", "group", "measure_1", "year_1", "measure_2", "year_2"]
     return both.groupby(keys, as_index=False).agg(
         den_den=("y_1", "size"), num_den=("y_1", "sum"), den_num=("y_2", "sum"), num_num=("yy", "sum")
@@ -49,9 +50,7 @@ def overlap_of(rows: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def data() -> tuple[pd.DataFrame, object]:
     rows = members()
-    panel = build_panel(
-        cells_of(rows), overlap_of(rows), measures=MEASURES, groups=GROUPS, systems=("S0", "S1"), years=YEARS
-    )
+    panel = build_panel(cells_of(rows), overlap_of(rows), measures=MEASURES, groups=GROUPS, systems=("S0", "S1"), years=YEARS)
     return rows, panel
 
 

@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-
 from p4equity.errors import StudyError
 from p4equity.inference.permutation import (
     count_assignments,

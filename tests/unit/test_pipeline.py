@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from p4equity.audit import audit_folder
 from p4equity.errors import DisclosureError, UsageError
 from p4equity.estimates import read_estimates
@@ -117,7 +116,7 @@ def test_compare_names_the_row_that_moved(small_run: Path, tmp_path: Path) -> No
 
 
 def test_a_failed_run_leaves_nothing(small_extract: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: object, **kwargs: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("stopped on the way")
 
     monkeypatch.setattr("p4equity.pipeline.analyse", broken)

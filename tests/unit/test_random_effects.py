@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
-
 from p4equity.errors import StudyError, UsageError
 from p4equity.inference.random_effects import linear_component, meta_regression, tau2_estimate
+from scipy import stats
 
 # BCG vaccine trials: log risk ratios and sampling variances, Colditz and others (1994) as tabulated in the documentation of the R
 # package metafor (dat.bcg), whose rma() reports tau2 = 0.3132 (REML), 0.3088 (DL), 0.3181 (PM) for the model without moderators.
-BCG_Y = np.array([-0.8893, -1.5854, -1.3481, -1.4416, -0.2175, -0.7861, -1.6209, 0.0120, -0.4694, -1.3713, -0.3394, 0.4459, -0.0173])
+BCG_Y = np.array(
+    [-0.8893, -1.5854, -1.3481, -1.4416, -0.2175, -0.7861, -1.6209, 0.0120, -0.4694, -1.3713, -0.3394, 0.4459, -0.0173]
+)
 BCG_V = np.array([0.3256, 0.1946, 0.4154, 0.0200, 0.0512, 0.0069, 0.2230, 0.0040, 0.0564, 0.0730, 0.0124, 0.5325, 0.0714])
 
 
@@ -47,9 +48,7 @@ def test_components_add_up_to_the_gap() -> None:
     v_r, v_g = rng.uniform(0.1, 1, 10), rng.uniform(0.5, 2, 10)
     arm = np.arange(10) < 3
     gap = meta_regression(reference - group, arm, v_r + v_g)
-    sides = [
-        linear_component(y, v, arm, gap.weights, method="PM", conf_level=0.95) for y, v in ((reference, v_r), (group, v_g))
-    ]
+    sides = [linear_component(y, v, arm, gap.weights, method="PM", conf_level=0.95) for y, v in ((reference, v_r), (group, v_g))]
     assert sides[0].estimate - sides[1].estimate == pytest.approx(gap.estimate, abs=1e-12)
 
 

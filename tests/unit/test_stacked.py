@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from p4equity.errors import StudyError
 from p4equity.inference.random_effects import meta_regression
 from p4equity.inference.stacked import (
@@ -86,7 +85,9 @@ def test_missing_cells_are_left_out() -> None:
 def test_permutation_is_unaffected_by_a_common_shift_and_finds_a_large_effect() -> None:
     data = draw(6, effect=-6)
     first = stacked_permutation(data, limit=3000, seed=1)
-    shifted = stacked_permutation(Stacked(data.y + np.arange(4), data.contracts, data.covariance, data.strata), limit=3000, seed=1)
+    shifted = stacked_permutation(
+        Stacked(data.y + np.arange(4), data.contracts, data.covariance, data.strata), limit=3000, seed=1
+    )
     assert first.sampled
     assert first.n_assignments == 47_520
     assert first.p_value < 0.01
