@@ -1,0 +1,278 @@
+"""Made results of both studies: every registered row with a number, some suppressed, some not estimable; no run behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from p4equity.dictionary import load_dictionary
+from p4equity.estimates import estimates_table
+from p4equity.results import Results
+from p4equity.study import Analysis, Study, load_study
+
+SUPPRESSED = {"status": "suppressed", "reason": "a count below the disclosure threshold"}
+FINE = {"status": "ok", "reason": None}
+NONE = {"status": "not_estimable", "reason": "two treated clusters"}
+ARMS = ("participating", "comparison")
+
+
+def common(study: Study, analysis: Analysis, **identity: Any) -> dict[str, Any]:
+    return {
+        "analysis_id": analysis.id,
+        "estimand": "effect",
+        "estimator": analysis.estimator,
+        "system_id": "all",
+        "cohort": study.launch_cohort,
+        "sample": "main",
+        "race_version": "frozen",
+        "weighting": analysis.weighting,
+        "registered": analysis.registered,
+        "interval": "pointwise",
+        "conf_level": 0.95,
+        "plan_hash": "p",
+        "data_hash": "d",
+        "code_version": "c",
+        "n_clusters": 12,
+        "n_treated_clusters": 5,
+        "df": 10.0,
+        "p_attainable": 0.001,
+        "n_members": 5000,
+        "first_year": 2019,
+        "last_year": 2025,
+        "reference_group": study.groups.reference,
+        "outcome_unit": "percentage points" if study.groups.compared else "log points",
+        **FINE,
+        **identity,
+    }
+
+
+def answer(row: dict[str, Any], estimate: float, half: float) -> dict[str, Any]:
+    return {
+        **row,
+        "estimate": estimate,
+        "std_error": half / 2,
+        "conf_low": estimate - half,
+        "conf_high": estimate + half,
+        "p_value": 0.03,
+    }
+
+
+def made_rows(study: Study) -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(7)
+    for analysis in study.analyses:
+        measures = ["pooled"] if analysis.pooled else list(study.measure_ids(analysis.measures))
+        for k, measure in enumerate(measures):
+            groups = {"pooled": ["pooled"], "each": list(study.groups.compared), "all": ["all"]}[analysis.groups]
+            for group in groups:
+                yield from answers(study, analysis, measure, group, k, rng)
+
+
+def answers(
+    study: Study, analysis: Analysis, measure: str, group: str, k: int, rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
+    base = common(study, analysis, measure_id=measure, group=group, outcome=analysis.outcome)
+    if analysis.estimator == "event_study":
+        yield from event_rows(study, analysis, base, k, rng)
+    elif analysis.estimator == "system_change":
+        yield from system_rows(study, base, measure, rng)
+    elif analysis.leave_out:
+        for system in study.systems:
+            yield {**answer(base, -3.0 + rng.normal(0, 0.2), 2.0), "inference": "knapp_hartung", "sample": f"without {system.id}"}
+    elif analysis.outcome == "companion":
+        for outcome in ("tested", "controlled_given_tested"):
+            yield {**answer(base, 0.5, 2.0), "inference": "knapp_hartung", "outcome": outcome}
+    else:
+        reference, own = (-3.0, 0.2) if k == 0 else (0.1, 3.0)  # the first measure levels down, the others level up
+        effect = reference - own if analysis.outcome == "gap" else 0.06
+        for inference in analysis.inference:
+            yield {**answer(base, effect, 1.5 if study.groups.compared else 0.05), "inference": inference}
+        if analysis.outcome == "gap":
+            for outcome, value in (("reference_rate", reference), ("group_rate", own)):
+                yield {**answer(base, value, 1.5), "inference": analysis.inference[0], "outcome": outcome}
+        if analysis.outcome == "gap" and len(analysis.inference) == 2 and analysis.estimator == "meta_regression":
+            yield {**answer(base, effect, 1.5), "inference": "claim", "conf_low": None, "conf_high": None}
+
+
+def event_rows(
+    study: Study, analysis: Analysis, base: dict[str, Any], k: int, rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
+    times = [t - study.launch_cohort for t in study.years if t != study.baseline.reference_year]
+    yield {**answer(base, -1.0, 3.0), "inference": "cr2", "outcome": f"pretrend_{analysis.outcome}", "p_value": 0.4}
+    for event_time in times:
+        value = float(rng.normal(5.0, 0.5))  # nowhere near zero: a point at zero would be an invented one
+        for interval, half in (("pointwise", 3.0), ("simultaneous", 5.0)):
+            row = {**answer(base, value, half), "inference": "cr2", "event_time": event_time, "interval": interval}
+            yield {**row, **NONE} if k == 0 and event_time == max(times) else row
+
+
+def system_rows(study: Study, base: dict[str, Any], measure: str, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    matrix = study.contract_matrix()
+    for n, system in enumerate(matrix.loc[matrix["measure_id"] == measure, "system_id"]):
+        row = {**base, "system_id": system, "inference": "sampling", "n_treated_clusters": 1}
+        if n == 0:
+            yield {**row, "sample": "raw", **NONE}
+            continue
+        value = float(rng.normal(-4, 0.5))
+        yield {**answer(row, value, 4.0), "sample": "raw"}
+        yield {**answer(row, value / 2, 2.0), "sample": "shrunken", "statistic": 0.5}
+
+
+def rates(study: Study) -> pd.DataFrame:
+    groups = study.group_ids if study.groups.compared else ("all",)
+    rows = [
+        {
+            "arm": arm,
+            "measure_id": m,
+            "group": g,
+            "year": y,
+            "den": 500,
+            "num": 300,
+            "rate": 60.0 + i + y - 2018,
+            "std_error": 1.0,
+            **FINE,
+        }
+        for arm in ("contracted", "comparison")
+        for m in study.measures
+        for i, g in enumerate(groups)
+        for y in study.years
+    ]
+    frame = pd.DataFrame(rows)
+    if study.groups.compared:
+        hide = (frame["group"] == study.groups.compared[0]) & (frame["year"] == study.years[1])
+        frame.loc[hide, ["den", "num", "rate", "std_error"]] = None
+        frame.loc[hide, ["status", "reason"]] = list(SUPPRESSED.values())
+    return frame
+
+
+def flow(study: Study) -> pd.DataFrame:
+    year, rows = max(study.baseline.pre_years), []
+    for arm, start in (("all", 1), *((a, 3) for a in ARMS)):
+        for group in ("all", *study.group_ids):
+            n = 1200 * (2 if arm == "all" else 1) * (4 if group == "all" else 1)
+            for step in range(start, 6):
+                before, n = n, n - 40
+                rows.append(
+                    {
+                        "step": step,
+                        "label": f"Step {step}",
+                        "arm": arm,
+                        "group": group,
+                        "year": year,
+                        "n": n,
+                        "dropped": before - n,
+                        **FINE,
+                    }
+                )
+    frame = pd.DataFrame(rows)
+    frame.loc[frame["step"] == frame.groupby(["arm", "group"])["step"].transform("min"), "dropped"] = None
+    hide = (frame["group"] == study.group_ids[-1]) & (frame["arm"] == ARMS[1])
+    frame.loc[hide, ["n", "dropped"]] = None
+    frame.loc[hide, ["status", "reason"]] = list(SUPPRESSED.values())
+    return frame
+
+
+def profile() -> pd.DataFrame:
+    rows = [
+        {"characteristic": c, "level": level, "arm": arm, "n": 100, "share": 0.5, "smd": 0.04, **FINE}
+        for c, levels in (("sex", ("F", "M")), ("age_band", ("0-17", "18-34")))
+        for level in levels
+        for arm in ARMS
+    ]
+    frame = pd.DataFrame(rows).astype({"n": "Float64"})
+    frame.loc[0, ["n", "share", "smd"]] = None
+    frame.loc[0, ["status", "reason"]] = list(SUPPRESSED.values())
+    return frame
+
+
+def paid(study: Study) -> pd.DataFrame:
+    rows = []
+    for n, cell in enumerate(study.contract_matrix().to_dict("records")):
+        row = {"system_id": cell["system_id"], "measure_id": cell["measure_id"], "group": study.groups.compared[0], **NONE}
+        if n:
+            row |= {
+                "first_year": 2023,
+                "last_year": 2025,
+                "gap_base": 8.0,
+                "gap_perf": 5.0,
+                "narrowing": 3.0,
+                "se_narrowing": 1.0 + n,
+                "gate_met": n != 2,
+                "score": 0.6 * (n != 2),
+                "shrunken_score": 0.5,
+                "expected_by_chance": 0.2,
+                "max_possible": 1000.0,
+                "earned": 600.0,
+                "earned_by_chance": 200.0,
+                "baseline_rate": 60.0,
+                "performance_rate": 63.0,
+                "overall_change": 1.0,
+                **FINE,
+            }
+        rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=list(load_dictionary().table("payment_result").names))
+
+
+def implementation() -> pd.DataFrame:
+    def row(section: str, indicator: str, arm: str, item: str, n: int, value: float, unit: str) -> dict[str, Any]:
+        return {
+            "section": section,
+            "indicator": indicator,
+            "arm": arm,
+            "item": item,
+            "n": n,
+            "basis": "x",
+            "value": value,
+            "unit": unit,
+            **FINE,
+        }
+
+    rows = [row("adoption", "reports_opened", arm, "all", 20, 60.0, "percent of reports delivered") for arm in (*ARMS, "all")]
+    rows += [
+        row("interviews", "interviews", "all", "all", 30, 50.0, "minutes"),
+        row("interviews", "kappa", "all", "all", 90, 0.8, "kappa"),
+    ]
+    rows += [
+        row("interviews", "segments", "all", code, 20, v, "valence")
+        for code, v in (("innovation_cost", -0.4), ("process_engaging", 0.7))
+    ]
+    return pd.DataFrame(rows)
+
+
+def made_tables(study: Study) -> dict[str, pd.DataFrame]:
+    tables = {"rate": rates(study)}
+    if not study.groups.compared:
+        return tables
+    source = [
+        {"arm": arm, "group": g, "year": y, "n": 900, "n_self_reported": 200, "self_reported_share": 20.0 + y - 2018, **FINE}
+        for arm in ARMS
+        for g in (*study.group_ids, "all")
+        for y in study.years
+    ]
+    return tables | {
+        "flow_chart": flow(study),
+        "profile": profile(),
+        "payment_result": paid(study),
+        "implementation": implementation(),
+        "race_source": pd.DataFrame(source),
+    }
+
+
+def made_results(study_id: str) -> Results:
+    study = load_study(study_id)
+    compared = bool(study.groups.compared)
+    return Results(study, estimates_table(made_rows(study)), made_tables(study), masked=compared, synthetic=compared)
+
+
+@pytest.fixture(scope="session")
+def results() -> Results:
+    """Made results of the first study."""
+    return made_results("bcbsma_pay_for_equity")
+
+
+@pytest.fixture(scope="session")
+def value_results() -> Results:
+    """Made results of the study of published aggregates."""
+    return made_results("castle_doctrine")
