@@ -25,10 +25,10 @@ class Bounds:
 def verdict(gap: Bounds, reference: Bounds, group: Bounds, margin: float) -> str:
     """Name the kind of change, or "cannot tell" wherever the intervals leave more than one kind open.
 
-    gap = reference - group, negative when it narrows. Leveling up: the gap narrows, the group gains (interval above 0, estimate at
-    least `margin`), the reference is not shown to fall. Leveling down: the gap narrows, the reference falls, the group is not shown
-    to gain. Mixed: both. Outpaced: the gap widens although the group gains. Group loses: it widens and the group falls. Equal lift:
-    the gap's interval lies within the margin and the group gains.
+    gap = reference - group, negative when it narrows. Leveling up: the gap narrows, the group gains (interval above 0, estimate
+    at least `margin`), the reference is not shown to fall. Leveling down: the gap narrows, the reference falls, the group is not
+    shown to gain. Mixed: both. Outpaced: the gap widens although the group gains. Group loses: it widens and the group falls.
+    Equal lift: the gap's interval lies within the margin and the group gains.
     """
     gains = group.low > 0 and group.estimate >= margin
     falls = reference.high < 0
@@ -44,6 +44,6 @@ def verdict(gap: Bounds, reference: Bounds, group: Bounds, margin: float) -> str
 
 
 def share_from_reference(reference: float, group: float) -> float | None:
-    """Share of a narrowing that comes from the reference group's fall: -reference / (group - reference); null without narrowing."""
+    """Share of a narrowing that is the reference group's fall: -reference / (group - reference); null without narrowing."""
     narrowing = group - reference
     return min(max(-reference / narrowing, 0.0), 1.0) if narrowing > 0 else None

@@ -64,7 +64,8 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
             row = {**common, "sample": name, "estimate": float(value), "std_error": float(error)}
             row |= {"conf_low": float(value - critical * error), "conf_high": float(value + critical * error)}
             if name == SHRUNKEN and len(effect) == 1:
-                row = {**common, "sample": name, "status": "not_estimable", "reason": "one contracted system: no mean to shrink toward"}
+                reason = "one contracted system: no mean to shrink toward"
+                row = {**common, "sample": name, "status": "not_estimable", "reason": reason}
             elif name == SHRUNKEN:
                 row |= {"statistic": float(share[i]), "reason": "statistic is the reliability of the change"}
             rows.append(row)

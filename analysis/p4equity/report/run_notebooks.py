@@ -171,7 +171,7 @@ def _failure(job: Job, error: Exception, working: Path, failed: Path) -> P4Error
 
 
 def _failed_dir(out_dir: Path) -> Path:
-    """`reports/failed/` of the checkout that holds the run, else `failed/` beside the run, whose own folder goes when it fails."""
+    """`reports/failed/` of the checkout that holds the run, else `failed/` beside the run: its own folder goes when it fails."""
     reports = root() / "reports"
     return reports / "failed" if out_dir.resolve().is_relative_to(reports) else out_dir.parent.parent / "failed"
 
