@@ -112,7 +112,7 @@ def _alt(results: Results, data: pd.DataFrame) -> str:
     if beyond:
         said += f"; by permutation a claim is out of reach in {beyond} rows"
     hidden = int(data["status"].isin([NOT_ESTIMABLE, SUPPRESSED]).sum())
-    return said + (f"; {hidden} effects have no number." if hidden else ".")
+    return said + (f"; {text.plural(hidden, 'effect')} without a number." if hidden else ".")
 
 
 def _note(results: Results, data: pd.DataFrame, shown: pd.DataFrame) -> str:

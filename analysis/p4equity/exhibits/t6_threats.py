@@ -9,7 +9,7 @@ import pandas as pd
 
 from p4equity import words
 from p4equity.exhibits import text
-from p4equity.exhibits.base import Exhibit
+from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import OK, analysis_title
 from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, with_labels
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from p4equity.study import Analysis
 
 ID, KIND = "T6", "table"
-COLUMNS = ("Threat", "Would push results", "Test or remedy", "What it found")
+COLUMNS = ("Test or remedy in the plan", "Analysis or gate", "What it found")
 NOT_EVALUATED = "not evaluated"
 LISTED = 5  # more answers than this are given as a range
 VERDICTS = {"PASS": "passed", "FAIL": "FAILED", "NOT EVALUATED": NOT_EVALUATED}
 Row = Mapping[str, Any]
-Finding = tuple[str, list[str]]  # words and the rows behind them
+Finding = tuple[str, str, list[str]]  # name of the test, what it found, the rows behind that
 
 
 def build(results: Results) -> Exhibit | None:
@@ -32,24 +32,27 @@ def build(results: Results) -> Exhibit | None:
     if threats.empty:
         results.skip(ID, "the study lists no threats")
         return None
-    rows, data = [], []
+    blocks, data = [], []
     for threat in threats.to_dict("records"):
         named = "" if text.is_missing(threat["evidence"]) else str(threat["evidence"])
         items = [i.strip() for i in named.split(";") if i.strip()]
-        found = [_finding(results, item) for item in items]
-        said = "\n".join(f"{capital(w)}." for w, _ in found) or capital(NOT_EVALUATED)
-        behind_it = dict.fromkeys(i for _, behind in found for i in behind)
-        rows.append(
-            (str(threat["description"]), str(threat["direction"]), str(threat["remedy"]), Cell(said, " ".join(behind_it)))
-        )
-        for item, (finding, behind) in zip(items or [""], found or [(NOT_EVALUATED, [])], strict=True):
-            data.append([threat["threat_id"], threat["description"], item, finding, " ".join(behind)])
-    table = spec(COLUMNS, [Block("", tuple(rows))], align="l" * len(COLUMNS))
-    frame = pd.DataFrame(data, columns=["threat_id", "description", "evidence", "finding", "row_ids"])
+        found = [_finding(results, item) for item in items] or [(MISSING, NOT_EVALUATED, [])]
+        rows = [(name, Cell(capital(said), " ".join(ids))) for name, said, ids in found]
+        remedies = (str(threat["remedy"]), *[""] * (len(found) - 1))
+        heading = f"{threat['description']} (would push results: {_lower(str(threat['direction']))})"
+        blocks.append(Block(heading, tuple((remedy, *row) for remedy, row in zip(remedies, rows, strict=True))))
+        for item, (name, said, ids) in zip(items or [""], found, strict=True):
+            data.append([threat["threat_id"], threat["description"], threat["direction"], item, name, said, " ".join(ids)])
+    table = spec(COLUMNS, blocks, stub=0, align="lll")
+    frame = pd.DataFrame(data, columns=["threat_id", "description", "direction", "evidence", "name", "finding", "row_ids"])
     estimates = set(results.estimates["row_id"])
-    ids = tuple(i for i in row_ids(table) if i in estimates)
+    shown = tuple(i for i in row_ids(table) if i in estimates)
     title = "Threats to validity, with what the registered tests found"
-    return Exhibit(ID, "table", title, _alt(results, frame), _note(results, ids), ids, frame, table=table)
+    return Exhibit(ID, "table", title, _alt(results, frame), _note(results, shown), shown, frame, table=table)
+
+
+def _lower(words_: str) -> str:
+    return words_[:1].lower() + words_[1:]
 
 
 def _finding(results: Results, item: str) -> Finding:
@@ -58,7 +61,7 @@ def _finding(results: Results, item: str) -> Finding:
         return _gate(results, item)
     analysis = next((a for a in results.study.analyses if a.id == item), None)
     if analysis is None:
-        return f"{item.replace('_', ' ')}: {NOT_EVALUATED}", []
+        return capital(item.replace("_", " ")), NOT_EVALUATED, []
     found = results.estimates[results.estimates["analysis_id"] == item]
     if analysis.estimator == "event_study":
         return _pretrends(results, analysis, found)
@@ -69,15 +72,15 @@ def _gate(results: Results, gate_id: str) -> Finding:
     """Verdict, worst finding and limit of a gate; by measure where they differ."""
     rows = results.table("diagnostics")
     rows = rows[rows["gate_id"] == gate_id] if len(rows) else rows
-    name = f"gate on {gate_id.replace('_', ' ')}"
+    name = f"Gate: {gate_id.replace('_', ' ')}"
     if rows.empty:
-        return f"{name}: {NOT_EVALUATED}", []
+        return name, NOT_EVALUATED, []
     known = rows[rows["finding"].notna()]
     parts = []
     for status, part in rows.groupby("status", sort=False):
         which = f" ({_measures(results, part)})" if rows["status"].nunique() > 1 else ""
         parts.append(f"{VERDICTS.get(str(status), str(status))}{which}")
-    said = f"{name}: {', '.join(parts)}"
+    said = ", ".join(parts)
     if len(known):
         least = known["direction"].iloc[0] == "at_least"
         worst = known.loc[known["finding"].idxmin() if least else known["finding"].idxmax()]
@@ -86,7 +89,8 @@ def _gate(results: Results, gate_id: str) -> Finding:
         limit = f"{'at least' if least else 'at most'} {text.number(worst['limit'], places)}"
         said += f"; {head} {text.number(worst['finding'], places)} ({limit}; {worst['finding_unit']})"
     logged = [str(d) for d in rows["deviation_id"].dropna().unique()] if "deviation_id" in rows else []
-    return said + (f"; rows stand by deviation {text.listing(logged)}" if logged else ""), [str(i) for i in rows["row_id"]]
+    stand = f"; rows stand by deviation {text.listing(logged)}" if logged else ""
+    return name, said + stand, [str(i) for i in rows["row_id"]]
 
 
 def _measures(results: Results, rows: pd.DataFrame) -> str:
@@ -99,12 +103,12 @@ def _pretrends(results: Results, analysis: Analysis, found: pd.DataFrame) -> Fin
     ok = rows[rows["status"] == OK]
     name = _name(results, analysis)
     if ok.empty:
-        return f"{name}: {_why_not(results, rows)}", [str(i) for i in rows["row_id"]]
+        return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
     low, high = (text.p(ok["p_value"].agg(end)) for end in ("min", "max"))
     what = f"p {low}" if len(ok) == 1 else f"p {low} to {high} in {len(ok)} series"
     alpha = results.study.inference.alpha
     below = f", {int((ok['p_value'] < alpha).sum()) or 'none'} below {alpha:g}" if len(ok) > 1 else ""
-    return f"{name}: test of the years before, {what}{below}{_silent(rows)}", [str(i) for i in ok["row_id"]]
+    return name, f"test of the years before, {what}{below}{_silent(rows)}", [str(i) for i in ok["row_id"]]
 
 
 def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
@@ -115,18 +119,30 @@ def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
     rows = rows[rows["event_time"].isna()]
     ok = rows[rows["status"] == OK]
     if ok.empty:
-        return f"{name}: {_why_not(results, rows)}", [str(i) for i in rows["row_id"]]
+        return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
     ids = [str(i) for i in ok["row_id"]]
     if len(ok) > LISTED:
-        return f"{name}: {_range(ok)}{_silent(rows)}", ids
-    each = [f"{_subject(results, r, len(rows), len(outcomes))}{text.estimate(r)}" for r in ok.to_dict("records")]
-    return f"{name}: {'; '.join(each)}{_unit(ok)}{_silent(rows)}", ids
+        return name, f"{_range(ok)}{_silent(rows)}", ids
+    if len(rows) == 1:
+        return _methods(results, analysis, found)
+    each = [f"{_subject(results, r, len(outcomes))}{text.estimate(r)}" for r in ok.to_dict("records")]
+    return name, f"{'; '.join(each)}{_unit(ok)}{_silent(rows)}", ids
 
 
-def _subject(results: Results, row: Row, n: int, outcomes: int) -> str:
+def _methods(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
+    """One answer under each registered inference."""
+    said, ids = [], []
+    for method in analysis.inference:
+        rows = found[(found["inference"] == method) & (found["outcome"] == analysis.outcome) & found["event_time"].isna()]
+        for row in rows.to_dict("records"):
+            unit = _unit(rows) if row["status"] == OK else ""
+            said.append(f"{text.estimate(row)}{unit} by {text.SHORT.get(method, method)}")
+            ids.append(str(row["row_id"]))
+    return analysis_title(analysis, results.study), "; ".join(said), ids
+
+
+def _subject(results: Results, row: Row, outcomes: int) -> str:
     """Which row it is, as far as the others differ."""
-    if n == 1:
-        return ""
     parts = [text.measure_name(results, str(row["measure_id"]))]
     if row["group"] not in ("pooled", "all"):
         parts.append(text.group_name(results, str(row["group"])))

@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from p4equity.results import Results
 
 ID, KIND = "T8", "table"
-COLUMNS = (
-    "Measure, group", "Baseline gap", "Narrowing (SE)", "Overall rate held", "Score", "Shrunken", "By chance", "Maximum",
-    "Earned", "By chance",
-)  # fmt: skip
-SPANNERS = (("", 4), ("Share of the maximum, %", 3), ("Thousand USD", 3))
+COLUMNS = ("Measure, group", "Narrowing (SE)", "Rate held", "Score", "Shrunken", "By chance", "Earned / maximum", "By chance")
+SPANNERS = (("", 3), ("Share of the maximum, %", 3), ("Thousand USD", 2))
 AMOUNTS = ("max_possible", "earned", "earned_by_chance")
 SCORES = ("score", "shrunken_score", "expected_by_chance")
 
@@ -79,14 +76,13 @@ def _lines(results: Results, rows: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
 def _line(results: Results, row: Mapping[str, Any]) -> tuple[str, ...]:
     name = f"{text.measure_name(results, str(row['measure_id']))}, {text.group_name(results, str(row['group']))}"
     if row["status"] != OK:
-        return (name, MISSING, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * 7)
+        return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * 6)
     return (
         name,
-        text.number(row["gap_base"]),
         f"{text.number(row['narrowing'])} ({text.number(row['se_narrowing'])})",
         "yes" if row["gate_met"] else "no",
         *(text.number(100 * row[c], 0) for c in SCORES),
-        *(_thousands(row[c]) for c in AMOUNTS),
+        *_amounts(row),
     )
 
 
@@ -94,11 +90,16 @@ def _total(label: str, rows: pd.DataFrame) -> tuple[str, ...]:
     """Sums of amounts, and the shares of the maximum that they are."""
     ok = rows[rows["status"] == OK]
     if ok.empty:
-        return (label, *[MISSING] * 9)
+        return (label, *[MISSING] * 7)
     part = shares(ok)
-    amounts = [float(ok[c].sum()) if ok[c].notna().all() else None for c in AMOUNTS]
+    amounts = {c: float(ok[c].sum()) if ok[c].notna().all() else None for c in AMOUNTS}
     held = f"{int(ok['gate_met'].astype(bool).sum())} of {len(ok)}"
-    return (label, "", "", held, *(text.number(part[c], 0) for c in SCORES), *(_thousands(a) for a in amounts))
+    return (label, "", held, *(text.number(part[c], 0) for c in SCORES), *_amounts(amounts))
+
+
+def _amounts(row: Mapping[str, Any]) -> tuple[str, str]:
+    top, earned, chance = (_thousands(row[c]) for c in AMOUNTS)
+    return (MISSING if text.is_missing(row["max_possible"]) else f"{earned} / {top}", chance)
 
 
 def _thousands(amount: Any) -> str:
@@ -136,7 +137,8 @@ def formula_note(results: Results, paid: pd.DataFrame) -> str:
         f"{text.number(abs(plan.gate_margin))} points. Maximum: "
         f"{text.number(plan.pmpm_maximum, 2)} USD per member-month and measure, shared equally by groups with a baseline "
         "gap. Narrowing: points, positive when "
-        "the gap is smaller, with its sampling standard error (SE), which counts members who recur. By chance: expected when "
+        "the gap is smaller, with its sampling standard error (SE), which counts members who recur. Rate held: the fall "
+        f"was not that large. By chance: expected when "
         "nothing changed and the observed "
         "narrowing is sampling noise. Shrunken: the same formula on empirical-Bayes narrowings. These are changes of the "
         f"{info.unit_label_plural} themselves, no "

@@ -24,20 +24,20 @@ INDICATORS = {
     "systems_contracted": "{Units} under {label}",
     "practices_in_contracted_systems": "Practices in {units} under {label}",
     "denominator_under_contract": "Members under {label}",
-    "reports_delivered": "Stratified reports delivered, of those due",
-    "reports_opened": "Stratified reports opened, of those delivered",
-    "users_per_opened_report": "Users of an opened report, mean",
+    "reports_delivered": "Delivered, of those due",
+    "reports_opened": "Opened, of those delivered",
+    "users_per_opened_report": "Users per opened report",
     "systems_attending": "{Units} at sessions",
     "sessions": "Sessions attended, per {unit}",
     "attendances": "Attendances, per {unit}",
-    "grants": "Grants, amount",
-    "amount_per_system": "Grants, amount per {unit}",
-    "grants_by_purpose": "Grants",
+    "grants": "Grants (million USD)",
+    "amount_per_system": "Million USD per {unit}",
+    "grants_by_purpose": "Grants (million USD)",
     "respondents": "Respondents, last wave",
     "agree": "Agree",
-    "interviews": "Interviews",
+    "interviews": "Interviews (mean minutes)",
     "segments": "Coded segments",
-    "kappa": "Agreement of coders, kappa pooled over codes",
+    "kappa": "Agreement of coders (pooled kappa)",
 }
 COUNTED = {"sessions", "attendances", "amount_per_system", "users_per_opened_report", "kappa"}  # the value alone says it
 CODES = ("segments", "kappa")  # by code they are a table of their own
@@ -76,7 +76,7 @@ def _label(results: Results, indicator: str, item: str) -> str:
     name = INDICATORS.get(indicator, capital(indicator.replace("_", " "))).format(**known)
     if item == "all":
         return name
-    return f"{name}: {_item(results, indicator, item)}"
+    return f"{name.split(' (')[0]}: {_item(results, indicator, item)}"
 
 
 def _item(results: Results, indicator: str, item: str) -> str:
@@ -93,7 +93,7 @@ def _item(results: Results, indicator: str, item: str) -> str:
 
 
 def _cell(row: Row) -> str:
-    """Count with what it comes to: "341 (76%)", "12 (16.5 million USD)", "4.9"; or why there is none."""
+    """Count with what it comes to: "341 (76%)", "12 (16.50)", "4.9"; or why there is none."""
     if row["status"] != OK:
         return text.STATUS.get(str(row["status"]), str(row["status"]))
     count = MISSING if text.is_missing(row["n"]) else text.number(row["n"], 0)
@@ -103,9 +103,9 @@ def _cell(row: Row) -> str:
     if unit.startswith("percent"):
         said = f"{text.number(value, 0)}%"
     elif unit.startswith("USD"):
-        said = f"{text.number(value / 1e6, 2)} million USD"
+        said = text.number(value / 1e6, 2)
     elif unit == "minutes":
-        said = f"{text.number(value, 0)} min"
+        said = text.number(value, 0)
     else:
         said = text.number(value, 2 if row["indicator"] == "kappa" else 1)
     return said if row["indicator"] in COUNTED else f"{count} ({said})"
@@ -134,7 +134,8 @@ def _alt(results: Results, table: pd.DataFrame) -> str:
                 f"{results.study.info.unit_label_plural})"
             )
     hidden = int((table["status"] == "suppressed").sum())
-    return capital("; ".join([*parts, f"{hidden or 'no'} counts are suppressed"])) + "."
+    last = f"{text.plural(hidden, 'count')} {'is' if hidden == 1 else 'are'} suppressed" if hidden else "no count is suppressed"
+    return capital("; ".join([*parts, last])) + "."
 
 
 def _note(results: Results, table: pd.DataFrame, arms: list[str]) -> str:
@@ -147,7 +148,7 @@ def _note(results: Results, table: pd.DataFrame, arms: list[str]) -> str:
         else ""
     )
     return (
-        f"Counts, in brackets their share, mean length or amount; {MISSING}: does not apply. Participating: {units} with any "
+        f"Counts, in brackets their share or what the row names; {MISSING}: does not apply. Participating: {units} with any "
         f"{study.info.treatment_label}"
         f"{outside}. Members under {study.info.treatment_label}: share of the denominator of the last baseline year. Survey: "
         "weighted share of answers 4 or 5 of 5, with the number of answers; “do not know” and refusals left out. Interviews: "
