@@ -14,7 +14,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np
 import pandas as pd
-
 from p4equity.cells import read_cells
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context

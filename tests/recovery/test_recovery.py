@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from simulation import STUDY, Setting, simulate, summarize, true_gap_effect
-
 from p4equity.cells import build_cells, cells_hash
 from p4equity.diagnostics import diagnose
 from p4equity.dictionary import load_dictionary
@@ -23,6 +21,7 @@ from p4equity.evaluation.plan import analysis_rows
 from p4equity.extract import open_extract
 from p4equity.study import Study, load_study
 from p4equity.synthetic import simulate as write_extract
+from simulation import STUDY, Setting, simulate, summarize, true_gap_effect
 
 MEMBERS = 200_000
 TABLE = Path(__file__).parent / "recovery_clean.csv"
@@ -93,7 +92,8 @@ def test_documentation_gain_fires_its_gate_and_biases_as_predicted(study: Study,
         rates = [_overall(c, study, measure) for c in (clean, context)]
         assert rates[1] - rates[0] > 1.5, "the overall rate rises although nobody is better controlled"
     gaps = [_gap(c, study, "CBP") for c in (clean, context)]
-    points = predicted[(predicted["measure_id"] == "CBP") & (predicted["analysis_id"] == "measure") & predicted["group"].isin(["black", "hispanic"])]
+    own = (predicted["measure_id"] == "CBP") & (predicted["analysis_id"] == "measure")
+    points = predicted[own & predicted["group"].isin(["black", "hispanic"])]
     # The same members with and without the gain; what differs is the readings, so the difference is nearly free of noise.
     assert gaps[1] - gaps[0] == pytest.approx(points["points"].mean(), abs=1.0)
 
@@ -115,11 +115,13 @@ def test_noise_selected_baselines_fire_their_gate_and_narrow_by_themselves(study
     assert fired(gates) == {"selection_regression"}
     predicted = pd.DataFrame(truth["predicted_bias"])
     measure = "CBP"
-    own = predicted[(predicted["analysis_id"] == "measure") & (predicted["measure_id"] == measure) & (predicted["group"] == "pooled")]
+    own = predicted[(predicted["analysis_id"] == "measure") & (predicted["measure_id"] == measure)]
+    own = own[own["group"] == "pooled"]
     gaps = [_gap(c, study, measure) for c in (clean, context)]
     assert gaps[1] - gaps[0] == pytest.approx(own["realized"].iloc[0], abs=1.2)
     # The co-primary analysis leaves the selection year out of the baseline: there the bias is gone.
-    fresh = study.analysis("measure_fresh_baseline").model_copy(update={"measures": (measure,), "inference": ("knapp_hartung",)})
+    only = {"measures": (measure,), "inference": ("knapp_hartung",)}
+    fresh = study.analysis("measure_fresh_baseline").model_copy(update=only)
     values = [next(r["estimate"] for r in analysis_rows(c, fresh) if r["outcome"] == "gap") for c in (clean, context)]
     assert abs(values[1] - values[0]) < 0.5 * abs(own["realized"].iloc[0])
 
