@@ -48,7 +48,7 @@ def build(results: Results) -> Exhibit | None:
 
 
 def _draw_groups(results: Results, used: pd.DataFrame, measures: list[str], groups: list[str]) -> Any:
-    figure = new_figure(0.55 + 1.52 * len(measures))
+    figure = new_figure(0.55 + 1.34 * len(measures))
     axes = figure.subplots(len(measures), len(ARMS), sharex=True, sharey="row", squeeze=False)
     for i, measure in enumerate(measures):
         for j, arm in enumerate(ARMS):
@@ -57,7 +57,7 @@ def _draw_groups(results: Results, used: pd.DataFrame, measures: list[str], grou
                 style = results.study.group(g)
                 rows = used[(used["measure_id"] == measure) & (used["arm"] == arm) & (used["group"] == g)]
                 lines.append(_Line(style.label, style.color, style.marker, rows))
-            _panel(axes[i, j], results, measure, lines)
+            _panel(axes[i, j], results, measure, lines, leavers=arm == ARMS[0])
             axes[i, j].set_title(f"{text.measure_name(results, measure)}: {arm}", fontsize=8.5)
         axes[i, 0].set_ylabel("Rate, %")
     return _finish(figure, axes, results)
@@ -82,8 +82,8 @@ def _short_unit(results: Results, measure: str) -> str:
     return results.study.measure(measure).unit
 
 
-def _panel(ax: Any, results: Results, measure: str, lines: list[_Line]) -> None:
-    marks.draw_marks(ax, results, measure)
+def _panel(ax: Any, results: Results, measure: str, lines: list[_Line], leavers: bool = True) -> None:
+    marks.draw_marks(ax, results, measure, leavers=leavers)
     broken = marks.breaks_of(results, measure)
     hidden: list[tuple[int, str]] = []
     for line in lines:

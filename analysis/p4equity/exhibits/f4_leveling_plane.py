@@ -102,7 +102,7 @@ def _draw(results: Results, shown: pd.DataFrame, measures: list[str]) -> Any:
         for row in own.to_dict("records"):
             _mark(ax, results, row, reach)
         found = own.loc[own["group"] == "pooled", "verdict"]
-        ax.set_title(text.measure_name(results, measure) + (f" (verdict: {found.iloc[0]})" if len(found) else ""))
+        ax.set_title(text.measure_name(results, measure) + (f": {found.iloc[0]}" if len(found) else ""))
     for ax in list(axes.flat)[len(measures) :]:
         ax.set_visible(False)
     for ax in axes[-1]:
@@ -114,10 +114,8 @@ def _draw(results: Results, shown: pd.DataFrame, measures: list[str]) -> Any:
 
 
 def _reach(shown: pd.DataFrame) -> float:
-    """Half width of the panels: all points and the pooled intervals fit; wider intervals of single groups end in an arrow."""
-    pooled = shown[shown["group"] == "pooled"][["low_reference", "high_reference", "low_group", "high_group"]]
-    points = shown[["effect_reference", "effect_group"]]
-    return 1.15 * float(np.nanmax(np.abs(np.concatenate([points.to_numpy(float).ravel(), pooled.to_numpy(float).ravel()]))))
+    """Half width of the panels: room around the points; an interval that needs more ends in an arrow."""
+    return 1.5 * float(np.nanmax(np.abs(shown[["effect_reference", "effect_group"]].to_numpy(float))))
 
 
 def _regions(ax: Any, reach: float) -> None:

@@ -118,7 +118,6 @@ def _alt(paid: pd.DataFrame) -> str:
     noise = int((earning["narrowing"] - Z95 * earning["se_narrowing"] <= 0).sum())
     median = text.number(100 * float(np.median(ok["expected_by_chance"])), 0)
     return (
-        f"{len(earning)} of {len(ok)} gaps would earn something, {noise} of them although their interval includes no "
-        f"narrowing; {clear} narrow "
-        f"beyond sampling noise. With no true change the median gap would still earn {median}% of its maximum."
+        f"{len(earning)} of {len(ok)} gaps would earn something, {noise} of them although their interval includes zero; {clear} "
+        f"narrow beyond sampling noise. With no true change the median gap would still earn {median}% of its maximum."
     )

@@ -49,6 +49,8 @@ def draw_forest(
     lines: Sequence[Line], xlabel: str, header: str, *, reach: float | None = None, legend: Sequence[Any] = ()
 ) -> Any:
     """A figure 6.5 in wide with one line below the other; intervals beyond `reach` end in an arrow at the edge."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(0.75 + (0.25 if legend else 0.0) + ROW * len(lines))
     ax, side = figure.subplots(1, 2, width_ratios=(2.9, 1.75), sharey=True)
     ends = [
@@ -64,6 +66,7 @@ def draw_forest(
         side.text(0.0, -k, line.printed, transform=side.get_yaxis_transform(), **style)
     ax.axvline(0, color="#52606d", lw=0.8, zorder=1)
     ax.set_xlim(-limit, limit)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     ax.set_ylim(-len(lines) + 0.4, 0.6)
     ax.set_yticks([-k for k in range(len(lines))], [line.label for line in lines], fontsize=7.8)
     for tick, line in zip(ax.get_yticklabels(), lines, strict=True):

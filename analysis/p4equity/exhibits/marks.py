@@ -44,8 +44,8 @@ def breaks_of(results: Results, measure: str) -> list[int]:
     return [b.year for b in results.study.measure(measure).breaks if min(years) < b.year <= max(years)]
 
 
-def draw_marks(ax: Any, results: Results, measure: str | None, *, events: bool = True) -> None:
-    """Shade the years set apart, draw contract starts and breaks, tick the events along the top."""
+def draw_marks(ax: Any, results: Results, measure: str | None, *, events: bool = True, leavers: bool = True) -> None:
+    """Shade the years set apart, draw contract starts, breaks and exits, tick the events along the top."""
     study = results.study
     for year in study.baseline.apart:
         ax.axvspan(year - 0.5, year + 0.5, color=APART, lw=0, zorder=0)
@@ -60,7 +60,7 @@ def draw_marks(ax: Any, results: Results, measure: str | None, *, events: bool =
     if events:
         for _, x in shown_events(results):
             ax.plot([x, x], [0.955, 1.0], transform=ax.get_xaxis_transform(), color=BREAK, lw=0.9, marker="none", zorder=1)
-    for x in exits(results, measure):
+    for x in exits(results, measure) if leavers else ():
         ax.plot(x, 0.0, marker="v", ms=5, color=CONTRACT, transform=ax.get_xaxis_transform(), clip_on=False, ls="none", zorder=3)
 
 
