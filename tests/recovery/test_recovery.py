@@ -105,8 +105,8 @@ def _overall(context: Context, study: Study, measure: str) -> float:
 
 def _gap(context: Context, study: Study, measure: str) -> float:
     analysis = study.analysis("group").model_copy(update={"measures": (measure,), "inference": ("knapp_hartung",)})
-    rows = [r["estimate"] for r in analysis_rows(context, analysis) if r["outcome"] == "gap" and r["group"] in ("black", "hispanic")]
-    return float(np.mean(rows))
+    found = [r for r in analysis_rows(context, analysis) if r["outcome"] == "gap" and r["group"] in ("black", "hispanic")]
+    return float(np.mean([r["estimate"] for r in found]))
 
 
 def test_noise_selected_baselines_fire_their_gate_and_narrow_by_themselves(study: Study, tmp_path: Path) -> None:
