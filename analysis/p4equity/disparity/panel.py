@@ -120,7 +120,7 @@ def _overlap_arrays(
     kappa: dict[str, Array] = {}
     for group in [*groups, ALL]:
         rows = used if group == ALL else used[used["group"] == group]
-        s = rows["system_id"].map(at_system).to_numpy()
+        s = rows["system_id"].map(at_system).to_numpy(np.int64)
         a = np.array([at_cell[key] for key in zip(rows["measure_1"], rows["year_1"], strict=True)], int)
         b = np.array([at_cell[key] for key in zip(rows["measure_2"], rows["year_2"], strict=True)], int)
         moments = {}
