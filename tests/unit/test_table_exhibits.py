@@ -135,6 +135,25 @@ def test_a_plan_without_checks_has_no_sensitivity_table(study: Study) -> None:
     assert "no check" in results.skipped["T3"]
 
 
+def test_without_groups_estimators_and_weights_are_compared(published_study: Study) -> None:
+    study = published_study
+    rows = []
+    for a in study.analyses:
+        if a.estimator != "did":
+            continue
+        for m, i in product(study.measure_ids(a.measures), a.inference):
+            rows.append(answer(a, m, 0.08, 0.05, group="all", inference=i, outcome_unit="log points"))
+    exhibit = build("t3_sensitivity", Results(study, estimates_table(rows), {}, masked=False))
+    table = table_of(exhibit)
+    assert table.columns[2:] == tuple(study.measure(m).short_title for m in study.measure_ids("contracted"))
+    assert [row[:2] for row in table.rows] == [
+        (weighted, method) for weighted in ("Weighted", "Unweighted") for method in ("CR2", "Wild bootstrap", "CR1")
+    ]
+    assert table.rows[0][2] == "0.080 (0.030 to 0.130)\np 0.020"
+    assert table.rows[1][3] == MISSING
+    assert not set(exhibit.data["measure_id"]) & set(study.measure_sets.negative_control)
+
+
 # --- T4
 
 

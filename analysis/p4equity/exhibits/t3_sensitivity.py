@@ -152,7 +152,7 @@ def _value_checks(results: Results) -> Iterable[Check]:
         if a.outcome == "value" and a.estimator in ESTIMATORS and set(study.measure_ids(a.measures)) <= contracted:
             ways.setdefault((a.estimator, a.weighting), []).append(a)
     for analyses in ways.values():
-        block, label = _name(results, analyses[0]), capital(_weighting(results, analyses[0]))
+        block, label = _name(results, analyses[0]), "Unweighted" if analyses[0].weighting == "system" else "Weighted"
         for method in dict.fromkeys(m for a in analyses for m in a.inference):
             primary = analyses[0].registered == "primary"
             yield _check(results, block, label, analyses, method, "all", primary=primary)
@@ -225,6 +225,11 @@ def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
     else:
         unit = [str(u) for u in dict.fromkeys(data["outcome_unit"]) if not text.is_missing(u)]
         parts[0] += f"; unit: {text.listing(unit)}"
+        weights = {a.weighting: _weighting(results, a) for a in study.analyses if a.outcome == "value"}
+        parts += [
+            f"{'Unweighted' if way == 'system' else 'Weighted'}: {said.removeprefix('weighted ')}"
+            for way, said in weights.items()
+        ]
     if any(a.estimator == "triple_difference" for a in study.analyses) and gaps:
         parts.append(
             "With one group and its reference the triple difference equals the member-weighted difference-in-differences of "

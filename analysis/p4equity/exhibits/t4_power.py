@@ -30,7 +30,11 @@ def build(results: Results) -> Exhibit | None:
     """One row a contracted measure and group; gaps and changes in percentage points."""
     power, main = results.table("power"), measure_analysis(results.study)
     if power.empty or main is None:
-        results.skip(ID, "detectable changes are computed from counts of members, which the study does not have")
+        counts = results.study.data.kind == "counts"
+        why = (
+            "no contracted measure has both arms" if counts else "they are computed from counts of members, which the study lacks"
+        )
+        results.skip(ID, f"no detectable changes: {why}")
         return None
     data = _data(results, power)
     blocks = [
