@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +27,7 @@ def explain(row_id: str, run_dir: Path | None = None, study: str | Path | None =
     row = found.iloc[0]
     table = Table(show_header=False, box=None, pad_edge=False)
     for column, value in row.items():
-        if value is not None and value == value:
+        if not pd.isna(value):
             table.add_row(str(column), str(value))
     console = Console(highlight=False)
     console.print(table)
@@ -35,4 +36,6 @@ def explain(row_id: str, run_dir: Path | None = None, study: str | Path | None =
     if block is not None:
         console.print("\n[bold]Registered in study.toml[/bold]")
         console.print(block.model_dump_json(indent=1, exclude_defaults=True), markup=False)
+    else:
+        console.print("\nNo block of study.toml: a descriptive row that every run has.")
     console.print("\n[bold]Cells[/bold]: results/cells.csv after disclosure control; restricted/cell.parquet before it")

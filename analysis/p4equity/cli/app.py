@@ -246,4 +246,4 @@ def main() -> None:
     """Entry point: errors are printed plainly and set the exit code."""
     from p4equity.cli.guard import guarded
 
-    guarded(app)
+    guarded(lambda: app(prog_name="p4equity"))

@@ -12,6 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p4equity.interrupts import workers_ignore_interrupts
+
 if TYPE_CHECKING:
     from p4equity.results import Results
 
@@ -33,7 +35,9 @@ def write_exhibits(results: Results, directory: Path, *, workers: int = 2) -> tu
     if workers <= 1:
         return tuple(_write(name, results, directory) for name in modules())
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return tuple(pool.map(_write, modules(), [results] * len(modules()), [directory] * len(modules()), chunksize=1))
+        with workers_ignore_interrupts():
+            written = pool.map(_write, modules(), [results] * len(modules()), [directory] * len(modules()), chunksize=1)
+        return tuple(written)
 
 
 def _write(name: str, results: Results, directory: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -110,7 +111,10 @@ def find_tables(folder: Path, dictionary: Dictionary) -> Iterator[TableFiles]:
 def faults(table: TableFiles, folder: Path) -> Iterator[DataError]:
     """Files that are no whole Parquet or gzip file; reads a few bytes of each."""
     for f in table.files:
-        problem = _parquet_fault(f) if table.kind == "parquet" else _csv_fault(f)
+        try:
+            problem = _parquet_fault(f) if table.kind == "parquet" else _csv_fault(f)
+        except OSError as error:
+            problem = f"the file cannot be opened: {error.strerror}"
         if problem:
             yield DataError(
                 problem,
@@ -137,7 +141,7 @@ def _csv_fault(path: Path) -> str | None:
     try:
         with _open_text(path) as f:
             return None if f.readline().strip() else "the file is empty: not even a header"
-    except (OSError, EOFError, UnicodeDecodeError):
+    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, zlib.error):
         return "the file cannot be read as UTF-8 text"
 
 

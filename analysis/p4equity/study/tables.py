@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from p4equity.dictionary import Field, Table
 from p4equity.errors import did_you_mean
@@ -19,24 +20,41 @@ def read_table(folder: Path, file: str, table: Table, problems: Problems) -> lis
     path = folder / file
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
-        header = next(reader, [])
-        if not _header_fits(file, header, table, problems):
-            return []
-        rows = []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            try:
+                rows = _rows(file, reader, table, problems)
+            except csv.Error as error:
                 problems.add(
-                    file, (), "the row has another number of cells than the header", at=(reader.line_num, 1),
-                    expected=len(header), found=len(cells), fix="put texts that hold commas in double quotes",
+                    file, (), "not valid CSV", at=(reader.line_num, 1), found=str(error),
+                    fix="look for a quotation mark that is not closed, on this line or before",
                 )  # fmt: skip
-                continue
-            given = dict(zip(header, cells, strict=True))
-            rows.append({f.name: _value(file, f, given.get(f.name, ""), reader.line_num, problems) for f in table.fields})
+                return []
+    except UnicodeDecodeError as error:
+        problems.add(file, (), "the file is not UTF-8 text", found=f"byte {error.start} cannot be read", fix="save it as UTF-8")
+        return []
     _unique(file, rows, table, problems)
+    return rows
+
+
+def _rows(file: str, reader: Any, table: Table, problems: Problems) -> list[Row]:
+    """The rows a CSV reader gives, when its header fits; problems noted with the line they end on."""
+    header: list[str] = next(reader, [])
+    if not _header_fits(file, header, table, problems):
+        return []
+    rows = []
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            problems.add(
+                file, (), "the row has another number of cells than the header", at=(reader.line_num, 1),
+                expected=len(header), found=len(cells), fix="put texts that hold commas in double quotes",
+            )  # fmt: skip
+            continue
+        given = dict(zip(header, cells, strict=True))
+        rows.append({f.name: _value(file, f, given.get(f.name, ""), reader.line_num, problems) for f in table.fields})
     return rows
 
 

@@ -14,6 +14,10 @@ from p4equity.evaluation.two_stage import form_question, question_changes
 from p4equity.inference.permutation import attainable_p, count_assignments, enumerate_assignments
 from p4equity.power import minimal_detectable_change
 
+COLUMNS = (
+    "measure_id", "group", "n_contracted", "n_comparison", "mde_low", "mde_high", "tau_low", "tau_high", "n_assignments",
+    "p_attainable", "baseline_gap", "meaningful_change",
+)  # fmt: skip
 SHOCKS = (0.5, 1.5)  # range of residual shocks in a system's change, percentage points
 
 
@@ -48,7 +52,7 @@ def power_table(context: Context) -> pd.DataFrame:
                     "meaningful_change": study.inference.meaningful_share * gap if gap > 0 else None,
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _assignments(context: Context, systems: tuple[str, ...], arm: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from p4equity.errors import StudyError, UsageError
+from p4equity.interrupts import workers_ignore_interrupts
 from p4equity.study import Study, load_study
 from p4equity.synthetic.block import make_block
 from p4equity.synthetic.build import build_plan
@@ -91,7 +92,8 @@ def _blocks(plan: Plan, folder: Path, workers: int, progress: Progress | None) -
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_receive, initargs=(plan, folder)) as pool:
-        futures = [pool.submit(_work, block) for block in range(plan.blocks)]
+        with workers_ignore_interrupts():
+            futures = [pool.submit(_work, block) for block in range(plan.blocks)]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -1,0 +1,94 @@
+"""What a machine or a library does wrong ends in one message as well: no traceback, no value of a person, nothing half-made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+LEAK = "QQLEAK"
+FAILURES: dict[str, tuple[BaseException, int, list[str]]] = {
+    "disk full": (OSError(errno.ENOSPC, "No space left on device", "/d/c.parquet"), 1, [r"/d/c\.parquet: the disk is full"]),
+    "disk full in a library": (duckdb.IOException(f"{LEAK}: No space left on device"), 1, [r"the disk is full", r"TMPDIR"]),
+    "not permitted": (PermissionError(errno.EACCES, "Permission denied", "/d/o"), 1, [r"/d/o: not permitted", r"expected: "]),
+    "input or output error": (OSError(errno.EIO, "Input/output error", "/d/x"), 1, [r"/d/x: the system refused a file"]),
+    "out of memory": (MemoryError(LEAK), 1, [r"not enough memory", r"--workers 1"]),
+    "out of memory in a library": (duckdb.OutOfMemoryException(LEAK), 1, [r"not enough memory", r"--workers 1"]),
+    "a worker was killed": (BrokenProcessPool(LEAK), 1, [r"a worker process was stopped by the system"]),
+    "a query that quotes a row": (
+        duckdb.ConversionException(f"Could not convert string '{LEAK}' to INT64"), 1,
+        [r"an error this program did not foresee \(ConversionException\)", r"P4EQUITY_DEBUG=1"],
+    ),
+    "a mistake of ours": (
+        KeyError(LEAK), 1, [r"p4equity/pipeline\.py:\d+ in run: an error this program did not foresee \(KeyError\)", r"next: "]
+    ),
+    "interrupted": (KeyboardInterrupt(), 130, [r"Stopped\. No unfinished output was left"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_failures_are_said_plainly(
+    kind: str, extract: Path, quick_study: Path, p4: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error, code, words = FAILURES[kind]
+
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("p4equity.pipeline.obtain_cells", broken)
+    p4("estimate", extract, "--study", quick_study, "--out", tmp_path / "run").fails(code, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_traceback_comes_on_request(extract: Path, p4: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr("p4equity.pipeline.obtain_cells", broken)
+    monkeypatch.setenv("P4EQUITY_DEBUG", "1")
+    with pytest.raises(KeyError, match="a mistake of ours"):
+        p4("estimate", extract, "--out", tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_may_not_be_read(damaged: Any, p4: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not bind an administrator, so opening is made to fail."""
+    opened, barred = Path.open, damaged.file("system")
+
+    def refuse(path: Path, *words: Any, **options: Any) -> Any:
+        if path == barred:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *words, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    p4("validate", damaged.path).fails(
+        10, r"table system: system\.parquet: the file cannot be opened: Permission denied", r"next: "
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to a process group")
+def test_an_interrupted_simulation_leaves_nothing(tmp_path: Path) -> None:
+    words = ["simulate", "--members", "400000", "--workers", "2", "--out", str(tmp_path / "extract")]
+    begun = subprocess.Popen(
+        [sys.executable, "-c", "from p4equity.cli import main; main()", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    last = time.monotonic() + 60
+    while not list(tmp_path.glob(".extract.*")) and time.monotonic() < last:
+        time.sleep(0.05)
+    time.sleep(1.0)  # some blocks are on their way
+    os.killpg(begun.pid, signal.SIGINT)
+    out, err = begun.communicate(timeout=60)
+    assert begun.returncode == 130, out + err
+    assert "Stopped. No unfinished output was left." in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
