@@ -188,7 +188,7 @@ def detectable(s: Section, a: Answer) -> str:
     row = found.iloc[0]
     low, high = phrases.plain(row["mde_low"]), phrases.plain(row["mde_high"])
     return (
-        f"smallest change detectable with 80% power {low} to {high} points"
+        f"smallest change detectable with {phrases.power()} power {low} to {high} points"
         if low != high
         else f"smallest detectable change {low} points"
     )

@@ -82,7 +82,7 @@ def levels(s: Section, system_id: str) -> pd.DataFrame:
         if r["status"] != "ok":
             rows.append([name, str(r["status"]).replace("_", " "), "–", "–", "–", "–"])
             continue
-        error = 1.96 * float(r["se_narrowing"])
+        error = phrases.critical(s) * float(r["se_narrowing"])
         change = float(r["narrowing"])
         rows.append(
             [
@@ -102,7 +102,7 @@ def levels(s: Section, system_id: str) -> pd.DataFrame:
             "Rate of the group",
             f"Rate of {reference} members",
             "Gap",
-            "Narrowing (95% interval)",
+            f"Narrowing ({phrases.level(s)} interval)",
             "By sampling error alone",
         ],
     )

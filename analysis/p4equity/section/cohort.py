@@ -92,9 +92,14 @@ def measures(s: Section) -> pd.DataFrame:
             m = s.study.measure(measure_id)
             breaks = "; ".join(f"{b.year}: {b.note}" for b in m.breaks) or "none"
             ages = f"{m.age_min} to {m.age_max}" if m.age_min is not None and m.kind != "value" else ""
-            rows.append([m.title, _ROLES[role], ages, m.description, breaks])
+            rows.append([m.title, _role(s, role), ages, m.description, breaks])
     frame = pd.DataFrame(rows, columns=["Measure", "Role", "Ages", "What it counts", "Breaks"])
     return frame.drop(columns=[c for c in ("Ages", "Breaks") if set(frame[c]) <= {"", "none"}])
+
+
+def _role(s: Section, role: str) -> str:
+    """A measure's part in the design; a published outcome is no contract."""
+    return "outcome" if s.study.data.kind == "value" and role == "contracted" else _ROLES[role]
 
 
 def measures_note(s: Section) -> str:

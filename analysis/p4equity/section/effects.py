@@ -9,7 +9,6 @@ from p4equity.section.answers import Answer, answers, by_measure, excludes_zero,
 from p4equity.section.confidence import rated
 
 if TYPE_CHECKING:
-
     from p4equity.section.section import Section
 
 
@@ -132,22 +131,23 @@ def other_methods(s: Section) -> str:
     if ours is None or not others:
         return ""
     main = {(a.measure_id, a.group): a for a in answers(s, ours.id) if a.ok}
-    same, seen, missing = 0, 0, 0
+    same, seen = 0, 0
+    missing: list[str] = []
     for analysis in others:
         for a in answers(s, analysis.id):
             if not a.ok:
-                missing += 1
+                missing.append(phrases.with_labels(s, str(a.main["reason"])))
             elif (a.measure_id, a.group) in main:
                 seen += 1
                 same += (a.main["estimate"] < 0) == (main[a.measure_id, a.group].main["estimate"] < 0)
     names = phrases.join(dict.fromkeys(phrases.ESTIMATORS[a.estimator] for a in others))
     table = phrases.exhibit_ref(s, "T3", "robustness", "; all of them stand in ")
+    agree = f"all {seen}" if same == seen else str(same)
+    absent = f" {len(missing)} more could not be made ({'; '.join(dict.fromkeys(missing))})." if missing else ""
     return (
         f"**Other methods.** The same cells were also put through {names}, with other weights and other errors. Of {seen}"
-        f" estimates for single groups {same} have the sign of the primary method{table}."
-        f" {phrases.capital(phrases.count(missing))} more could not be made: cluster-robust and bootstrap errors need at least"
-        f" three {s.study.info.unit_label_plural} with a {s.study.info.treatment_label}. They are shown to be compared, not to"
-        " be chosen from."
+        f" estimates for single groups {agree} have the sign of the primary method{table}.{absent} They are shown to be compared,"
+        " not to be chosen from."
     )
 
 

@@ -46,7 +46,7 @@ def summary(s: Section) -> str:
     found = s.results("diagnostics")
     states = found["status"].value_counts()
     passed, failed, open_ = (int(states.get(k, 0)) for k in ("PASS", "FAIL", "NOT EVALUATED"))
-    text = f"**{phrases.capital(phrases.count(passed))} of {len(found)} checks passed"
+    text = f"**{phrases.capital(phrases.count(passed))} of {phrases.count(len(found))} checks passed"
     text += f", {phrases.count(failed)} failed" if failed else ", none failed"
     text += f"; {phrases.count(open_)} could not be evaluated.**" if open_ else ".**"
     for gate in found[found["status"] == "FAIL"].to_dict("records"):
@@ -72,7 +72,7 @@ def power(s: Section) -> str:
         else "Some measures can show the change called meaningful"
     )
     text = (
-        f"**{head}.** With 80% power, the smallest change of the gap that can be found runs from"
+        f"**{head}.** With {phrases.power()} power, the smallest change of the gap that can be found runs from"
         f" {phrases.plain(best['mde_low'])} points ({phrases.lower(name(s, best['measure_id']))}) to"
         f" {phrases.plain(worst['mde_high'])} points ({phrases.lower(name(s, worst['measure_id']))}). The plan calls {share}%"
         " of the baseline gap a meaningful change; "

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 from p4equity.disparity.leveling import CANNOT_TELL
 from p4equity.section import phrases
-from p4equity.section.answers import Answer, answers, by_measure, evidence, figures, primary_question, verdict, without_number
+from p4equity.section.answers import (
+    Answer,
+    answers,
+    by_measure,
+    evidence,
+    excludes_zero,
+    figures,
+    primary_question,
+    verdict,
+    without_number,
+)
 from p4equity.section.confidence import MANY, rated
 from p4equity.section.guardrails import overall, spending_sentence
 from p4equity.section.leveling import DOWN, MEANINGS, judge, margin, words
@@ -28,7 +38,7 @@ def question(s: Section) -> str:
         )
     else:
         asked = (first.question if first else None) or "Did the outcome change?"
-    return f"**The question.** {asked}\n\n**What is estimated.** {info.estimand}"
+    return f"**The question.** {asked} **What is estimated.** {info.estimand}"
 
 
 def findings(s: Section) -> str:
@@ -114,7 +124,14 @@ def _value_findings(s: Section) -> list[str]:
         elif key in out:
             out[key] += f" {phrases.capital(title.rsplit(', ', 1)[-1])}: {_listed(s, items)}."
         else:
-            out[key] = f"{title} (secondary, unadjusted): {_listed(s, items)}."
+            clear = sum(excludes_zero(a.main) for a in items)
+            many = f"{phrases.count(clear)} of {phrases.count(len(items))} intervals" if len(items) > 1 else "its interval"
+            head = (
+                f"{many} {'excludes' if clear == 1 else 'exclude'} zero, secondary and unadjusted"
+                if clear
+                else "the data cannot tell"
+            )
+            out[key] = f"**{title}: {head}.** {phrases.capital(_listed(s, items))}."
     return list(out.values())[:5]
 
 
@@ -139,7 +156,7 @@ def _value_head(s: Section, a: Answer) -> str:
 
 
 def caveats(s: Section) -> str:
-    """The three limits that matter most here, from the plan and the data."""
+    """The three limits that matter most here, from the plan and the data, and what the study cannot answer at all."""
     first = primary_question(s)
     study, items = s.study, []
     if s.synthetic:
@@ -159,7 +176,7 @@ def caveats(s: Section) -> str:
         f"**Assignment was not random.** {phrases.capital(study.info.unit_label_plural)} that took part may have been on"
         " another path; the years before are shown, and cannot prove otherwise."
     )
-    return phrases.bullets(items[:3])
+    return phrases.bullets([*items[:3], f"**What this study cannot tell.** {cannot_tell(s)}"])
 
 
 def cannot_tell(s: Section) -> str:

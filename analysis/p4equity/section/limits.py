@@ -80,11 +80,9 @@ def unanswered(s: Section) -> str:
     open_ = table[table["evidence"].isna()] if len(table) else table
     if not len(open_):
         return "Every threat named in the plan has an analysis or a gate that answers it."
-    return (
-        f"{phrases.capital(phrases.count(len(open_)))} of {len(table)} threats named in the plan have no test in this edition: "
-        + "; ".join(phrases.lower(str(t)) for t in open_["description"])
-        + "."
-    )
+    listed = "; ".join(str(t) for t in open_["description"])
+    some = f"{phrases.capital(phrases.count(len(open_)))} of {phrases.count(len(table))} threats"
+    return f"{some} named in the plan {'has' if len(open_) == 1 else 'have'} no test in this edition: {listed}."
 
 
 def deviations(s: Section) -> str:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 
+LARGE = 0.25  # a change of the score that a system would feel: a quarter of the maximum
+
+
 def payments(s: Section, system_id: str | None = None) -> pd.DataFrame | None:
     """Rows of the payment table, for all systems or one; None when the study has no payments."""
     if not s.study.payment or not (s.run_dir / "results" / "payment_result.csv").is_file():
@@ -47,7 +50,7 @@ def formula(s: Section) -> str:
     plan = s.study.payment
     say = phrases.plain
     return (
-        f"A {s.study.info.unit_label} is paid for each contracted measure and group by how far the gap to"
+        f"**The formula.** A {s.study.info.unit_label} is paid for each contracted measure and group by how far the gap to"
         f" {phrases.reference(s)} members narrows from {phrases.years(plan.baseline_years)} to"
         f" {phrases.years(plan.performance_years)}. Nothing is paid for the first {say(plan.threshold)} points; then"
         f" {say(100 * plan.slope, 0)}% of the maximum a point, up to {say(100 * plan.cap, 0)}%. Nothing is paid when the rate"
@@ -63,8 +66,8 @@ def reliability(s: Section) -> str:
     ok = table[table["status"] == "ok"]
     if ok.empty:
         return "No cell has a number."
-    moved = int(((ok["score"].astype(float) - ok["shrunken_score"].astype(float)).abs() >= 0.25).sum())
-    alone = int((ok["narrowing"].astype(float) > 1.96 * ok["se_narrowing"].astype(float)).sum())
+    moved = int(((ok["score"].astype(float) - ok["shrunken_score"].astype(float)).abs() >= LARGE).sum())
+    alone = int((ok["narrowing"].astype(float) > phrases.critical(s) * ok["se_narrowing"].astype(float)).sum())
     return (
         f"Of {phrases.plural(len(ok), 'paid cell')}, {phrases.count(alone)} narrowed by more than their own sampling error"
         " explains. Paying on the narrowing shrunk for its reliability would move the payment of"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from inspect import signature
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from p4equity import words
@@ -122,6 +124,23 @@ def money(value: float) -> str:
     if abs(value) >= 1e6:
         return f"{words.number(value / 1e6, 2)} million USD"
     return f"{words.number(value, 0)} USD"
+
+
+def level(s: Section) -> str:
+    """The confidence level of intervals, as "95%"."""
+    return f"{words.number(100 * s.study.inference.conf_level, 0)}%"
+
+
+def critical(s: Section) -> float:
+    """Two-sided normal quantile at the confidence level."""
+    return float(NormalDist().inv_cdf(0.5 + s.study.inference.conf_level / 2))
+
+
+def power() -> str:
+    """The power that detectable changes are computed at, as "80%"."""
+    from p4equity.power import minimal_detectable_change
+
+    return f"{words.number(100 * signature(minimal_detectable_change).parameters['power'].default, 0)}%"
 
 
 def percent(part: float, whole: float) -> str:

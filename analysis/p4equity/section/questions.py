@@ -23,8 +23,13 @@ _OUTCOMES = {
 
 _WEIGHTING = {"system": ", {units} equal", "patient": ", by size", "random_effects": ""}
 _SHORT = {
-    "meta_regression": "two-stage", "system_change": "change by unit", "knapp_hartung": "KH", "wild_bootstrap": "wild bootstrap",
-    "sampling": "sampling error", "cr1": "CR1", "cr2": "CR2",
+    "meta_regression": "two-stage",
+    "system_change": "change by unit",
+    "knapp_hartung": "KH",
+    "wild_bootstrap": "wild bootstrap",
+    "sampling": "sampling error",
+    "cr1": "CR1",
+    "cr2": "CR2",
 }
 
 

@@ -43,7 +43,8 @@ def sensitivity(s: Section) -> str:
             f" {'changes' if flips == 1 else 'change'} sign"
         )
     )
-    checks = f"{phrases.count(len(analyses))} registered sensitivity analyses" if len(analyses) > 1 else "registered sensitivity analysis"
+    many = len(analyses) > 1
+    checks = f"{phrases.count(len(analyses))} registered sensitivity analyses" if many else "registered sensitivity analysis"
     return f"**{head} over the {checks}.** {phrases.capital('; '.join(parts))}."
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from p4equity.section.section import Section
 
+NONE = 0.005  # reliability that is none at two decimals
 RELIABLE = 0.7  # common threshold for telling units apart (share of the variance that lies between them)
 
 
@@ -61,7 +62,7 @@ def summary(s: Section) -> str:
         f" chance. {phrases.capital(phrases.count(len(strong)) if strong else 'none')}"
         f" {'reaches' if len(strong) == 1 else 'reach'} a reliability of {RELIABLE:g}, a usual bar for telling units apart."
     )
-    flat = sorted({phrases.lower(phrases.measure(s, m)) for m, _, r in ok if r is not None and r < 0.005})
+    flat = sorted({phrases.lower(phrases.measure(s, m)) for m, _, r in ok if r is not None and r < NONE})
     if flat:
         text += (
             f" On {phrases.join(flat)} changes of comparison {s.study.info.unit_label_plural} vary no more than sampling error"
@@ -78,7 +79,7 @@ def table(s: Section, system_id: str) -> pd.DataFrame:
     rows = []
     for measure, _, raw, shrunken in changes(s, system_id):
         share = reliability(shrunken)
-        usable = shrunken is not None and share is not None and share >= 0.005
+        usable = shrunken is not None and share is not None and share >= NONE
         rows.append(
             [
                 phrases.measure(s, measure),
@@ -99,5 +100,5 @@ def said(raw: Row, share: float | None) -> str:
         return "cannot tell"
     direction = "narrower" if raw["estimate"] < 0 else "wider"
     if share is None or share < RELIABLE:
-        return f"{direction} than elsewhere; cannot tell how much is chance"
-    return f"{direction} than elsewhere"
+        return f"{direction}; part of it may be chance"
+    return direction

@@ -65,7 +65,10 @@ def before_after(s: Section, measure_ids: tuple[str, ...]) -> pd.DataFrame:
     return _rows(s, measure_ids).drop(columns="Measure" if s.study.groups.compared else "Group")
 
 
-SPANNERS = (("", 1), ("Contracted", 3), ("Comparison", 3))
+def spanners(s: Section) -> tuple[tuple[str, int], ...]:
+    """Heads over the columns of the table of rates."""
+    own = "Contracted" if s.study.info.payer else f"With a {s.study.info.treatment_label}"
+    return ("", 1), (own, 3), ("Comparison", 3)
 
 
 def _mean(rows: pd.DataFrame, years: list[int]) -> float | None:
