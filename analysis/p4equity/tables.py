@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from p4equity.diagnostics.findings import primary_analysis
-from p4equity.disclosure import PEOPLE, protect, protect_cells, protect_estimates, protect_flow
+from p4equity.disclosure import PEOPLE, SMALL, protect, protect_cells, protect_estimates, protect_flow
+from p4equity.estimates import SUPPRESSED
 from p4equity.evaluation.context import Context
+from p4equity.study import Study
 from p4equity.summaries.implementation import implementation_table
 from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_table
@@ -37,7 +39,7 @@ def result_tables(
         "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
         "implementation": _implementation(implementation_table(study, small, cells.cell), threshold),
     }
-    payments = {"payment_result": payment_table(context)} if study.payment else {}
+    payments = {"payment_result": _payments(payment_table(context), own_cells, study)} if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
 
 
@@ -53,6 +55,23 @@ def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
     )  # fmt: skip
     share = 100 * out["n_self_reported"].astype("Float64") / out["n"].astype("Float64")
     return out.assign(self_reported_share=share)
+
+
+def _payments(table: pd.DataFrame, cells: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Payment rows by system and group: hidden where a cell behind their rates is, in a year that counts for them."""
+    years = [*study.payment.baseline_years, *study.payment.performance_years] if study.payment else []
+    hidden = cells[(cells["status"] == SUPPRESSED) & cells["year"].isin(years)]
+    keys = set(zip(hidden["system_id"], hidden["measure_id"], hidden["group"], strict=True))
+    reference = study.groups.reference
+    flags = [
+        (s, m, g) in keys or (s, m, reference) in keys
+        for s, m, g in zip(table["system_id"], table["measure_id"], table["group"], strict=True)
+    ]
+    out = table.astype({"status": object, "reason": object})
+    numbers = [c for c in out.columns if out[c].dtype.kind == "f"]
+    out.loc[flags, numbers] = float("nan")
+    out.loc[flags, "status"], out.loc[flags, "reason"] = SUPPRESSED, SMALL
+    return out
 
 
 def _implementation(table: pd.DataFrame, threshold: int) -> pd.DataFrame:

@@ -53,6 +53,8 @@ def _group_sets(context: Context, analysis: Analysis, measure: str) -> list[tupl
         return [(ALL, ())]
     if analysis.groups == "each":
         return [(g, (g,)) for g in context.study.groups.compared]
+    if measure in context.study.measure_sets.negative_control:  # no gap is expected there, so none is asked for
+        return [("pooled", context.study.groups.compared)]
     return [("pooled", tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure))]
 
 
