@@ -118,25 +118,34 @@ def _finish(figure: Any, axes: Any, results: Results) -> Any:
 
 
 def _alt(results: Results, used: pd.DataFrame, measures: list[str], groups: list[str]) -> str:
-    """First and last rate of the reference and of each compared group (or of each arm), for every measure."""
+    """Distance from the reference (or the mean) in the last year before the first contract and in the last year, by arm."""
+    study = results.study
+    before, last = study.baseline.reference_year, int(used["year"].max())
+    shown = [m for m in measures if m not in study.measure_sets.broken_series]
+    names = text.ARMS if study.groups.compared else text.ARMS | {"contracted": f"with a {study.info.treatment_label}"}
     sentences = []
-    for measure in measures:
+    for measure in shown:
+        own = used[(used["measure_id"] == measure) & (used["status"] == "ok")]
+        moves = []
         for arm in ARMS:
-            moves = []
-            for g in groups:
-                rows = used[
-                    (used["measure_id"] == measure) & (used["arm"] == arm) & (used["group"] == g) & (used["status"] == "ok")
-                ]
-                if len(rows):
-                    ends = rows.sort_values("year")["rate"].iloc[[0, -1]]
-                    name = "" if g == "all" else text.group_name(results, g) + " "
-                    places = 1 if results.study.groups.compared else 2
-                    moves.append(f"{name}{text.number(ends.iloc[0], places)} to {text.number(ends.iloc[1], places)}")
-            if moves:
-                sentences.append(f"{text.measure_name(results, measure)}, {text.ARMS[arm]}: {', '.join(moves)}")
+            ends = [_level(own[(own["arm"] == arm) & (own["year"] == year)], groups) for year in (before, last)]
+            if None not in ends:
+                places = 1 if study.groups.compared else 2
+                moves.append(f"{names[arm]} {text.number(ends[0], places)} to {text.number(ends[1], places)}")
+        if moves:
+            sentences.append(f"{text.measure_name(results, measure)}: {', '.join(moves)}")
+    what = "Mean gap of the compared groups to the reference, points" if study.groups.compared else "Mean outcome"
     hidden = int((used["status"] != "ok").sum())
-    tail = f" {text.plural(hidden, 'point')} suppressed." if hidden else " No point is suppressed."
-    return "From the first to the last year. " + "; ".join(sentences) + "." + tail
+    tail = f" {text.plural(hidden, 'point')} suppressed." if hidden else ""
+    return f"{what}, {before} to {last}. {'; '.join(sentences)}.{tail}"
+
+
+def _level(rows: pd.DataFrame, groups: list[str]) -> float | None:
+    """Reference rate minus the mean of the others; with a single group its rate; None when any is missing."""
+    rate = rows.set_index("group")["rate"]
+    if not set(groups) <= set(rate.index):
+        return None
+    return float(rate[groups[0]] - rate[groups[1:]].mean()) if len(groups) > 1 else float(rate[groups[0]])
 
 
 def _note(results: Results, measures: list[str], used: pd.DataFrame) -> str:

@@ -42,6 +42,7 @@ def build(results: Results) -> Exhibit | None:
                 _number(row, "value", 0),
                 "",
                 block="interviews",
+                basis="interviews",
                 item=arm,
                 n=row["n"],
                 value=row["value"],
@@ -56,11 +57,12 @@ def build(results: Results) -> Exhibit | None:
         agreed = kappa.loc[row["item"], "value"] if row["item"] in kappa.index else None
         table.row(
             labels.label(row["item"]), _number(row, "n", 0), _number(row, "value", 1), text.number(agreed, 2),
-            block="segments", item=row["item"], n=row["n"], value=row["value"], kappa=agreed, status=row["status"],
+            block="segments", basis="segments", item=row["item"], n=row["n"], value=row["value"], kappa=agreed,
+            status=row["status"],
         )  # fmt: skip
     pooled = kappa["value"].get("all")
     if pooled is not None:
-        table.row("All constructs", "", "", text.number(pooled, 2), block="segments", item="all", kappa=pooled)
+        table.row("All constructs", "", "", text.number(pooled, 2), block="segments", basis="segments", item="all", kappa=pooled)
     note = (
         "Constructs of the Consolidated Framework for Implementation Research, in order of valence. A segment read by "
         "several coders counts "

@@ -21,8 +21,6 @@ from p4equity.power import shrink
 if TYPE_CHECKING:
     import pandas as pd
 
-RATES = ("baseline_rate", "performance_rate", "reference_baseline_rate", "reference_performance_rate")
-
 
 def payment_table(context: Context) -> pd.DataFrame:
     """One row a contracted system, measure and group with a baseline gap: gap, narrowing, score, amount, expected by chance.
@@ -49,10 +47,24 @@ def payment_table(context: Context) -> pd.DataFrame:
         rows += [_row(context, panel, str(contract["system_id"]), measure, g, years, len(groups)) for g in groups]
     _score(rows, formula)
     frame = pd.DataFrame(rows).reindex(columns=list(columns))
-    hidden = frame["status"] != OK
-    numbers = [c for c in columns if c not in ("system_id", "measure_id", "group", "first_year", "last_year", "status", "reason")]
-    frame[numbers] = frame[numbers].astype(object).where(~hidden, None)
-    return frame.sort_values(["measure_id", "group", "system_id"], ignore_index=True)
+    return _typed(frame).sort_values(["measure_id", "group", "system_id"], ignore_index=True)
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns as the dictionary has them, without the numbers of rows that are not ok."""
+    import pandas as pd
+
+    types = {f.name: f.type for f in load_dictionary().table("payment_result").fields}
+    for name in frame.columns:
+        if types[name] == "number":
+            frame[name] = pd.to_numeric(frame[name]).astype("float64").where(frame["status"] == OK)
+        elif types[name] == "integer":
+            frame[name] = pd.to_numeric(frame[name]).astype("Int64")
+        elif types[name] == "boolean":
+            frame[name] = frame[name].astype("boolean").where(frame["status"] == OK)
+        else:
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
+    return frame
 
 
 def _performance_years(context: Context, system: str, cohort: int) -> list[int]:
