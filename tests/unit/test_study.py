@@ -80,7 +80,8 @@ def test_events_and_threats_are_tables() -> None:
 
 
 def test_second_study_agrees_with_its_panel() -> None:
-    castle = pytest.importorskip("causaldata").castle
+    from causaldata import castle
+
     study, panel = load_study(SECOND), castle.load_pandas().data
     source = study.data.value
     assert source is not None
@@ -106,8 +107,9 @@ def test_second_study_brings_its_own_measures_and_no_groups() -> None:
 def test_published_value_of_the_same_specification_is_recomputed(weighted: bool, row: str) -> None:
     import numpy as np
     import pandas as pd
+    from causaldata import castle
 
-    panel = pytest.importorskip("causaldata").castle.load_pandas().data
+    panel = castle.load_pandas().data
     printed = next(result for result in load_study(SECOND).published if result.id == row)
     dummies = pd.concat([pd.get_dummies(panel[c], dtype=float) for c in ("sid", "year")], axis=1).iloc[:, 1:]
     design = np.column_stack([panel["post"].astype(float), dummies])
