@@ -42,24 +42,27 @@ def complementary_flags(
     counts: Sequence[str],
     threshold: int,
     complements: Sequence[tuple[str, str]] = (),
+    totals: Sequence[str] = (),
 ) -> Flags:
     """Further rows to suppress so that no published total reveals a suppressed one.
 
-    lines: column lists; rows equal in them share a published total. Within a line the suppressed rows must be none, or at least
-    two whose summed counts (and differences) are each 0 or at least the threshold, with the largest not dominating: the sum minus
-    the largest is 0 or at least 1. The unsuppressed row with the smallest first count is added until this holds.
-    """  # fmt: skip
+    lines: column lists; rows equal in them are one line, a sum that is published. totals: for each line a bool column that marks
+    the row which is the sum of the others, where the frame holds it. Within a line the suppressed rows must be none, or two or
+    more; and unless the total is one of them, their summed counts (and differences) must each be 0 or at least the threshold. The
+    open row with the smallest first count is suppressed until this holds.
+    """
     out = flags.copy()
     parts = [frame[c].to_numpy(float) for c in counts] + [(frame[w] - frame[p]).to_numpy(float) for w, p in complements]
     codes = [frame.groupby(list(line), sort=False, dropna=False).ngroup().to_numpy() for line in lines]
+    sums = [frame[name].to_numpy(bool) if name else np.zeros(len(frame), bool) for name in totals or [""] * len(lines)]
     size = parts[0]
     changed = True
     while changed:
         changed = False
-        for code in codes:
+        for code, total in zip(codes, sums, strict=True):
             for group in np.unique(code[out]):
                 index = np.flatnonzero(code == group)
-                while not _safe(parts, out, index, threshold):
+                while not _safe(parts, out, total, index, threshold):
                     open_rows = index[~out[index] & (size[index] > 0)]
                     if not len(open_rows):
                         break
@@ -68,14 +71,14 @@ def complementary_flags(
     return out
 
 
-def _safe(parts: Sequence[NDArray[np.float64]], flags: Flags, index: NDArray[np.int64], threshold: int) -> bool:
+def _safe(
+    parts: Sequence[NDArray[np.float64]], flags: Flags, total: Flags, index: NDArray[np.int64], threshold: int
+) -> bool:
     hidden = index[flags[index]]
     live = hidden[parts[0][hidden] > 0]
-    if len(live) == 0:
-        return True
-    if len(live) == 1:
-        return False
-    return not any(0 < part[hidden].sum() < threshold for part in parts)
+    if len(live) < 2:
+        return len(live) == 0
+    return bool(total[hidden].any()) or not any(0 < part[hidden].sum() < threshold for part in parts)
 
 
 def apply(frame: pd.DataFrame, flags: Flags, primary: Flags, numbers: Sequence[str]) -> pd.DataFrame:
@@ -109,35 +112,31 @@ def protect(
 
 
 def protect_cells(cells: pd.DataFrame, rates: pd.DataFrame, threshold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cells by system and rates by arm together: an arm's total is the sum of its systems' cells, so each protects the other.
+    """Cells by system and rates by arm together, because an arm's rate is the sum of its systems' cells.
 
-    A year's cells of one measure, group and arm share a published total; groups of an arm share the total over groups. An arm row
-    that must be hidden takes its total with it: then its systems need no complement, but all of them are small already.
+    Two kinds of sums are published for each measure, year and arm: over systems within a group, and over groups. Both totals
+    stand in the table that is protected, so that a hidden total does not need, and a shown one does not reveal, what is beneath it.
     """
-    counts, pairs = ("den", "num"), (("den", "num"),)
-    protected = protect(
-        cells, counts=counts, numbers=("den", "num"), lines=[("measure_id", "group", "year", "arm")], threshold=threshold,
-        complements=pairs,
-    )  # fmt: skip
     proportions = rates["unit_kind"] == "percent"
-    by_group = rates[proportions & (rates["group"] != "all")]
-    totals = rates[proportions & (rates["group"] == "all")]
-    rest = rates[~proportions]
+    arms = rates[proportions]
+    whole = arms["group"] == "all"
+    base = ["measure_id", "year", "arm", "group", "den", "num"]
+    parts = [cells[base].assign(level="cell"), arms[base].assign(level=np.where(whole, "all", "group"))]
+    both = pd.concat(parts, ignore_index=True)
+    row = pd.Series(np.arange(len(both)).astype(str), index=both.index)
+    both["over_systems"] = both["group"].where(both["level"] != "all", row)
+    both["over_groups"] = row.where(both["level"] == "cell", "groups")
+    both["sum_of_systems"], both["sum_of_groups"] = both["level"] == "group", both["level"] == "all"
+    counts, pairs, key = ("den", "num"), (("den", "num"),), ["measure_id", "year", "arm"]
+    first = primary_flags(both, counts, threshold, pairs)
+    lines = [[*key, "over_systems"], [*key, "over_groups"]]
+    flags = complementary_flags(both, first, lines, counts, threshold, pairs, ("sum_of_systems", "sum_of_groups"))
+    n = len(cells)
+    shown_cells = apply(cells, flags[:n], first[:n], counts)
     numbers = ("den", "num", "rate", "std_error")
-    done = [
-        protect(
-            by_group,
-            counts=counts,
-            numbers=numbers,
-            lines=[("measure_id", "year", "arm")],
-            threshold=threshold,
-            complements=pairs,
-        ),
-        protect(totals, counts=counts, numbers=numbers, lines=[], threshold=threshold, complements=pairs),
-        protect(rest, counts=("den",), numbers=[n for n in numbers if n in rest], lines=[], threshold=threshold),
-    ]
-    arms = pd.concat([part for part in done if len(part)], ignore_index=True) if len(rates) else rates
-    return protected, arms
+    shown_arms = apply(arms, flags[n:], first[n:], numbers)
+    rest = protect(rates[~proportions], counts=("den",), numbers=("den", "rate", "std_error"), lines=[], threshold=threshold)
+    return shown_cells, pd.concat([part for part in (shown_arms, rest) if len(part)], ignore_index=True)
 
 
 def protect_flow(flow: pd.DataFrame, threshold: int) -> pd.DataFrame:
