@@ -7,6 +7,7 @@ zero. Everything else is "cannot tell", with the interval and the smallest detec
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Sign = Literal["yes", "no", "cannot tell"]
+_FAILED = re.compile(r"gate (\w+) failed")
 SIDES = {"gap": "gap", "reference_rate": "reference", "group_rate": "group"}
 
 
@@ -139,10 +141,14 @@ def figures(s: Section, row: Row, *, with_unit: bool = True, level: bool = True)
 
 
 def without_number(s: Section, row: Row) -> str:
-    """ "not estimable: reason", in words that name no neutral id."""
+    """ "not estimable (reason)", in words that name no neutral id; failed gates by name, their numbers stand in their table."""
     said = {"not_estimable": "not estimable", "suppressed": "suppressed"}.get(str(row["status"]), str(row["status"]))
     reason = phrases.with_labels(s, str(row["reason"] or ""))
-    return f"{said}: {reason}" if reason else said
+    failed = dict.fromkeys(name.replace("_", " ") for name in _FAILED.findall(reason))
+    if failed:
+        where = phrases.section_ref(s, "diagnostics", ", ")
+        reason = f"failed the {'check' if len(failed) == 1 else 'checks'} of {phrases.join(failed)}{where}"
+    return f"{said} ({reason})" if reason else said
 
 
 def p_value(s: Section, row: Row) -> str:

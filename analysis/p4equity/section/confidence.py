@@ -40,7 +40,9 @@ def rating(s: Section, a: Answer) -> tuple[str, str]:
 
 
 def rated(s: Section, a: Answer) -> str:
-    """ "*Confidence: moderate (reason).*" """
+    """ "*Confidence: moderate (reason).*"; nothing for an answer without a number."""
+    if not a.ok:
+        return ""
     level, reason = rating(s, a)
     return f"*Confidence: {level} ({reason}).*"
 

@@ -55,16 +55,17 @@ def fresh_baseline(s: Section) -> str:
         main = by_measure(s)
         if not main or analysis.registered != "primary" or analysis.pooled or analysis.id == main[0].analysis_id:
             continue
+        found = [a for a in answers(s, analysis.id) if a.ok]
+        if not found:
+            return ""
         parts = [
-            f"{phrases.lower(phrases.measure(s, a.measure_id))} {figures(s, a.main, level=False, with_unit=False)}"
-            for a in answers(s, analysis.id)
+            f"{phrases.lower(phrases.measure(s, a.measure_id))} {figures(s, a.main, level=False, with_unit=False)}" for a in found
         ]
-        moved = [a for a, b in zip(answers(s, analysis.id), main, strict=False) if a.claimed != b.claimed]
-        head = (
-            "the claims are the same"
-            if not moved
-            else f"the claim changes for {phrases.measures(s, [a.measure_id for a in moved])}"
-        )
+        before = {a.measure_id: a.claimed for a in main}
+        moved = [a.measure_id for a in found if a.claimed != before.get(a.measure_id)]
+        head = "the claims are the same" if any(before.values()) else "there is still no claim"
+        if moved:
+            head = f"the claim changes for {phrases.measures(s, moved)}"
         years = phrases.years(analysis.pre_years)
         return f"**Without the years by which measures were chosen** (baseline {years}), {head}: {'; '.join(parts)} points."
     return ""
@@ -146,8 +147,8 @@ def other_methods(s: Section) -> str:
     absent = f" {len(missing)} more could not be made ({'; '.join(dict.fromkeys(missing))})." if missing else ""
     return (
         f"**Other methods.** The same cells were also put through {names}, with other weights and other errors. Of {seen}"
-        f" estimates for single groups {agree} have the sign of the primary method{table}.{absent} They are shown to be compared,"
-        " not to be chosen from."
+        f" estimates for single groups {agree} have the sign of the primary method{table}.{absent} They are shown to be"
+        " compared, not to be chosen from."
     )
 
 

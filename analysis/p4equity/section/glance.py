@@ -96,11 +96,12 @@ def _single_measures(s: Section) -> str:
     claimed, open_ = [a for a in items if a.claimed], [a for a in items if not a.claimed]
     parts = [f"{phrases.measure(s, a.measure_id)} {figures(s, a.main, level=False, with_unit=False)}" for a in claimed]
     rest = [f"{phrases.measure(s, a.measure_id)} {figures(s, a.main, level=False, with_unit=False)}" for a in open_]
-    head = (
-        "No single measure supports a claim of its own"
-        if not claimed
-        else f"{phrases.capital(phrases.plural(len(claimed), 'measure'))} of {len(items)} supports a claim of its own"
-    )
+    head = "No single measure supports a claim of its own" if items else "No single measure has an answer"
+    if claimed:
+        verb = "supports" if len(claimed) == 1 else "support"
+        head = (
+            f"{phrases.capital(phrases.count(len(claimed)))} of {phrases.plural(len(items), 'measure')} {verb} a claim of its own"
+        )
     text = f"**{head}.**"
     if parts:
         text += f" Claimed: {'; '.join(parts)} points."

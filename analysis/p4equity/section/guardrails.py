@@ -50,7 +50,9 @@ def overall(s: Section) -> str:
         return ""
     met, beyond = [g for g in found if g.verdict == MET], [g for g in found if g.verdict == BEYOND]
     limit = phrases.plain(abs(found[0].margin))
-    rest = [g for g in found if g.verdict in (OPEN, NONE)]
+    rest, absent = [g for g in found if g.verdict == OPEN], [g for g in found if g.verdict == NONE]
+    if len(absent) == len(found):
+        return f"Whether overall quality fell has no answer: {without_number(s, absent[0].row)}."
     parts = [
         (
             f"excluded for {phrases.measures(s, [g.row['measure_id'] for g in met])}"
@@ -58,6 +60,7 @@ def overall(s: Section) -> str:
             else "excluded for no contracted measure"
         ),
         f"open for {phrases.measures(s, [g.row['measure_id'] for g in rest])}" if rest else "",
+        f"without an answer for {phrases.measures(s, [g.row['measure_id'] for g in absent])}" if absent else "",
     ]
     for g in beyond:
         parts.append(f"shown for {phrases.lower(phrases.measure(s, g.row['measure_id']))}: {figures(s, g.row, level=False)}")

@@ -34,14 +34,13 @@ def totals(s: Section) -> str:
     earned, top, chance = (float(rows[c].sum()) for c in ("earned", "max_possible", "earned_by_chance"))
     if not top:
         return "**Payments: no answer.** No cell has an amount under the formula."
+    if not earned:
+        head = "Nothing would be paid"
+    else:
+        head = f"Payments would be {'largely' if chance > earned / 2 else 'partly'} a matter of chance"
     return (
-        (
-            "**Payments would be largely a matter of chance.** "
-            if chance > 0.5 * earned
-            else "**Payments would be partly a matter of chance.** "
-        )
-        + f"Under an illustrative formula they come to {phrases.money(earned)} of at most {phrases.money(top)}; "
-        f"had no gap changed, chance alone would be expected to earn {phrases.money(chance)}."
+        f"**{head}.** Under an illustrative formula payments come to {phrases.money(earned)} of at most {phrases.money(top)};"
+        f" had no gap changed, chance alone would be expected to earn {phrases.money(chance)}."
     )
 
 

@@ -157,8 +157,8 @@ def with_labels(s: Section, text: str) -> str:
 
 
 def has_section(s: Section, name: str) -> bool:
-    """Whether the report of this study has the section."""
-    return name in s.study.report.sections
+    """Whether the document has the section: the report as its study lists them, a briefing on one system none."""
+    return not s.system_id and name in s.study.report.sections
 
 
 def section_ref(s: Section, name: str, before: str = "") -> str:

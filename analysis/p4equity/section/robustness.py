@@ -20,6 +20,8 @@ def sensitivity(s: Section) -> str:
         return ""
     base = by_measure(s) or [x for x in [primary_question(s)] if x is not None]
     parts, flips = [], 0
+    if not any(a.ok for a in base):
+        return "No primary question has a number, so there is nothing to set the sensitivity analyses beside."
     for a in base:
         rows = [b for x in analyses for b in answers(s, x.id) if (b.measure_id, b.group) == (a.measure_id, a.group)]
         ok = [b for b in rows if b.ok]
