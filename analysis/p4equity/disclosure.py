@@ -115,7 +115,7 @@ def protect_cells(cells: pd.DataFrame, rates: pd.DataFrame, threshold: int) -> t
     """Cells by system and rates by arm together, because an arm's rate is the sum of its systems' cells.
 
     Two kinds of sums are published for each measure, year and arm: over systems within a group, and over groups. Both totals
-    stand in the table that is protected, so that a hidden total does not need, and a shown one does not reveal, what is beneath it.
+    stand in the protected table, so that a hidden total does not need, and a shown one does not reveal, what is beneath it.
     """
     proportions = rates["unit_kind"] == "percent"
     arms = rates[proportions]

@@ -70,7 +70,7 @@ def write_tier_b(tables: CellTables, study: Study, folder: Path, *, source: Extr
     The folder appears complete or not at all; an earlier tier-B extract in its place is replaced.
     Raises UsageError when the folder holds anything else.
     """
-    _check_target(folder)
+    check_tier_b_target(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -103,7 +103,8 @@ def _copy_small_tables(source: Extract, work: Path) -> None:
         shutil.copyfile(source.path / TRUTH, work / TRUTH)
 
 
-def _check_target(folder: Path) -> None:
+def check_tier_b_target(folder: Path) -> None:
+    """Raise UsageError unless the folder is new, empty or an earlier extract of tier B."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:

@@ -18,10 +18,12 @@ from p4equity.study import load_study
 def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
     """Cells of an extract as a tier-B extract."""
     from p4equity.cells import write_tier_b as write
+    from p4equity.cells.store import check_tier_b_target
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
 
     loaded, extract = load_study(study), open_extract(data, load_dictionary())
+    check_tier_b_target(out)
     with show_progress() as progress, tempfile.TemporaryDirectory() as scratch:
         cells, _ = obtain_cells(Run(loaded, Path(scratch), progress, workers), data, None, None, None)
     write(cells, loaded, out, source=extract)

@@ -31,9 +31,7 @@ def open_section(
     """Open a run for one section. An empty `run_dir` is the latest finished run: a notebook also works on its own."""
     if audience not in ("public", "confidential"):
         raise UsageError("unknown audience", where="audience", expected="public or confidential", found=audience)
-    return Section(
-        Run(find_run(run_dir)), edition=edition, audience=audience, mask_systems=mask_systems, system_id=system_id
-    )
+    return Section(Run(find_run(run_dir)), edition=edition, audience=audience, mask_systems=mask_systems, system_id=system_id)
 
 
 class Section:
@@ -129,9 +127,7 @@ class Section:
         spec = json.loads(path.read_text("utf-8"))
         anchor = f"{'fig' if spec['kind'] == 'figure' else 'tbl'}:{exhibit_id}"
         if "skipped" in spec:
-            display.show(
-                display.block(spec, anchor), f"<p><i>{exhibit_id} is not shown: {spec['skipped']}</i></p>", self._take()
-            )
+            display.show(display.block(spec, anchor), f"<p><i>{exhibit_id} is not shown: {spec['skipped']}</i></p>", self._take())
             return
         self._looked_up.extend(str(r) for r in spec.get("row_ids", ()))
         display.show(display.block({"ref": exhibit_id}, anchor), display.exhibit_html(spec, directory), self._take())
