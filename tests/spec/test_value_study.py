@@ -48,7 +48,7 @@ def tier_b(study: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "values"
     folder.mkdir()
     cells = value_cells(load_study(study)).cell
-    cells.dropna(axis="columns", how="all").to_csv(folder / "cell.csv", index=False)
+    cells.to_csv(folder / "cell.csv", index=False)
     return folder
 
 
@@ -90,5 +90,5 @@ def test_an_arm_that_is_empty_in_the_values(study: Path, tier_b: Path, p4: Any, 
 
 def test_verbs_that_need_members(p4: Any, tmp_path: Path) -> None:
     said = p4("simulate", "--study", CASTLE, "--out", tmp_path / "extract")
-    said.fails(11, r"has no members to simulate", r"kind = \"value\"|kind = \"counts\"", r"next: ")
+    said.fails(11, r"has no members to simulate", r"kind = \"value\"", r"next: .*p4equity run --study castle_doctrine")
     assert list(tmp_path.iterdir()) == []

@@ -47,8 +47,9 @@ def run(
     study = study if isinstance(study, Study) else load_study(study)
     if study.data.kind == "value":
         raise StudyError(
-            "a study of published aggregates has no members to simulate", where=study.id, expected='[data] kind = "counts"'
-        )
+            "a study of published aggregates has no members to simulate", where=study.id, expected='[data] kind = "counts"',
+            found='kind = "value"', fix=f"p4equity run --study {study.id} reads its panel; no extract is needed",
+        )  # fmt: skip
     size = members if members is not None else study.data.members
     if size is None or size < 1:
         raise UsageError(
