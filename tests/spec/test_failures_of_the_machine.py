@@ -77,7 +77,7 @@ def test_a_file_that_may_not_be_read(damaged: Any, p4: Any, monkeypatch: pytest.
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to a process group")
 def test_an_interrupted_simulation_leaves_nothing(tmp_path: Path) -> None:
-    words = ["simulate", "--members", "400000", "--workers", "2", "--out", str(tmp_path / "extract")]
+    words = ["simulate", "--members", "4000000", "--workers", "2", "--out", str(tmp_path / "extract")]
     begun = subprocess.Popen(
         [sys.executable, "-c", "from p4equity.cli import main; main()", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

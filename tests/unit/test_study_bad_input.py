@@ -51,7 +51,7 @@ BAD = [
     ("study.toml", 'inference = ["cr2", "wild_bootstrap"]', 'inference = ["knapp_hartung"]',
      r"'knapp_hartung' is not defined for the estimator 'did'"),
     ("study.toml", "cohorts = [2024]", "cohorts = [2025]", r"no contract of the cohort 2025 for these measures"),
-    ("study.toml", "members = 400000", 'members = "400000"', r"data\.members: should be a valid integer"),
+    ("study.toml", "members = 800000", 'members = "800000"', r"data\.members: should be a valid integer"),
     ("study.toml", "report_date = 2026-11-01", 'report_date = "first of November"',
      r"study\.report_date: should be a valid date"),
     ("study.toml", "report_date = 2026-11-01", "report_date = 2026-13-01", r"study\.toml:\d+:\d+: not valid TOML"),

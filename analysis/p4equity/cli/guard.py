@@ -74,7 +74,7 @@ def _fix() -> str:
 
 
 def _file(error: Exception) -> str:
-    name = getattr(error, "filename", None)
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy: the target
     return name if isinstance(name, str) else os.fsdecode(name) if isinstance(name, bytes) else ""
 
 
