@@ -9,12 +9,13 @@ from scipy import stats
 
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series
-from p4equity.evaluation.context import Context, base_row, no_arm
+from p4equity.evaluation.context import Context, base_row, failed_rows, no_arm
 from p4equity.evaluation.two_stage import Question, form_question, question_changes
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import reliability, shrink
 from p4equity.study import Analysis
 
+ESTIMAND = "change of one system beyond the comparison systems"
 RAW, SHRUNKEN = "raw", "shrunken"
 
 
@@ -28,13 +29,17 @@ def system_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
     for measure in context.study.measure_ids(analysis.measures):
         groups = tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure)
         arms = context.arms(analysis, measure)
-        if no_arm(arms, measure) or not groups or measure not in context.measures:
+        reason = no_arm(arms, measure) or (None if measure in context.measures else f"no cells for {measure}")
+        reason = reason or (None if groups else "no group has a baseline gap above zero")
+        if reason:
+            rows += [row for s in arms.treated or ("all",) for row in _missing(context, analysis, measure, s, reason)]
             continue
         panel = context.panel(context.variant(analysis))
         changes = question_changes(context, analysis, panel, arms, measure, groups)
         question = form_question(context, analysis, changes, arms, measure)
         missing = [s for s in arms.treated if s not in question.systems]
-        rows += [_missing(context, analysis, measure, s) for s in missing]
+        reason = "no baseline or no contract year with the minimum denominator"
+        rows += [row for s in missing for row in _missing(context, analysis, measure, s, reason)]
         if question.treated.any() and not question.treated.all():
             rows += _system_rows(context, analysis, measure, question)
     return rows
@@ -56,7 +61,7 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
     rows = []
     for i, system in enumerate(np.array(question.systems)[treated]):
         common = base_row(
-            context, analysis, estimand="change of one system beyond the comparison systems", measure_id=measure, outcome="gap",
+            context, analysis, estimand=ESTIMAND, measure_id=measure, outcome="gap",
             group="pooled", reference_group=context.study.groups.reference, system_id=str(system), outcome_unit=question.unit,
             inference="sampling", n_clusters=len(question.systems), n_treated_clusters=1, weighting="system",
         )  # fmt: skip
@@ -72,10 +77,9 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
     return rows
 
 
-def _missing(context: Context, analysis: Analysis, measure: str, system: str) -> dict[str, Any]:
-    return base_row(
-        context, analysis, estimand="change of one system beyond the comparison systems", measure_id=measure, outcome="gap",
-        group="pooled", system_id=system, inference="sampling", weighting="system", sample=RAW, status="not_estimable",
-        outcome_unit="percentage points",
-        reason="no baseline or no contract year with the minimum denominator",
-    )  # fmt: skip
+def _missing(context: Context, analysis: Analysis, measure: str, system: str, reason: str) -> list[dict[str, Any]]:
+    what = {"estimand": ESTIMAND, "measure_id": measure, "outcome": "gap", "group": "pooled", "system_id": system}
+    return [
+        row for name in (RAW, SHRUNKEN)
+        for row in failed_rows(context, analysis, reason, **what, weighting="system", sample=name)
+    ]  # fmt: skip

@@ -146,6 +146,20 @@ def base_row(context: Context, analysis: Analysis, **identity: Any) -> dict[str,
     }
 
 
+def outcome_unit(study: Study, measure: str) -> str:
+    """The unit in which answers about a measure are reported; "pooled" is in percentage points."""
+    if measure == study.measure_sets.spending:
+        return "USD per member-month"
+    return study.measure(measure).unit if study.data.kind == "value" else "percentage points"
+
+
+def failed_rows(context: Context, analysis: Analysis, reason: str, **identity: Any) -> list[dict[str, Any]]:
+    """The rows of a question that has no answer: one a registered inference, each with the reason."""
+    unit = outcome_unit(context.study, identity["measure_id"])
+    common = base_row(context, analysis, outcome_unit=unit, status="not_estimable", reason=reason, **identity)
+    return [{**common, "inference": inference} for inference in analysis.inference]
+
+
 def no_arm(arms: Arms, what: str) -> str | None:
     """The reason why a question has no answer because an arm is empty; StudyError is for whole studies, this for one row."""
     if not arms.treated:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from p4equity.errors import P4Error
 from p4equity.estimators import fit
-from p4equity.evaluation.context import POINTS, Arms, Context, base_row, no_arm
+from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.study import Analysis
 
 KEPT = (
@@ -28,7 +28,7 @@ def regression_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]
         groups = context.study.groups.compared if analysis.outcome == "gap" else ("all",)
         for group in groups:
             if reason:
-                rows.append(_failed(context, analysis, measure, group, reason))
+                rows += _failed(context, analysis, measure, group, reason)
             elif analysis.outcome == "value":
                 rows += _fitted(context, analysis, measure, group, value_frame(context, analysis, measure, arms))
             else:
@@ -100,12 +100,12 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
             inference=list(analysis.inference), conf_level=study.inference.conf_level, seed=context.seed(analysis.id), **options,
         )  # fmt: skip
     except P4Error as error:
-        return [_failed(context, analysis, measure, group, error.problem)]
+        return _failed(context, analysis, measure, group, error.problem)
     shown = answers if gap else answers[answers["group"].isna() | (answers["group"] == "all")]
-    unit = "percentage points" if gap else study.measure(measure).unit
     rows = []
     for record in shown.to_dict("records"):
-        row = base_row(context, analysis, measure_id=measure, group=group, outcome=_outcome(record, analysis), outcome_unit=unit)
+        row = base_row(context, analysis, measure_id=measure, group=group, outcome=_outcome(record, analysis))
+        row["outcome_unit"] = outcome_unit(study, measure)
         row |= {key: record[key] for key in KEPT if not _null(record.get(key))}
         row["reference_group"] = study.groups.reference if gap else None
         rows.append(row)
@@ -128,8 +128,6 @@ def _null(value: Any) -> bool:
     return value is None or bool(pd.isna(value))
 
 
-def _failed(context: Context, analysis: Analysis, measure: str, group: str, reason: str) -> dict[str, Any]:
-    return base_row(
-        context, analysis, estimand="effect of the contract", measure_id=measure, outcome=analysis.outcome, group=group,
-        inference=analysis.inference[0], status="not_estimable", reason=reason, outcome_unit="percentage points",
-    )  # fmt: skip
+def _failed(context: Context, analysis: Analysis, measure: str, group: str, reason: str) -> list[dict[str, Any]]:
+    what = {"estimand": "effect of the contract", "measure_id": measure, "outcome": analysis.outcome, "group": group}
+    return failed_rows(context, analysis, reason, **what)

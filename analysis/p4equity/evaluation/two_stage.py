@@ -13,13 +13,14 @@ from p4equity.disparity.changes import Changes, combine, gap_changes, rate_chang
 from p4equity.disparity.panel import ALL, Panel, independent_panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
-from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, no_arm
+from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
 from p4equity.study import Analysis
 
 Array = NDArray[np.float64]
 ESTIMAND = "average effect on contracted systems over contract years"
+NO_VARIATION = 1e-9  # points or USD: a standard error at rounding
 LABELS = {"gap": "gap", "reference": "reference_rate", "group": "group_rate"}
 
 
@@ -40,7 +41,7 @@ def two_stage_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]
     rows: list[dict[str, Any]] = []
     for measure in context.study.measure_ids(analysis.measures):
         if measure not in context.measures:
-            rows += [_failed(context, analysis, measure, "all", f"no cells for {measure}")]
+            rows += _failed(context, analysis, measure, "all", f"no cells for {measure}")
             continue
         for groups in _group_sets(context, analysis, measure):
             rows += _measure_rows(context, analysis, measure, groups)
@@ -67,7 +68,7 @@ def _measure_rows(
     if reason is None and analysis.outcome == "gap" and not members:
         reason = "no group has a baseline gap above zero"
     if reason:
-        return [_failed(context, analysis, measure, label, reason)]
+        return _failed(context, analysis, measure, label, reason)
     panel = context.panel(context.variant(analysis))
     rows: list[dict[str, Any]] = []
     for outcome, source in _sources(context, analysis, measure, panel):
@@ -118,7 +119,7 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
         arms.flags(systems),
         {side: scale * parts[side][0][keep] for side in sides},
         {side: scale**2 * parts[side][1][keep] for side in sides},
-        "USD per member-month" if spending else "percentage points",
+        outcome_unit(context.study, measure),
         "without " + ", ".join(lost) + " (denominator too small)" if lost else "main",
     )
 
@@ -190,7 +191,9 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
 
 
 def fit_columns(fit: RandomEffectsFit) -> dict[str, Any]:
-    """Answer columns of a Knapp-Hartung fit."""
+    """Answer columns of a Knapp-Hartung fit; changes that do not differ within arms leave no error to estimate."""
+    if not fit.std_error > NO_VARIATION:
+        return {"status": "not_estimable", "reason": "no variation left to estimate a standard error from"}
     return {
         "estimate": fit.estimate, "std_error": fit.std_error, "statistic": fit.statistic, "p_value": fit.p_value,
         "conf_low": fit.conf_low, "conf_high": fit.conf_high, "df": fit.df,
@@ -215,8 +218,6 @@ def permutation_columns(result: PermutationResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _failed(context: Context, analysis: Analysis, measure: str, group: str, reason: str) -> dict[str, Any]:
-    return base_row(
-        context, analysis, estimand=ESTIMAND, measure_id=measure, outcome=analysis.outcome, group=group,
-        inference=analysis.inference[0], status="not_estimable", reason=reason, outcome_unit="percentage points",
-    )  # fmt: skip
+def _failed(context: Context, analysis: Analysis, measure: str, group: str, reason: str) -> list[dict[str, Any]]:
+    what = {"estimand": ESTIMAND, "measure_id": measure, "outcome": analysis.outcome, "group": group}
+    return failed_rows(context, analysis, reason, **what)

@@ -154,7 +154,9 @@ def meta_regression(
 def t_answer(
     estimate: float, std_error: float, df: float, tau2: float, q: float, weights: Array, conf_level: float
 ) -> RandomEffectsFit:
-    """Wrap an estimate and its error into t-based answers."""
+    """Wrap an estimate and its error into t-based answers; without residual variation there is no statistic, p or interval."""
+    if not std_error > 0:
+        return RandomEffectsFit(estimate, 0.0, *[float("nan")] * 4, df, tau2, q, weights)
     statistic = estimate / std_error
     half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * std_error
     p = float(2 * stats.t.sf(abs(statistic), df))
