@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from p4equity.estimates import ANSWER, SUPPRESSED
+
 SMALL = "a count below the disclosure threshold"
 COMPLEMENT = "suppressed so that a smaller count cannot be derived"
 PEOPLE = ("members", "persons", "respondents", "interviews")  # bases whose counts are protected
@@ -88,7 +90,7 @@ def apply(frame: pd.DataFrame, flags: Flags, primary: Flags, numbers: Sequence[s
         out[name] = (
             out[name].astype("Float64" if out[name].dtype.kind == "f" else "Int64").mask(pd.Series(flags, index=out.index))
         )
-    out["status"] = np.where(flags, "suppressed", "ok")
+    out["status"] = np.where(flags, SUPPRESSED, "ok")
     reasons = pd.Series(np.where(primary, SMALL, COMPLEMENT), index=out.index, dtype=object)
     out["reason"] = reasons.where(pd.Series(flags, index=out.index), None)
     return out
@@ -145,19 +147,31 @@ def protect_flow(flow: pd.DataFrame, threshold: int) -> pd.DataFrame:
     out = protect(
         flow, counts=("n", "dropped"), numbers=("n", "dropped"), lines=[[*step, "arm"], [*step, "group"]], threshold=threshold
     )
-    hidden = out["status"] == "suppressed"
+    hidden = out["status"] == SUPPRESSED
     follows = hidden.groupby([out["arm"], out["group"], out["year"]]).shift(fill_value=False)
     out["dropped"] = out["dropped"].mask(follows)
     return out
 
 
 def protect_estimates(estimates: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    """Estimates based on fewer members than the threshold become suppressed; base counts below it are emptied."""
-    few = pd.Series(small(estimates["n_members"].astype("float64"), threshold), index=estimates.index)
-    out = estimates.copy()
-    if few.any():
-        from p4equity.estimates import ANSWER
+    """Estimates based on fewer members than the threshold become suppressed."""
+    return _emptied(estimates, small(estimates["n_members"].astype("float64"), threshold), SMALL)
 
-        out.loc[few, [*ANSWER, "n_members", "n_cells"]] = None
-        out.loc[few, "status"], out.loc[few, "reason"] = "suppressed", SMALL
+
+def protect_systems(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Estimates of one system: hidden where exactly one of the cells behind them is, because they would then tell its rate.
+
+    cells: the protected cells of the groups and years that enter estimates, with `status`.
+    """
+    hidden = cells[cells["status"] == SUPPRESSED].groupby(["system_id", "measure_id"]).size()
+    alone = set(hidden.index[hidden == 1])
+    telling = [pair in alone for pair in zip(estimates["system_id"], estimates["measure_id"], strict=True)]
+    return _emptied(estimates, np.array(telling, bool), COMPLEMENT)
+
+
+def _emptied(estimates: pd.DataFrame, flags: Flags, reason: str) -> pd.DataFrame:
+    out = estimates.copy()
+    if flags.any():
+        out.loc[flags, [*ANSWER, "n_members", "n_cells"]] = None
+        out.loc[flags, "status"], out.loc[flags, "reason"] = SUPPRESSED, reason
     return out

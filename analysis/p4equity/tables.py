@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from p4equity.diagnostics.findings import primary_analysis
-from p4equity.disclosure import PEOPLE, SMALL, protect, protect_cells, protect_estimates, protect_flow
+from p4equity.disclosure import PEOPLE, SMALL, protect, protect_cells, protect_estimates, protect_flow, protect_systems
 from p4equity.estimates import SUPPRESSED
 from p4equity.evaluation.context import Context
 from p4equity.study import Study
@@ -27,7 +27,7 @@ def result_tables(
 ) -> dict[str, pd.DataFrame]:
     """Result tables by name, each with `status` and `reason` where numbers may be hidden."""
     study, threshold = context.study, context.study.disclosure.threshold
-    common = {"estimates": protect_estimates(estimates, threshold), "diagnostics": diagnostics}
+    common: dict[str, pd.DataFrame] = {"estimates": protect_estimates(estimates, threshold), "diagnostics": diagnostics}
     if study.data.kind == "value":
         shown = cells.cell[["system_id", "measure_id", "year", "value", "weight"]]
         return {**common, "rate": value_table(context).assign(status="ok", reason=None), "cells": shown}
@@ -39,6 +39,8 @@ def result_tables(
         "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
         "implementation": _implementation(implementation_table(study, small, cells.cell), threshold),
     }
+    used = own_cells[own_cells["group"].isin(study.group_ids) & ~own_cells["year"].isin(study.baseline.apart)]
+    common["estimates"] = protect_systems(common["estimates"], used)
     payments = {"payment_result": _payments(payment_table(context), own_cells, study)} if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
 
@@ -71,6 +73,9 @@ def _payments(table: pd.DataFrame, cells: pd.DataFrame, study: Study) -> pd.Data
     numbers = [c for c in out.columns if out[c].dtype.kind == "f"]
     out.loc[flags, numbers] = float("nan")
     out.loc[flags, "status"], out.loc[flags, "reason"] = SUPPRESSED, SMALL
+    whole = {(s, m) for s, m, _ in keys}  # a change over all groups less those of the shown groups would tell the hidden one's
+    telling = [pair in whole for pair in zip(table["system_id"], table["measure_id"], strict=True)]
+    out.loc[telling, "overall_change"] = float("nan")
     return out
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p4equity.audit import audit_frame, audit_totals, suppressed_lines
-from p4equity.disclosure import protect, protect_cells, protect_estimates, protect_flow, small
+from p4equity.disclosure import protect, protect_cells, protect_estimates, protect_flow, protect_systems, small
+from p4equity.estimates import estimates_table
 from scipy.optimize import linprog
 
 THRESHOLD = 11
@@ -135,3 +136,15 @@ def test_estimates_on_few_members_are_suppressed_not_zero(members: int) -> None:
     out = protect_estimates(pd.DataFrame([row]), THRESHOLD)
     assert out.loc[0, "status"] == "suppressed"
     assert pd.isna(out.loc[0, "estimate"])
+
+
+@pytest.mark.parametrize(("hidden", "status"), [(0, "ok"), (1, "suppressed"), (2, "ok")])
+def test_one_hidden_cell_behind_one_systems_change_hides_the_change(hidden: int, status: str) -> None:
+    cells = pd.DataFrame({"system_id": "S1", "measure_id": "M", "year": [2019, 2022, 2023], "status": "ok"})
+    cells.loc[: hidden - 1, "status"] = "suppressed"
+    row = {"analysis_id": "a", "measure_id": "M", "estimate": 1.0, "status": "ok"}
+    rows = estimates_table([{**row, "system_id": s} for s in ("S1", "all")])
+    out = protect_systems(rows, cells).set_index("system_id")
+    assert out.loc["S1", "status"] == status
+    assert pd.isna(out.loc["S1", "estimate"]) == (status != "ok")
+    assert out.loc["all", "status"] == "ok"

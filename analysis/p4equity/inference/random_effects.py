@@ -156,7 +156,8 @@ def t_answer(
 ) -> RandomEffectsFit:
     """Wrap an estimate and its error into t-based answers; without residual variation there is no statistic, p or interval."""
     if not std_error > 0:
-        return RandomEffectsFit(estimate, 0.0, *[float("nan")] * 4, df, tau2, q, weights)
+        nan = float("nan")
+        return RandomEffectsFit(estimate, 0.0, nan, nan, nan, nan, df, tau2, q, weights)
     statistic = estimate / std_error
     half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * std_error
     p = float(2 * stats.t.sf(abs(statistic), df))
