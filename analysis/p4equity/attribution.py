@@ -73,15 +73,11 @@ def as_treated_map(spans: ir.Table, systems: Sequence[str], years: Sequence[int]
     for year in years:
         day = ibis.literal(dt.date(year, 12, 31), "date")
         in_force = closed.filter(closed.first_day <= day, closed.last_day >= day)
-        of_year.append(
-            in_force.select("practice_id", year=ibis.literal(year, "int16"), system_as_treated=in_force.system)
-        )
+        of_year.append(in_force.select("practice_id", year=ibis.literal(year, "int16"), system_as_treated=in_force.system))
     return ibis.union(*of_year) if len(of_year) > 1 else of_year[0]
 
 
-def practice_years(
-    spans: ir.Table, systems: Sequence[str], years: Sequence[int], map_date: dt.date | None
-) -> ir.Table:
+def practice_years(spans: ir.Table, systems: Sequence[str], years: Sequence[int], map_date: dt.date | None) -> ir.Table:
     """One row a practice and year that is in a system under either map.
 
     Columns: practice_id, year, system_baseline, mapped_later, system_as_treated. Without `map_date` no baseline map is made.

@@ -73,9 +73,7 @@ def complementary_flags(
     return out
 
 
-def _safe(
-    parts: Sequence[NDArray[np.float64]], flags: Flags, total: Flags, index: NDArray[np.int64], threshold: int
-) -> bool:
+def _safe(parts: Sequence[NDArray[np.float64]], flags: Flags, total: Flags, index: NDArray[np.int64], threshold: int) -> bool:
     hidden = index[flags[index]]
     live = hidden[parts[0][hidden] > 0]
     if len(live) < 2:

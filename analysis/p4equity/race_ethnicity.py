@@ -40,9 +40,9 @@ def member_versions(race: ir.Table, scheme: GroupScheme, versions: Sequence[str]
     by_category = race.race_eth.cases(
         *[(category, ibis.literal(2 * code, "int8")) for category, code in codes.items()], else_=ibis.null("int8")
     )
-    rows = race.select(
-        "member_id", "version", code=(by_category + self_report.cast("int8")).cast("int8")
-    ).filter(lambda t: t.version.isin(list(versions)))
+    rows = race.select("member_id", "version", code=(by_category + self_report.cast("int8")).cast("int8")).filter(
+        lambda t: t.version.isin(list(versions))
+    )
     # One row a member and version: max only moves the versions from rows to columns.
     wide = {f"v{i}": rows.code.max(where=rows.version == version) for i, version in enumerate(versions)}
     return rows.group_by("member_id").agg(**wide)

@@ -159,12 +159,7 @@ def wide_table() -> Exhibit:
     """Forty long rows with thirteen columns: needs small type, a page on its side and several pages."""
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
-        {
-            "Check": [
-                f"Sensitivity {i}: a rather long description of what was changed and why it could matter"
-                for i in range(40)
-            ]
-        }
+        {"Check": [f"Sensitivity {i}: a rather long description of what was changed and why it could matter" for i in range(40)]}
     )
     for j in range(12):
         frame[f"Column {j}"] = rng.normal(size=40)

@@ -46,9 +46,7 @@ def test_shapes_are_checked() -> None:
 
 
 def test_numbers_go_right_and_words_left() -> None:
-    spec = TableSpec(
-        ("Name", "Word", "Number", "Interval"), (("a", "b", "−1.20", "−4.1 to 0.3"), ("c", "d", "–", "1.0 to 2.0"))
-    )
+    spec = TableSpec(("Name", "Word", "Number", "Interval"), (("a", "b", "−1.20", "−4.1 to 0.3"), ("c", "d", "–", "1.0 to 2.0")))
     assert spec.alignment() == ("l", "l", "r", "r")
 
 

@@ -70,9 +70,7 @@ def test_outline_and_headings(pdf: pikepdf.Pdf, elements: list[Any]) -> None:
 
 
 def test_fonts_are_embedded(pdf: pikepdf.Pdf) -> None:
-    fonts = [
-        o for o in pdf.objects if isinstance(o, pikepdf.Dictionary) and str(o.get("/Type", "")) == "/FontDescriptor"
-    ]
+    fonts = [o for o in pdf.objects if isinstance(o, pikepdf.Dictionary) and str(o.get("/Type", "")) == "/FontDescriptor"]
     assert fonts
     assert all(any(key in font for key in ("/FontFile", "/FontFile2", "/FontFile3")) for font in fonts)
 

@@ -16,9 +16,7 @@ PARAMETERS = "n: int = 1\n"
 
 
 def test_failing_notebook_names_cell_error_and_kept_copy(tmp_path: Path) -> None:
-    path = write_notebook(
-        tmp_path / "fails.ipynb", "x = 1", "raise ValueError(f'went wrong with {n}')", parameters=PARAMETERS
-    )
+    path = write_notebook(tmp_path / "fails.ipynb", "x = 1", "raise ValueError(f'went wrong with {n}')", parameters=PARAMETERS)
     with pytest.raises(P4Error) as error:
         run_notebooks([path], tmp_path / "out", {"n": 7}, failed_dir=tmp_path / "failed")
     message = str(error.value)
@@ -51,9 +49,7 @@ def test_executed_copies_are_the_same_bytes_and_name_no_machine_path(tmp_path: P
 
 
 def test_the_kernel_works_beside_the_executed_copy(tmp_path: Path) -> None:
-    path = write_notebook(
-        tmp_path / "cwd.ipynb", "import pathlib\nprint(pathlib.Path().resolve().name)", parameters=PARAMETERS
-    )
+    path = write_notebook(tmp_path / "cwd.ipynb", "import pathlib\nprint(pathlib.Path().resolve().name)", parameters=PARAMETERS)
     done = run_notebooks([path], tmp_path / "place {n}", {"n": 2})
     assert done[0].path.parent.name == "place {n}"
     assert "place {n}" in done[0].path.read_text("utf-8")

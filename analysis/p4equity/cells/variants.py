@@ -66,9 +66,7 @@ def cell_frame(engine: Engine, counts: ir.Table, practices: ir.Table, plan: Cell
     keys, sums = ["year", "measure", "stratum"], ["den", "num", "with_reading"]
     frame = _labelled(frame_of(engine.fetch(of_variant(counts, practices, variant, keys, sums))), plan, variant)
     strata = max((len(m.strata) for m in plan.measures), default=0) + 1
-    names = [
-        m.strata[i - 1].id if NO_STRATUM < i <= len(m.strata) else ALL_AGES for m in plan.measures for i in range(strata)
-    ]
+    names = [m.strata[i - 1].id if NO_STRATUM < i <= len(m.strata) else ALL_AGES for m in plan.measures for i in range(strata)]
     has_reading = np.array([m.has_reading for m in plan.measures], dtype=bool)
     return frame.assign(
         measure_id=decoded(frame["measure"], [m.id for m in plan.measures]),

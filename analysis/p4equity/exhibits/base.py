@@ -79,9 +79,7 @@ class TableSpec:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, decimals: int = 2, **options: Any) -> TableSpec:
         """A table of a data frame's columns, numbers formatted with `decimals`; the index is not shown."""
-        rows = tuple(
-            tuple(format_cell(value, decimals) for value in row) for row in frame.itertuples(index=False, name=None)
-        )
+        rows = tuple(tuple(format_cell(value, decimals) for value in row) for row in frame.itertuples(index=False, name=None))
         return cls(tuple(str(c) for c in frame.columns), rows, **options)
 
     def alignment(self) -> tuple[Align, ...]:
@@ -123,9 +121,7 @@ def exhibit_style() -> Iterator[None]:
     matplotlib.use("agg")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            matplotlib.rc_params_from_file(theme_dir() / "p4equity.mplstyle", use_default_template=False)
-        )
+        matplotlib.rcParams.update(matplotlib.rc_params_from_file(theme_dir() / "p4equity.mplstyle", use_default_template=False))
         matplotlib.rcParams["svg.hashsalt"] = "p4equity"
         yield
 

@@ -79,9 +79,7 @@ def _lines(row: Sequence[str], widths: Sequence[float], size: float) -> int:
     )
 
 
-def _demands(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]
-) -> tuple[list[float], list[float]]:
+def _demands(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> tuple[list[float], list[float]]:
     """For each column the width that avoids wrapping and the least that avoids breaking words, in em."""
     natural, least = [], []
     for j, header in enumerate(columns):

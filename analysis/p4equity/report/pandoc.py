@@ -26,9 +26,7 @@ def to_html(markdown: Path, root: Path, target: Path) -> None:
         "--toc", "--toc-depth=3",
     )  # fmt: skip
     text = target.read_text("utf-8")
-    target.write_text(
-        re.sub(r'(<a href="#[^"]*") id="toc-[^"]*"', r"\1", text), "utf-8"
-    )  # the contents stand there twice
+    target.write_text(re.sub(r'(<a href="#[^"]*") id="toc-[^"]*"', r"\1", text), "utf-8")  # the contents stand there twice
 
 
 def to_docx(markdown: Path, root: Path, target: Path, day: date, status: str = "") -> None:

@@ -28,9 +28,7 @@ def declared(notebook: Any, name: str) -> dict[str, Parameter]:
     """
     cells = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in c.metadata.get("tags", ())]
     if len(cells) != 1:
-        raise UsageError(
-            "a notebook needs exactly one cell tagged 'parameters'", where=name, expected=1, found=len(cells)
-        )
+        raise UsageError("a notebook needs exactly one cell tagged 'parameters'", where=name, expected=1, found=len(cells))
     found: dict[str, Parameter] = {}
     for statement in ast.parse(cells[0].source).body:
         parameter = _parameter(statement)

@@ -119,9 +119,7 @@ def render_documents(
 
 def _prepare(run_dir: Path, study: Study, *, edition: str, audience: str, synthetic: bool | None) -> Facts:
     if not (run_dir / "results").is_dir():
-        raise UsageError(
-            "not a run", where=str(run_dir), expected="a folder with results/", fix="make one with: p4equity run"
-        )
+        raise UsageError("not a run", where=str(run_dir), expected="a folder with results/", fix="make one with: p4equity run")
     made = is_synthetic(run_dir, study) if synthetic is None else synthetic
     write_context(run_dir, study, edition=edition, synthetic=made)
     return facts_of(study, run_dir, edition=edition, synthetic=made, audience=audience)

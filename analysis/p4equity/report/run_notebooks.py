@@ -71,9 +71,7 @@ def run_jobs(
     done = 0
     results: list[Executed] = []
     with own_kernel() as kernel, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = [
-            pool.submit(_run, job, node, out_dir, failed, kernel) for job, node in zip(jobs, prepared, strict=True)
-        ]
+        futures = [pool.submit(_run, job, node, out_dir, failed, kernel) for job, node in zip(jobs, prepared, strict=True)]
         try:
             for job, future in zip(jobs, futures, strict=True):
                 results.append(future.result())
