@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from p4equity.cells import build_cells, cells_hash
 from p4equity.diagnostics import diagnose
 from p4equity.dictionary import load_dictionary
