@@ -35,7 +35,7 @@ def minimal_detectable_change(
 def reliability(between_variance: float, sampling_variance: Array) -> Array:
     """Share of the observed variance that is between systems: between / (between + sampling), one value a system.
 
-    Source: Adams (2009), The Reliability of Provider Profiling, RAND TR-653, equation 1.
+    Source: Adams (2009), The Reliability of Provider Profiling: A Tutorial, RAND TR-653.
     """
     v = np.asarray(sampling_variance, float)
     return np.asarray(between_variance / (between_variance + v))
@@ -44,7 +44,7 @@ def reliability(between_variance: float, sampling_variance: Array) -> Array:
 def shrink(values: Array, sampling_variance: Array, between_variance: float) -> tuple[Array, Array]:
     """Empirical-Bayes means and standard deviations of unit effects around their precision-weighted mean.
 
-    values, sampling_variance: (n,). Source: Morris (1983), JASA 78:47, equations 1.9 and 1.10 without the small-sample factor.
+    values, sampling_variance: (n,). Source: Morris (1983), JASA 78:47, without the small-sample factor.
     """
     y, v = np.asarray(values, float), np.asarray(sampling_variance, float)
     weights = 1 / (v + between_variance)

@@ -24,10 +24,11 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     reference and on group: gap = reference - group to rounding. Several compared groups are stacked, each with its own
     effects; the first rows are their plain average. Assumptions: parallel trends, no anticipation beyond
     `anticipation` periods (left out), one effect for all cohorts and periods when adoption is staggered (otherwise b
-    weighs them unequally, some negatively: Goodman-Bacon 2021, theorem 1). Units treated throughout and units seen
-    once are left out, with a row that says so. aggregate="cohort" adds one row a cohort against clean comparisons
-    (never treated, or not yet with comparison="not_yet"). Source: Angrist and Pischke (2009), section 5.2. Reference
-    cases: fixest `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
+    weighs them unequally, and changes in the effect on units already treated count against it: Goodman-Bacon 2021).
+    Units treated throughout and units seen once are left out, with a row that says so. aggregate="cohort" adds one row
+    a cohort against clean comparisons (never treated, or not yet with comparison="not_yet"). Source: Angrist and
+    Pischke (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine
+    (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)

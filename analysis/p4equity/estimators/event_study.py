@@ -27,7 +27,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     (over all e of one group and outcome). Own options: reference_period (default the last one before treatment and
     anticipation; -1), bin_below and bin_above (event times beyond them share a coefficient), variance, ssc. With a
     group: gap, reference and group, as in `did`. Assumptions: those of `did`, and in staggered designs effects that
-    do not differ between cohorts (Sun and Abraham 2021). Source: Freyaldenhoven, Hansen, Perez and Shapiro (2021).
+    do not differ between cohorts (Sun and Abraham 2021). Source: Freyaldenhoven, Hansen, Perez Perez and Shapiro (2021).
     Reference cases: fixest `feols(gap ~ i(rel, treated, ref = -1) | system + year)`, clubSandwich's Satterthwaite and
     HTZ tests (tests/reference/event_study).
     """

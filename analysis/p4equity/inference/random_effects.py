@@ -134,7 +134,7 @@ def meta_regression(
     With `truncate` the scale q is held at 1 or more, so that agreement beyond what sampling allows never narrows the interval
     (Rover, Knapp and Friede 2015): safe, but it covers 97 to 99% in this design, so it is off. df = n - 2.
     Raises StudyError when an arm is empty or n < 3.
-    Source: Knapp and Hartung (2003), Statistics in Medicine 22:2693, equations 8 to 10.
+    Source: Knapp and Hartung (2003), Statistics in Medicine 22:2693.
     """
     y, v = np.asarray(y, float), np.asarray(sampling_variance, float)
     arm = np.asarray(treated, bool)

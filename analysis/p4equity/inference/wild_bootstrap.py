@@ -152,8 +152,8 @@ def wild_bootstrap(
 
     restricted: residuals under the null (WCR, the default), else unrestricted (WCU). factor: small-sample factor of
     the printed standard error (CR1); it cancels in the p value. n_treated: treated clusters, for the warning. The
-    interval inverts the test. Source: Cameron, Gelbach and Miller (2008); Roodman, MacKinnon, Nielsen and Webb
-    (2019); MacKinnon and Webb (2017).
+    interval inverts the test. Source: Cameron, Gelbach and Miller (2008); Roodman and others (2019), Stata Journal
+    19:4; MacKinnon and Webb (2017).
     """
     design = moments.design
     if design.n_clusters < 2:
