@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from p4equity.inference.random_effects import check_inputs
+from p4equity.inference.stacked import Stacked, stacked_standard_error
 
 Array = NDArray[np.float64]
 
@@ -30,6 +31,16 @@ def minimal_detectable_change(
     df = len(sampling_variance) - 2
     multiplier = stats.t.ppf(0.5 + conf_level / 2, df) + stats.t.ppf(power, df)
     return float(multiplier) * standard_error(sampling_variance, treated, tau2)
+
+
+def stacked_detectable_change(data: Stacked, tau2: float, conf_level: float = 0.95, power: float = 0.8) -> float:
+    """The same for the pooled question over measures: generalized least squares, t with (systems - 2) degrees of freedom.
+
+    tau2: between-system variance of a measure's changes, independent between measures.
+    """
+    df = int(data.included(data.contracts).any(axis=1).sum()) - 2
+    multiplier = stats.t.ppf(0.5 + conf_level / 2, df) + stats.t.ppf(power, df)
+    return float(multiplier) * stacked_standard_error(data, tau2)
 
 
 def reliability(between_variance: float, sampling_variance: Array) -> Array:

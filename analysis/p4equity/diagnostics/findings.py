@@ -140,7 +140,7 @@ def race_data_drift(context: Context, profile: pd.DataFrame) -> list[Finding]:
 
 
 def balance(context: Context, profile: pd.DataFrame) -> list[Finding]:
-    """Largest standardized difference of baseline characteristics between arms, adult systems, members pooled."""
+    """Largest standardized difference of baseline characteristics between arms of the primary cohort, members pooled."""
     study = context.study
     wanted = ("age_band", "sex", "product")
     rows = profile[profile["characteristic"].isin(wanted) & (profile["map"] == study.population.map)]
@@ -217,24 +217,17 @@ def selection_regression(context: Context, profile: pd.DataFrame) -> list[Findin
 
 
 def detectable_effect(context: Context, profile: pd.DataFrame) -> list[Finding]:
-    """Smallest change detectable with 80% power, by measure, with the between-system variance of baseline-year changes."""
+    """Smallest change detectable with 80% power by measure, when systems differ by the larger spread the plan assumes."""
     del profile
     study, analysis = context.study, primary_analysis(context)
-    early, late = study.baseline.pre_years[:1], study.baseline.pre_years[-1:]
-    baseline = dict(_baseline_questions(context, analysis, early, late))
     out = []
     for measure in study.measure_sets.contracted:
         question = registered_question(context, analysis, measure)
         if question is None or not question.treated.any() or question.treated.all() or len(question.systems) < 3:
             out.append(Finding(measure, None, "percentage points", "no baseline gap, or too few systems in an arm"))
             continue
-        calm = baseline.get(measure)
-        # One year against one year: a change of means over several years moves less, so the variance is halved.
-        tau2 = 0.0
-        if calm is not None and len(calm.systems) > 1:
-            tau2 = tau2_estimate(calm.values["gap"], np.ones((len(calm.systems), 1)), calm.variances["gap"]) / 2
         value = minimal_detectable_change(
-            question.variances["gap"], question.treated, tau2, conf_level=study.inference.conf_level
+            question.variances["gap"], question.treated, max(study.inference.shocks) ** 2, conf_level=study.inference.conf_level
         )
         out.append(Finding(measure, value, "percentage points"))
     return out

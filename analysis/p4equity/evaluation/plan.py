@@ -44,7 +44,8 @@ def evaluate(
 def analysis_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
     """Rows of one analysis, by its estimator."""
     if analysis.estimator == "meta_regression":
-        return pooled_rows(context, analysis) if analysis.pooled else two_stage_rows(context, analysis)
+        each = [] if analysis.pooled else two_stage_rows(context, analysis)
+        return each + (pooled_rows(context, analysis) if analysis.pooled or analysis.also_pooled else [])
     if analysis.estimator == "system_change":
         return system_rows(context, analysis)
     from p4equity.evaluation.regression import regression_rows

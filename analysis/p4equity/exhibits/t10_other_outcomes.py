@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from p4equity.disparity.guardrail import CANNOT_TELL, guardrail_verdict
 from p4equity.exhibits import text
 from p4equity.exhibits.builder import TableBuilder
 from p4equity.exhibits.select import OK, analysis_title, guardrails, other_questions, rows_of
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from p4equity.results import Results
     from p4equity.study import Analysis
 
+Row = Mapping[str, Any]
 ID, KIND = "T10", "table"
 COLUMNS = (
     "row_id", "analysis_id", "measure_id", "outcome", "estimate", "conf_low", "conf_high", "p_value", "status", "reason",
@@ -43,7 +46,8 @@ def build(results: Results) -> Exhibit | None:
         if len(found[a.id]):
             table.group(f"{analysis_title(a, study)}{_margin(a, found[a.id])}")
         for row in found[a.id].to_dict("records"):
-            said = answer(row, a)
+            same = rows_of(results, a, measure_id=row["measure_id"], outcome=row["outcome"])
+            said = answer([row, *same[same["row_id"] != row["row_id"]].to_dict("records")], a)
             answers.append((row, a, said))
             what = OUTCOMES.get(str(row["outcome"]), str(row["outcome"]))
             ok = row["status"] == OK
@@ -54,9 +58,10 @@ def build(results: Results) -> Exhibit | None:
             )  # fmt: skip
     everything = pd.concat(list(found.values()))
     note = (
-        "Points, or USD per member-month for spending. Questions with a margin are answered by the interval: no worse when "
-        "it lies on the right "
-        "side of the margin, worse when it lies beyond it, else the data cannot tell; not significant is not no worse. "
+        "Points, or USD per member-month for spending. Questions with a margin are answered by the intervals of all their "
+        "inferences, of which the first is shown. No worse: all lie on the good side of the margin. Worse than the margin: all "
+        "lie beyond it. Worse, by how much is open: all exclude zero, and the margin is not excluded. A result that is not "
+        "significant is not evidence of no harm. "
         f"{text.base_note(everything, results)}{text.missing_note(everything)}{text.synthetic_note(results)}"
     )
     return table.exhibit(ID, "Guardrails, companion rates, unpaid measures and later contracts", _alt(results, answers), note)
@@ -68,18 +73,14 @@ def _rows(results: Results, analysis: Analysis) -> pd.DataFrame:
     return rows[rows["outcome"].isin(wanted)]
 
 
-def answer(row: dict[str, Any], analysis: Analysis) -> str:
-    """No worse, worse or cannot tell for a question with a margin; "" for one without or without a number."""
-    if analysis.margin is None or row["status"] != OK:
+def answer(rows: Sequence[Row], analysis: Analysis) -> str:
+    """The verdict of a question with a margin over the rows of all its inferences; "" for one without, or without a number."""
+    if analysis.margin is None or rows[0]["status"] != OK:
         return ""
-    low, high = (None if text.is_missing(row[k]) else float(row[k]) for k in ("conf_low", "conf_high"))
-    above = analysis.direction != "below"
-    near, far = (low, high) if above else (high, low)
-    if near is not None and (near > analysis.margin if above else near < analysis.margin):
-        return "no worse"
-    if far is not None and (far < analysis.margin if above else far > analysis.margin):
-        return "worse"
-    return "cannot tell"
+    if any(row["status"] != OK for row in rows):
+        return CANNOT_TELL
+    bounds = [tuple(None if text.is_missing(row[k]) else float(row[k]) for k in ("conf_low", "conf_high")) for row in rows]
+    return guardrail_verdict([(low, high) for low, high in bounds], analysis.margin, above=analysis.direction != "below")
 
 
 def _margin(analysis: Analysis, rows: pd.DataFrame) -> str:

@@ -47,9 +47,9 @@ def build(results: Results) -> Exhibit | None:
 def _none(results: Results) -> Exhibit:
     """That nothing was changed is an answer: to which plan it refers must be said."""
     info, plan_hash = results.study.info, results.study.plan_hash
-    row = ("None", info.registration, _day(info.registered_on), plan_hash[:SHORT_HASH])
+    row = ("None", info.registered_at, _day(info.registered_on), plan_hash[:SHORT_HASH])
     table = spec(NONE, [Block("", (row,))], align="l" * len(NONE))
-    data = pd.DataFrame([[0, info.registration, info.registered_on.isoformat(), plan_hash]], columns=list(NONE))
+    data = pd.DataFrame([[0, info.registered_at, info.registered_on.isoformat(), plan_hash]], columns=list(NONE))
     alt = f"No deviation is logged from the plan of {_day(info.registered_on)} (hash {plan_hash[:SHORT_HASH]})."
     return Exhibit(ID, "table", TITLE, alt, _note(results), (), data, table=table)
 
@@ -73,7 +73,7 @@ def _part(results: Results, item: str) -> str:
 def _note(results: Results) -> str:
     info, plan_hash = results.study.info, results.study.plan_hash
     return (
-        f"Plan of {_day(info.registered_on)}, {info.registration}; its hash (SHA-256, first {SHORT_HASH} characters "
+        f"Plan of {_day(info.registered_on)}, {info.registered_at}; its hash (SHA-256, first {SHORT_HASH} characters "
         f"{plan_hash[:SHORT_HASH]}) covers "
         "all files of the plan, this log among them, and every row of the estimates carries it. A deviation that lets rows "
         "stand behind a failed gate is logged here."

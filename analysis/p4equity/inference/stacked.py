@@ -131,6 +131,14 @@ def stacked_meta_regression(data: Stacked, conf_level: float = 0.95) -> RandomEf
     return t_answer(estimate, float(np.sqrt(q * bread[-1, -1])), df, tau2, q, weights, conf_level)
 
 
+def stacked_standard_error(data: Stacked, tau2: float, correlation: float = 0.0) -> float:
+    """Standard error of the pooled effect by generalized least squares, given the between-system variance and correlation."""
+    _check(data)
+    mask = data.included(data.contracts)
+    A = _moments(data, mask, data.contracts, tau2, correlation, np.zeros_like(data.y))[0]
+    return float(np.sqrt(np.linalg.inv(A)[-1, -1]))
+
+
 def _linear_weights(data: Stacked, mask: Flags, tau2: float, correlation: float, bread: Array) -> Array:
     m = data.y.shape[1]
     between = random_covariance(m, tau2, correlation)

@@ -42,7 +42,7 @@ def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audi
         ("Evaluator", info.evaluator),
         ("Payer under evaluation", info.payer),
         ("Funding", info.funder),
-        ("Registration", f"{info.registration} (plan dated {info.registered_on.isoformat()})"),
+        ("Registration", f"{info.registered_at} (plan dated {info.registered_on.isoformat()})"),
         ("Ethics", info.ethics),
         ("Data", "synthetic, made by the toolkit" if synthetic else "real; see the section on data"),
         ("Edition", edition or "working copy"),

@@ -1,87 +1,92 @@
-"""Non-inferiority: overall quality and spending against a registered margin, one bound each; a failure is inconclusive."""
+"""Guardrails in words: overall quality and spending against a planned margin, and whether a change is care or documentation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from p4equity.disparity.guardrail import CANNOT_TELL, HARM, NO_WORSE, WORSE, guardrail_verdict
 from p4equity.section import phrases
 from p4equity.section.answers import Row, answers, figures, unit, without_number
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
 
-MET, OPEN, BEYOND, NONE = "not worse than the margin", "inconclusive", "worse than the margin", "no answer"
+NONE = "no answer"
 
 
 @dataclass(frozen=True)
 class Guardrail:
-    """One row with a margin and its verdict."""
+    """One effect with a margin: the row of its first inference, and the verdict over all of them."""
 
     row: Row
     margin: float
-    above: bool
     verdict: str
 
 
 def guardrails(s: Section, *, spending: bool | None = None) -> list[Guardrail]:
-    """All rows of analyses with a margin; `spending` True or False keeps those of that kind."""
+    """All effects of analyses with a margin; `spending` True or False keeps those of that kind."""
     out = []
     for analysis in s.study.analyses:
         if analysis.margin is None or (spending is not None and (analysis.outcome == "spending") != spending):
             continue
-        out += [_judge(a.main, float(analysis.margin), analysis.direction != "below") for a in answers(s, analysis.id)]
+        for a in answers(s, analysis.id):
+            rows, margin = [a.main, *a.others], float(analysis.margin)
+            if any(r["status"] != "ok" for r in rows):
+                out.append(Guardrail(a.main, margin, NONE if not a.ok else CANNOT_TELL))
+                continue
+            intervals = [(r["conf_low"], r["conf_high"]) for r in rows]
+            out.append(Guardrail(a.main, margin, guardrail_verdict(intervals, margin, above=analysis.direction != "below")))
     return out
 
 
-def _judge(row: Row, margin: float, above: bool) -> Guardrail:
-    """Not worse: the interval's bound lies on the good side of the margin. Worse: the whole interval lies on the other side."""
-    low, high = row["conf_low"], row["conf_high"]
-    if row["status"] != "ok" or low is None or high is None:
-        return Guardrail(row, margin, above, NONE)
-    met, beyond = (low > margin, high < margin) if above else (high < margin, low > margin)
-    return Guardrail(row, margin, above, MET if met else BEYOND if beyond else OPEN)
-
-
 def overall(s: Section) -> str:
-    """One sentence on overall quality: for how many measures a fall of the margin is excluded, and where it is shown."""
+    """Where overall quality is shown to have fallen, where a fall of the margin is excluded, and where neither can be said."""
     found = guardrails(s, spending=False)
     if not found:
         return ""
-    met, beyond = [g for g in found if g.verdict == MET], [g for g in found if g.verdict == BEYOND]
-    limit = phrases.plain(abs(found[0].margin))
-    rest, absent = [g for g in found if g.verdict == OPEN], [g for g in found if g.verdict == NONE]
+    absent = [g for g in found if g.verdict == NONE]
     if len(absent) == len(found):
         return f"Whether overall quality fell has no answer: {without_number(s, absent[0].row)}."
-    parts = [
-        (
-            f"excluded for {phrases.measures(s, [g.row['measure_id'] for g in met])}"
-            if met
-            else "excluded for no contracted measure"
-        ),
-        f"open for {phrases.measures(s, [g.row['measure_id'] for g in rest])}" if rest else "",
-        f"without an answer for {phrases.measures(s, [g.row['measure_id'] for g in absent])}" if absent else "",
-    ]
-    for g in beyond:
-        parts.append(f"shown for {phrases.lower(phrases.measure(s, g.row['measure_id']))}: {figures(s, g.row, level=False)}")
-    return f"A fall of overall quality by more than {limit} {unit(found[0].row)} is {', '.join(p for p in parts if p)}."
+    limit = f"{phrases.plain(abs(found[0].margin))} {unit(found[0].row)}"
+    said = []
+    for g in [g for g in found if g.verdict in (WORSE, HARM)]:
+        tail = f", more than {limit}" if g.verdict == WORSE else ""
+        said.append(f"Among all members, {_name(s, g)} fell{tail}: {figures(s, g.row)}.")
+    met = [g for g in found if g.verdict == NO_WORSE]
+    said.append(f"A fall by more than {limit} is excluded for {_names(s, met) if met else 'no measure'}.")
+    rest = [g for g in found if g.verdict == CANNOT_TELL]
+    if rest:
+        said.append(f"The data cannot tell for {_names(s, rest)}.")
+    if absent:
+        said.append(f"There is no answer for {_names(s, absent)}.")
+    return " ".join(said)
+
+
+def _name(s: Section, g: Guardrail) -> str:
+    return phrases.lower(phrases.measure(s, g.row["measure_id"]))
+
+
+def _names(s: Section, found: list[Guardrail]) -> str:
+    return phrases.measures(s, [g.row["measure_id"] for g in found])
 
 
 def spending_sentence(s: Section) -> str:
-    """One sentence on spending."""
+    """One sentence on spending: the estimate first, then what the margin says."""
     found = guardrails(s, spending=True)
     if not found:
         return ""
     g = found[0]
-    limit = f"{phrases.plain(g.margin, 0)} {unit(g.row)}"
     if g.verdict == NONE:
         return f"Spending: {without_number(s, g.row)}."
+    limit = f"{phrases.plain(g.margin, 0)} {unit(g.row)}"
     said = {
-        MET: f"A rise of spending by {limit} is excluded",
-        OPEN: f"A rise of spending by {limit} is open",
-        BEYOND: f"Spending rose by more than {limit}",
+        NO_WORSE: f"a rise by {limit} or more is excluded",
+        WORSE: f"a rise by more than {limit} is shown",
+        HARM: f"a rise is shown, and one by {limit} or more is not excluded",
+        CANNOT_TELL: f"a rise by {limit} or more is not excluded",
     }[g.verdict]
-    return f"{said}: {figures(s, g.row)}."
+    return f"Spending changed by {figures(s, g.row)}; {said}."
 
 
 def companions(s: Section) -> str:

@@ -107,7 +107,7 @@ def disclosures(s: Section) -> pd.DataFrame:
         ["Evaluator", info.evaluator],
         ["Funding", info.funder],
         ["Payer", f"{info.payer}. It had no part in this document" if info.payer and s.synthetic else info.payer or ""],
-        ["Registration", f"{phrases.capital(info.registration)}; plan dated {info.registered_on.isoformat()}"],
+        ["Registration", f"{phrases.capital(info.registered_at)}; plan dated {info.registered_on.isoformat()}"],
         ["Ethics", info.ethics],
         ["Conflicts", "p4equity is not affiliated with any insurer or health system"],
         [

@@ -39,7 +39,7 @@ class Info(Block):
     evaluator: str
     funder: str
     report_date: date
-    registration: str
+    registration: Annotated[str, Field(min_length=0)] = ""
     registered_on: date
     ethics: str
     synthetic_default: bool
@@ -48,6 +48,11 @@ class Info(Block):
     unit_label: str = "system"
     unit_label_plural: str = "systems"
     treatment_label: str = "contract"
+
+    @property
+    def registered_at(self) -> str:
+        """Where the plan is registered, or that it is not."""
+        return self.registration or "not registered"
 
 
 class OutcomeColumn(Block):
@@ -153,13 +158,15 @@ class Inference(Block):
     minimum_denominator: Annotated[int, Field(ge=0)] = 0
     multiplicity: str
     meaningful_share: Share = 0.25
+    shocks: Annotated[Many[float], Field(min_length=2, max_length=2)] = (0.5, 1.5)
 
 
 class Analysis(Block):
     """[[analysis]]: one registered question; it becomes one row a measure, group and inference.
 
     `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
-    any contract. `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column).
+    any contract. `pooled = "measures"` asks one question over all measures, `also_pooled` asks it beside one a measure.
+    `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column).
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -171,6 +178,7 @@ class Analysis(Block):
     measures: str | Many[str]
     groups: Literal["pooled", "each", "all"] = "all"
     pooled: Literal["measures"] | None = None
+    also_pooled: bool = False
     cohorts: Many[Year] = ()
     contracts: Literal["own", "any"] = "own"
     pre_years: Many[Year] = ()

@@ -18,7 +18,7 @@ from p4equity.study import Study, load_study
 
 def test_no_deviation_is_said_with_date_and_hash_of_the_plan(study: Study) -> None:
     exhibit = build("t7_deviations", made(study, main_rows(study)))
-    assert table_of(exhibit).rows == (("None", study.info.registration, "1 November 2026", study.plan_hash[:12]),)
+    assert table_of(exhibit).rows == (("None", study.info.registered_at, "23 November 2026", study.plan_hash[:12]),)
     assert exhibit.data.iloc[0].tolist()[-1] == study.plan_hash
 
 
