@@ -242,3 +242,16 @@ def test_warnings_travel_with_the_answer() -> None:
     out = p4equity.fit("did", white(cells(14, treated=3)), **PLAIN, inference="wild_bootstrap")
     assert out["status"].iloc[0] == "ok"
     assert any("3 treated clusters" in text for text in out.attrs["warnings"])
+
+
+def test_an_event_study_shows_anticipation_and_does_not_test_it_as_a_lead() -> None:
+    frame = white(cells())
+    plain = p4equity.fit("event_study", frame, **PLAIN, reference_period=-2, inference="cr1")
+    out = p4equity.fit("event_study", frame, **PLAIN, anticipation=1, inference="cr1")
+    shown = [r[r["event_time"].notna() & (r["interval"] == "pointwise")] for r in (plain, out)]
+    by_time = [r.set_index("event_time")["estimate"] for r in shown]
+    pd.testing.assert_series_equal(*by_time)
+    assert -1 in by_time[1].index
+    leads = [r.loc[r["estimand"] == "pretrend", "estimate"].item() for r in (plain, out)]
+    assert leads[0] == pytest.approx(by_time[0][by_time[0].index < 0].mean())
+    assert leads[1] == pytest.approx(by_time[0][by_time[0].index < -1].mean())

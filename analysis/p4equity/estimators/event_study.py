@@ -24,22 +24,23 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     y_ut = sum over e of b_e 1{t - cohort_u = e} + a_u + l_t + e_ut, weighted; never treated units have no event time.
     The first row is the plain average of b_e over e >= 0; then the joint test that all leads are zero (its estimate
     their average) or why it is not available; then each b_e with pointwise, and at the end with simultaneous limits
-    (over all e of one group and outcome). Own options: reference_period (default the last one before treatment and
-    anticipation; -1), bin_below and bin_above (event times beyond them share a coefficient), variance, ssc. With a
-    group: gap, reference and group, as in `did`. Assumptions: those of `did`, and in staggered designs effects that
-    do not differ between cohorts (Sun and Abraham 2021). Source: Freyaldenhoven, Hansen, Perez Perez and Shapiro (2021).
+    (over all e of one group and outcome). Periods of anticipation are shown and are no leads. Own options:
+    reference_period (default the last one before treatment and anticipation; -1), bin_below and bin_above (event times
+    beyond them share a coefficient), variance, ssc. With a group: gap, reference and group, as in `did`. Assumptions:
+    those of `did`, and in staggered designs effects that do not differ between cohorts (Sun and Abraham 2021).
+    Source: Freyaldenhoven, Hansen, Perez Perez and Shapiro (2021).
     Reference cases: fixest `feols(gap ~ i(rel, treated, ref = -1) | system + year)`, clubSandwich's Satterthwaite and
     HTZ tests (tests/reference/event_study).
     """
     if request.aggregate is not None:
         raise UsageError("nothing to aggregate", where="fit: aggregate", expected="None", found=request.aggregate)
-    panel = build(cells, request)
+    panel = build(cells, replace(request, anticipation=0))  # periods of anticipation keep coefficients of their own
     event = event_times(panel, request)
     reference = reference_period(event, request)
     levels = [float(e) for e in np.unique(event[~np.isnan(event)]) if e != reference]
     if not any(e >= 0 for e in levels):
         raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
-    terms = _terms(panel, event, levels)
+    terms = _terms(panel, event, levels, request.anticipation)
     return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), no_permutation=NO_PERMUTATION)
 
 
@@ -98,21 +99,29 @@ def _fit(panel: Panel, event: Array, levels: list[float]) -> Fit:
     )
 
 
-def _terms(panel: Panel, event: Array, levels: list[float]) -> tuple[Term, ...]:
+def _terms(panel: Panel, event: Array, levels: list[float], anticipation: int) -> tuple[Term, ...]:
     size = len(panel.groups)
     blocks = [("pooled", np.full(size, 1 / size), np.ones(len(event), bool))] if size > 1 else []
     blocks += [(g, np.eye(size)[i], panel.column("group") == g) for i, g in enumerate(panel.groups)]
     out: list[Term] = []
     for group, weights, rows in blocks:
         for j, name in enumerate(panel.outcomes):
-            out += _block(panel, event, levels, group, weights, rows, j, name)
+            out += _block(panel, event, levels, group, weights, rows, j, name, anticipation)
     # All averages after treatment come first, so that the first row is the pooled answer and the next ones its parts.
     rank = {"att": 0, "pretrend": 1}
     return tuple(sorted(out, key=lambda t: 2 if t.band else rank[t.estimand.split("_")[0]]))
 
 
 def _block(
-    panel: Panel, event: Array, levels: list[float], group: str, weights: Array, rows: Flags, outcome: int, name: str
+    panel: Panel,
+    event: Array,
+    levels: list[float],
+    group: str,
+    weights: Array,
+    rows: Flags,
+    outcome: int,
+    name: str,
+    anticipation: int,
 ) -> list[Term]:
     """Average after treatment, joint test of the leads, and each event time, for one group and outcome."""
     k = len(levels)
@@ -121,7 +130,7 @@ def _block(
     cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
     whole = panel.base(rows, outcome)
     after = [i for i, e in enumerate(levels) if e >= 0]
-    before = [i for i, e in enumerate(levels) if e < 0]
+    before = [i for i, e in enumerate(levels) if e < -anticipation]
     out = [Term(estimand("att", name), np.mean([single[i] for i in after], axis=0), whole, 0, outcome, group, cohort)]
     leads = np.stack([single[i] for i in before]) if before else np.zeros((0, k * len(panel.groups)))
     reason = "" if before else "not available, because there is no period before the reference period"

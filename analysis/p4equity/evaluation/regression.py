@@ -92,8 +92,8 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
         options["weights"] = "weight"
     if "wild_bootstrap" in analysis.inference:
         options |= {"draws": study.inference.wild_draws, "wild_weights": study.inference.wild_weights}
-    if analysis.estimator == "event_study":
-        options.setdefault("reference_period", study.baseline.reference_year - study.launch_cohort if gap else -1)
+    if analysis.estimator == "event_study" and gap:
+        options.setdefault("reference_period", study.baseline.reference_year - study.launch_cohort)
     try:
         answers = fit(
             analysis.estimator, frame, outcome="rate", unit="system_id", time="year", cohort="cohort",
