@@ -41,6 +41,7 @@ class Run:
     target: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    truth: Mapping[str, Any] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -145,6 +146,7 @@ def obtain_cells(
         "extract": {k: extract.metadata[k] for k in sorted(extract.metadata)},
         "data_hash": cells_hash(cells),
     }
+    state.truth = extract.truth()
     _keep_cells(state, cells)
     return cells, {name: _small(extract, name) for name in SMALL_TABLES if extract.has(name)}
 
@@ -196,6 +198,7 @@ def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) ->
     from p4equity.evaluation.context import Context
     from p4equity.manifest import code_version
     from p4equity.results import write_csv
+    from p4equity.summaries.planted import planted_table
     from p4equity.tables import result_tables
 
     study = state.study
@@ -209,6 +212,8 @@ def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) ->
         )
     with state.stage("disclosure"):
         tables = result_tables(context, cells, small, estimates, diagnostics)
+        if state.truth is not None and study.groups.compared:
+            tables["planted"] = planted_table(context, state.truth)
         results = state.folder / "results"
         results.mkdir()
         for name, frame in tables.items():

@@ -68,6 +68,17 @@ class Extract:
         """The files of a table as text, for engines with their own readers."""
         return tuple(str(f) for f in self.source(table).files)
 
+    def truth(self) -> Mapping[str, Any] | None:
+        """What a synthetic extract says it was made with (`truth.json`); None for any other extract."""
+        path = self.path / "truth.json"
+        if self.metadata.get("synthetic") is not True or not path.is_file():
+            return None
+        try:
+            found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise DataError("not readable", where=str(path), expected="JSON", found="no JSON", fix="simulate again") from error
+        return found
+
     def data_files(self) -> tuple[Path, ...]:
         """All files of all tables, sorted by their name within the extract."""
         files = [f for t in self.tables.values() for f in t.files]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,25 @@ def test_a_published_row_without_ours_says_so(published_study: Study) -> None:
     cells = {row[3] for row in table.rows}
     assert cells == {"not estimable", MISSING}
     assert {row[4] for row in table.rows} == {MISSING}
+
+
+# --- T13
+
+
+def test_planted_effects_stand_beside_what_was_found(study: Study) -> None:
+    first, second = study.measure_sets.contracted[:2]
+    planted = pd.DataFrame(
+        [
+            {"measure_id": "pooled", "group": "pooled", "reference_rate": 0.0, "group_rate": 2.5, "gap": -2.5},
+            {"measure_id": first, "group": "pooled", "reference_rate": -4.0, "group_rate": 0.0, "gap": -4.0},
+            {"measure_id": second, "group": "pooled", "reference_rate": 0.0, "group_rate": 9.0, "gap": -9.0},
+        ]
+    )
+    exhibit = build("t13_planted", made(study, main_rows(study), planted=planted))
+    assert [row[1:3] for row in table_of(exhibit).rows] == [
+        ("−2.5", "−3.0 (−4.0 to −2.0)"), ("−4.0", "−4.0 (−5.0 to −3.0)"), ("−9.0", "−1.0 (−3.0 to 1.0)")
+    ]  # fmt: skip
+    assert exhibit.alt == "2 of 3 intervals hold the planted value."
+    real = made(study, main_rows(study))
+    assert import_module("p4equity.exhibits.t13_planted").build(real) is None
+    assert "not synthetic" in real.skipped["T13"]
