@@ -18,8 +18,6 @@ from p4equity.cells import read_cells
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
-from p4equity.evaluation.pooled import stacked_data
-from p4equity.inference.stacked import stacked_meta_regression
 from p4equity.study import Study, load_study
 from p4equity.synthetic.cell_draws import CellSampler
 from p4equity.synthetic.truth import load_truth
@@ -70,7 +68,7 @@ def one_draw(job: tuple[Setting, int]) -> list[dict[str, object]]:
         groups = [g for m, g in pairs if m == row["measure_id"]]
         truth = true_gap_effect(study, setting.scenario, row["measure_id"], groups)
         rows.append(_record(row, number, truth))
-    rows.append(_record(_pooled(context, study), number, _pooled_truth(context, study, setting.scenario, pairs)))
+    rows.append(_record(_pooled(context, study), number, _pooled_truth(study, setting.scenario, pairs)))
     return rows
 
 
@@ -79,13 +77,12 @@ def _pooled(context: Context, study: Study) -> dict[str, object]:
     return next(r for r in analysis_rows(context, analysis) if r["outcome"] == "gap")
 
 
-def _pooled_truth(context: Context, study: Study, scenario: str, pairs: tuple[tuple[str, str], ...]) -> float:
-    """The pooled estimand: planted gap effects of contracted cells under the fit's own weights."""
-    sides, _, measures, _ = stacked_data(context, study.analysis("pooled"))
-    data = sides["gap"]
-    weights = stacked_meta_regression(data).weights * data.contracts
-    effects = [true_gap_effect(study, scenario, m, [g for k, g in pairs if k == m]) for m in measures]
-    return float((weights * np.array(effects)[None, :]).sum())
+def _pooled_truth(study: Study, scenario: str, pairs: tuple[tuple[str, str], ...]) -> float:
+    """The pooled estimand: planted gap effects averaged over contracted cells, each counting the same."""
+    matrix = study.contract_matrix()
+    launched = matrix[matrix["cohort"] == study.launch_cohort]
+    measures = [m for m in launched["measure_id"] if any(k == m for k, _ in pairs)]
+    return float(np.mean([true_gap_effect(study, scenario, m, [g for k, g in pairs if k == m]) for m in measures]))
 
 
 def _record(row: dict[str, object], number: int, truth: float) -> dict[str, object]:

@@ -8,11 +8,19 @@ from p4equity.errors import StudyError
 from p4equity.inference.random_effects import meta_regression
 from p4equity.inference.stacked import (
     Stacked,
+    null_problem,
+    observed_problem,
+    random_covariance,
+    restricted_likelihood,
+    stacked_component,
+    stacked_meta_regression,
+    stacked_standard_error,
+)
+from p4equity.inference.stacked_permutation import (
+    assignment_effects,
     contract_patterns,
     count_rows,
     enumerate_rows,
-    stacked_component,
-    stacked_meta_regression,
     stacked_permutation,
 )
 
@@ -37,6 +45,22 @@ def draw(seed: int, effect: float = 0.0, tau: float = 0.7) -> Stacked:
     return Stacked(y + effect * contracts, contracts, V, np.zeros(12, np.int64))
 
 
+def dense(data: Stacked, tau2: float, correlation: float, weights: np.ndarray) -> tuple[float, float, float]:
+    """Estimate, unscaled variance and q of the weighted mean effect from one block-diagonal regression, cell by cell."""
+    M = data.y.shape[1]
+    keep = [(s, m) for s in range(len(data.y)) for m in range(M) if data.included(data.contracts)[s, m]]
+    between = random_covariance(M, tau2, correlation)
+    V = np.array([[(data.covariance[s] + between)[m, k] if s == r else 0.0 for r, k in keep] for s, m in keep])
+    X = np.array([[*(m == k for k in range(M)), *(data.contracts[s, m] and m == k for k in range(M))] for s, m in keep], float)
+    y = np.array([data.y[s, m] for s, m in keep])
+    W = np.linalg.inv(V)
+    bread = np.linalg.inv(X.T @ W @ X)
+    b = bread @ X.T @ W @ y
+    L = np.concatenate([np.zeros(M), weights])
+    r = y - X @ b
+    return float(L @ b), float(L @ bread @ L), float(r @ W @ r) / (len(y) - 2 * M)
+
+
 def test_whole_rows_of_the_launch_matrix() -> None:
     _, held = contract_patterns(launch_matrix())
     strata = np.zeros(12, np.int64)
@@ -52,9 +76,10 @@ def test_one_measure_is_the_meta_regression() -> None:
     pooled = stacked_meta_regression(one)
     alone = meta_regression(data.y[:, 0], data.contracts[:, 0], data.covariance[:, 0, 0], method="REML")
     assert pooled.df == alone.df
-    # tau2 is found on a grid that is refined to 1%, so weights agree to about that.
-    assert pooled.estimate == pytest.approx(alone.estimate, abs=5e-3)
-    assert pooled.std_error == pytest.approx(alone.std_error, rel=5e-3)
+    # Two searches for the same maximum of the restricted likelihood.
+    assert pooled.tau2 == pytest.approx(alone.tau2, rel=1e-3)
+    assert pooled.estimate == pytest.approx(alone.estimate, abs=1e-4)
+    assert pooled.std_error == pytest.approx(alone.std_error, rel=1e-4)
 
 
 def test_uncontracted_cells_of_contracted_systems_do_not_enter() -> None:
@@ -99,3 +124,66 @@ def test_no_comparison_system() -> None:
     data = draw(7)
     with pytest.raises(StudyError, match="comparison"):
         stacked_meta_regression(Stacked(data.y[:5], data.contracts[:5], data.covariance[:5], data.strata[:5]))
+
+
+def test_the_pooled_effect_weights_contracted_cells_equally_not_by_precision() -> None:
+    data = draw(8, effect=-2)
+    covariance = data.covariance + 0.3 * np.sqrt(np.einsum("smm,snn->smn", data.covariance, data.covariance)) * (1 - np.eye(4))
+    y = data.y.copy()
+    y[11, 2] = np.nan
+    gap = Stacked(y, data.contracts, covariance, data.strata)
+    fit = stacked_meta_regression(gap)
+    estimate, variance, q = dense(gap, fit.tau2, fit.correlation, np.array([5, 3, 2, 1]) / 11)
+    assert fit.estimate == pytest.approx(estimate, abs=1e-10)
+    assert fit.std_error == pytest.approx(np.sqrt(q * variance), rel=1e-8)
+    assert stacked_standard_error(gap, fit.tau2, fit.correlation) == pytest.approx(np.sqrt(variance), rel=1e-10)
+    shares = (fit.weights * gap.contracts).sum(axis=0)
+    np.testing.assert_allclose(shares, np.array([5, 3, 2, 1]) / 11, atol=1e-12)
+    assert (fit.weights * np.where(gap.contracts, np.arange(4) + 1.0, 0.0)).sum() == pytest.approx(21 / 11)
+
+
+def test_registered_cell_weights_set_the_share_of_a_measure() -> None:
+    data = draw(9)
+    sizes = np.repeat(SIZES[:, None], 4, axis=1)
+    fit = stacked_meta_regression(Stacked(data.y, data.contracts, data.covariance, data.strata, sizes))
+    wanted = (sizes * data.contracts).sum(axis=0)
+    np.testing.assert_allclose((fit.weights * data.contracts).sum(axis=0), wanted / wanted.sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_the_restricted_likelihood_is_at_its_maximum(seed: int) -> None:
+    problem = observed_problem(draw(seed, tau=1.5))
+    tau2, correlation = restricted_likelihood(problem)
+    best = problem.deviance(tau2, correlation)
+    grid = [problem.deviance(t, r) for t in np.linspace(0, 8, 161) for r in np.linspace(0, 0.95, 39)]
+    assert best <= min(grid) + 1e-6
+
+
+def test_every_assignment_has_the_statistic_of_its_own_regression() -> None:
+    data = draw(10, effect=-1)
+    y = data.y.copy()
+    y[5, 0] = y[6, 3] = np.nan
+    data = Stacked(y, data.contracts, data.covariance, data.strata)
+    patterns, held = contract_patterns(data.contracts)
+    table = enumerate_rows(held, data.strata)[::997]
+    tau2, correlation = restricted_likelihood(null_problem(data, 0.0))
+    effects, errors = assignment_effects(data, patterns, table, 0.0)
+    for i, row in enumerate(table):
+        contracts = patterns[row]
+        cells = (contracts & data.present).sum(axis=0)
+        if not (cells > 0).all():
+            assert not np.isfinite(effects[i])
+            continue
+        own = Stacked(data.y, contracts, data.covariance, data.strata)
+        wanted, variance, _ = dense(own, tau2, correlation, data.measure_weights)
+        assert effects[i] == pytest.approx(wanted, abs=1e-9)
+        assert errors[i] == pytest.approx(np.sqrt(variance), rel=1e-9)
+
+
+def test_the_permutation_estimate_is_the_null_weighted_one() -> None:
+    data = draw(14, effect=-3)
+    tau2, correlation = restricted_likelihood(null_problem(data, 0.0))
+    result = stacked_permutation(data, limit=2000, seed=3)
+    estimate, variance, _ = dense(data, tau2, correlation, data.measure_weights)
+    assert result.estimate == pytest.approx(estimate, abs=1e-9)
+    assert result.statistic == pytest.approx(estimate / np.sqrt(variance), rel=1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,23 @@ class Changes:
     group_covariance: Array
     contrasts: Array
     dropped: tuple[tuple[str, str, str, str], ...]
+
+    def of_measure(self, measure: str) -> Changes:
+        """The changes of one measure's series."""
+        at = [j for j, (m, _) in enumerate(self.series) if m == measure]
+        square = np.ix_(range(len(self.systems)), at, at)
+        return replace(
+            self,
+            series=tuple(self.series[j] for j in at),
+            gap=self.gap[:, at],
+            reference=self.reference[:, at],
+            group=self.group[:, at],
+            gap_covariance=self.gap_covariance[square],
+            reference_covariance=self.reference_covariance[square],
+            group_covariance=self.group_covariance[square],
+            contrasts=self.contrasts[:, at],
+            dropped=tuple(d for d in self.dropped if d[1] == measure),
+        )
 
 
 def gap_changes(
@@ -92,12 +109,13 @@ def gap_changes(
 
 
 def _centred_change(rate: Array, contrasts: Array, compared: NDArray[np.bool_]) -> Array:
-    """(S, J) changes of `rate` (S, J, T) minus the comparison systems' mean yearly rates under the same contrast."""
-    complete = compared[:, None] & np.isfinite(contrasts).all(axis=2)
-    masked = np.where(complete[:, :, None], rate, np.nan)
-    with np.errstate(invalid="ignore"):
-        count = np.isfinite(masked).sum(axis=0)
-        year_mean = np.divide(np.nansum(masked, axis=0), count, out=np.zeros(rate.shape[1:]), where=count > 0)
+    """(S, J) changes of `rate` (S, J, T) minus the comparison systems' mean yearly rates under the same contrast.
+
+    A comparison system counts in the years that enter its own change, so that no year below the minimum denominator does.
+    """
+    enters = compared[:, None, None] & (np.nan_to_num(contrasts) != 0)
+    count = enters.sum(axis=0)
+    year_mean = np.divide(np.where(enters, rate, 0.0).sum(axis=0), count, out=np.full(rate.shape[1:], np.nan), where=count > 0)
     used = np.where(contrasts == 0, 0.0, rate - year_mean[None])
     return np.asarray((contrasts * used).sum(axis=2))
 
@@ -150,18 +168,32 @@ def rate_changes(
     return Changes(panel.systems, series, change, empty, empty, covariance, none, none, contrasts, tuple(dropped))
 
 
-def combine(changes: Changes, weights: Mapping[int, float], side: str) -> tuple[Array, Array]:
-    """Weighted mean over several series of each system's change: values (S,), variances (S,).
+def used_cells(changes: Changes, panel: Panel, system: str, sides: Sequence[str]) -> tuple[float, int, set[int]]:
+    """Members and cells behind one system's changes, and their years: the years that enter them, each group counted once.
 
-    weights: position of a series -> registered weight; renormalized over the series a system has. side: gap, reference, group.
+    sides: reference groups that enter every series beside its own group.
+    """
+    s, years = panel.systems.index(system), np.asarray(panel.years)
+    cells: set[tuple[str, str, int]] = set()
+    for j, (measure, group) in enumerate(changes.series):
+        entering = np.nan_to_num(changes.contrasts[s, j]) != 0
+        cells |= {(measure, g, int(t)) for g in (group, *sides) for t in years[entering]}
+    members = sum(float(panel.den[s, panel.index(m, g), panel.years.index(t)]) for m, g, t in cells)
+    return members, len(cells), {t for _, _, t in cells}
+
+
+def combine(changes: Changes, weights: Mapping[int, float], side: str) -> tuple[Array, Array]:
+    """Weighted mean over several series of each system's change: values (S,), variances (S,); NaN and 0 where one is missing.
+
+    weights: position of a series -> registered weight. A system must have all series: a mean over those it happens to have would
+    compare different groups. side: gap, reference, group.
     """
     values: Array = getattr(changes, side)
     covariance: Array = getattr(changes, f"{side}_covariance")
     index = np.array(sorted(weights))
     w = np.array([weights[i] for i in index])
-    have = np.isfinite(values[:, index])
-    total = (have * w).sum(axis=1)
-    share = np.divide(have * w, total[:, None], out=np.zeros(have.shape), where=total[:, None] > 0)
-    mean = np.where(total > 0, (share * np.nan_to_num(values[:, index])).sum(axis=1), np.nan)
+    have = np.isfinite(values[:, index]).all(axis=1) & (w.sum() > 0)
+    share = have[:, None] * (w / w.sum() if w.sum() > 0 else w)
+    mean = np.where(have, (share * np.nan_to_num(values[:, index])).sum(axis=1), np.nan)
     block = covariance[:, index[:, None], index[None, :]]
     return mean, np.einsum("sj,sjk,sk->s", share, block, share)

@@ -76,7 +76,7 @@ def baseline_rows(context: Context) -> list[dict[str, Any]]:
     if not study.groups.compared:
         return []
     described = Analysis(
-        id="baseline_gap", registered="secondary", outcome="gap", estimator="meta_regression",
+        id="baseline_gap", registered="exploratory", outcome="gap", estimator="meta_regression",
         measures=study.measure_sets.contracted, weighting="patient", inference=("sampling",),
     )  # fmt: skip
     panel = context.panel(context.variant(described))

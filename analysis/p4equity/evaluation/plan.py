@@ -37,8 +37,10 @@ def evaluate(
             if progress:
                 progress(analysis.id, done, len(study.analyses))
             rows += analysis_rows(context, analysis)
+        # What a failed gate governs has no answer, so it is no part of a hierarchy either.
+        rows = govern(rows, failed or {}, study)
         rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
-    return estimates_table(govern(rows, failed or {}, study))
+    return estimates_table(rows)
 
 
 def analysis_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p4equity.disparity.changes import Changes, gap_changes
+from p4equity.disparity.panel import Panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
-from p4equity.evaluation.context import POINTS, Arms, Context, base_row
-from p4equity.evaluation.two_stage import ESTIMAND, LABELS, fit_columns, permutation_columns
-from p4equity.inference.stacked import Stacked, stacked_component, stacked_meta_regression, stacked_permutation
+from p4equity.evaluation.context import POINTS, Context, base_row
+from p4equity.evaluation.two_stage import ESTIMAND, LABELS, count_base, fit_columns, permutation_columns
+from p4equity.inference.stacked import Stacked, stacked_component, stacked_meta_regression
+from p4equity.inference.stacked_permutation import stacked_permutation
 from p4equity.study import Analysis
 
 Array = NDArray[np.float64]
@@ -27,10 +30,20 @@ def pooled_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
     return [row for system in context.arms(whole, None).systems for row in _rows(context, analysis, system)]
 
 
-def stacked_data(
-    context: Context, analysis: Analysis, without: str | None = None
-) -> tuple[dict[str, Stacked], tuple[str, ...], tuple[str, ...], Arms]:
-    """Stacked changes of each side (gap, reference, group) in points, with the systems, the measures and the arms."""
+@dataclass(frozen=True)
+class PooledData:
+    """Stacked changes of each side (gap, reference, group) in points, and what they were made from."""
+
+    sides: dict[str, Stacked]
+    systems: tuple[str, ...]
+    measures: tuple[str, ...]
+    changes: Changes
+    panel: Panel
+    reference: str
+
+
+def stacked_data(context: Context, analysis: Analysis, without: str | None = None) -> PooledData:
+    """The pooled question's changes: measures with a baseline gap, systems of both arms, contracts of the cohorts asked about."""
     variant = context.variant(analysis)
     panel = context.panel(variant)
     pairs = baseline_series(context, variant)
@@ -38,16 +51,30 @@ def stacked_data(
     series = [p for p in pairs if p[0] in measures]
     arms = context.arms(analysis.model_copy(update={"contracts": "any"}), None, without)
     windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
-    minimum = context.study.inference.minimum_denominator
-    changes = gap_changes(panel, series, str(context.study.groups.reference), windows, arms.comparison, minimum)
+    minimum, reference = context.study.inference.minimum_denominator, str(context.study.groups.reference)
+    changes = gap_changes(panel, series, reference, windows, arms.comparison, minimum)
     at = np.array([panel.systems.index(s) for s in arms.systems if s in panel.systems], int)
     systems = tuple(panel.systems[i] for i in at)
     contracts = np.array([[s in context.arms(analysis, m, without).treated for m in measures] for s in systems], bool).reshape(
         len(systems), len(measures)
     )
-    weights = group_weights(context, series, variant)
-    sides = {side: _stack(changes, series, measures, weights, side, at, contracts, context.strata(systems)) for side in LABELS}
-    return sides, systems, measures, arms
+    weights, cells = group_weights(context, series, variant), _cell_weights(context, panel, series, measures, at)
+    strata = context.strata(systems)
+    sides = {side: _stack(changes, series, measures, weights, side, at, contracts, strata, cells) for side in LABELS}
+    return PooledData(sides, systems, measures, changes, panel, reference)
+
+
+def _cell_weights(
+    context: Context, panel: Panel, series: Sequence[tuple[str, str]], measures: Sequence[str], at: NDArray[np.int64]
+) -> Array | None:
+    """(S, M) registered weights of contracted cells: equal (None), or members of the compared groups in the weights years."""
+    if context.study.inference.group_weights == "equal":
+        return None
+    years = np.isin(panel.years, context.study.baseline.weights_years)
+    members = np.zeros((len(at), len(measures)))
+    for measure, group in series:
+        members[:, measures.index(measure)] += panel.den[at, panel.index(measure, group)][:, years].sum(axis=1)
+    return members
 
 
 def _stack(
@@ -59,17 +86,16 @@ def _stack(
     at: NDArray[np.int64],
     contracts: NDArray[np.bool_],
     strata: NDArray[np.int64],
+    cells: Array | None,
 ) -> Stacked:
     values, covariance = getattr(changes, side)[at], getattr(changes, f"{side}_covariance")[at]
-    member = np.array([[m == measure for measure, _ in series] for m in measures], float)
-    registered = np.array([weights[i] for i in range(len(series))])
-    have = np.isfinite(values)
-    loading = member[None] * (have * registered)[:, None, :]
-    total = loading.sum(axis=2, keepdims=True)
-    loading = np.divide(loading, total, out=np.zeros_like(loading), where=total > 0)
-    y = np.where(total[:, :, 0] > 0, np.einsum("smj,sj->sm", loading, np.nan_to_num(values)), np.nan)
-    V = np.einsum("smj,sjk,snk->smn", loading, covariance, loading)
-    return Stacked(POINTS * y, contracts, POINTS**2 * V, strata)
+    member = np.array([[m == measure for measure, _ in series] for m in measures], float).reshape(len(measures), len(series))
+    registered = member * np.array([weights[i] for i in range(len(series))])
+    loading = registered / registered.sum(axis=1, keepdims=True)
+    missing = np.einsum("sj,mj->sm", ~np.isfinite(values), member) > 0  # a mean needs all groups of the measure
+    y = np.where(missing, np.nan, np.nan_to_num(values) @ loading.T)
+    V = np.einsum("mj,sjk,nk->smn", loading, covariance, loading)
+    return Stacked(POINTS * y, contracts, POINTS**2 * V, strata, cells)
 
 
 def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dict[str, Any]]:
@@ -79,10 +105,9 @@ def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dic
         reference_group=context.study.groups.reference, outcome_unit="percentage points",
         sample="main" if without is None else f"without {without}",
     )  # fmt: skip
-    sides, systems, measures, arms = stacked_data(context, analysis, without)
-    gap = sides["gap"]
-    mask = gap.included(gap.contracts) if len(measures) else np.zeros((0, 0), bool)
-    common |= _base(context, analysis, arms, systems, measures, mask)
+    data = stacked_data(context, analysis, without)
+    sides, gap = data.sides, data.sides["gap"]
+    common |= _base(data)
     rows: list[dict[str, Any]] = []
     try:
         fit = stacked_meta_regression(gap, plan.conf_level)
@@ -101,25 +126,23 @@ def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dic
     return rows
 
 
-def _base(
-    context: Context, analysis: Analysis, arms: Arms, systems: Sequence[str], measures: Sequence[str], mask: NDArray[np.bool_]
-) -> dict[str, Any]:
+def _base(data: PooledData) -> dict[str, Any]:
     """Counts behind a pooled row: systems, contracted systems, members and cells of the included system-measures."""
-    panel = context.panel(context.variant(analysis))
-    windows = context.windows(analysis, arms)
-    pairs = baseline_series(context, context.variant(analysis))
+    gap, panel = data.sides["gap"], data.panel
     members, cells, years = 0.0, 0, set[int]()
-    for i, s in enumerate(systems):
-        used = sorted({*windows[s][0], *windows[s][1]})
-        at = [panel.years.index(t) for t in used]
-        for j, m in enumerate(measures):
-            if mask[i, j]:
-                groups = [g for measure, g in pairs if measure == m] + [str(context.study.groups.reference)]
-                block = panel.den[panel.systems.index(s)][np.ix_([panel.index(m, g) for g in groups], at)]
-                members, cells, years = members + float(block.sum()), cells + int((block > 0).sum()), years | set(used)
+    n_clusters = n_treated = 0
+    if gap.estimable:
+        mask = gap.included(gap.contracts)
+        n_clusters, n_treated = int(mask.any(axis=1).sum()), int((mask & gap.contracts).any(axis=1).sum())
+        for j, measure in enumerate(data.measures):
+            own = data.changes.of_measure(measure)
+            found = count_base(
+                own, panel, [s for s, used in zip(data.systems, mask[:, j], strict=True) if used], [data.reference]
+            )
+            members, cells, years = members + found[0], cells + found[1], years | found[2]
     return {
-        "n_clusters": int(mask.any(axis=1).sum()) if len(mask) else 0,
-        "n_treated_clusters": sum(s in arms.treated for s in systems),
+        "n_clusters": n_clusters,
+        "n_treated_clusters": n_treated,
         "n_members": int(members),
         "n_cells": cells,
         "first_year": min(years, default=None),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p4equity.disparity.changes import Changes, combine, gap_changes, rate_changes
+from p4equity.disparity.changes import Changes, combine, gap_changes, rate_changes, used_cells
 from p4equity.disparity.panel import ALL, Panel, independent_panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
@@ -21,6 +21,7 @@ from p4equity.study import Analysis
 Array = NDArray[np.float64]
 ESTIMAND = "average effect on contracted systems over contract years"
 NO_VARIATION = 1e-9  # points or USD: a standard error at rounding
+ONE_TREATED = "one contracted unit: its own spread is not observed, so the interval can be too narrow"
 LABELS = {"gap": "gap", "reference": "reference_rate", "group": "group_rate"}
 
 
@@ -67,6 +68,8 @@ def _measure_rows(
     reason = no_arm(arms, measure)
     if reason is None and analysis.outcome == "gap" and not members:
         reason = "no group has a baseline gap above zero"
+    if reason is None and analysis.outcome == "companion" and not context.study.measure(measure).has_reading:
+        reason = "the measure has no reading to split its rate by"
     if reason:
         return _failed(context, analysis, measure, label, reason)
     panel = context.panel(context.variant(analysis))
@@ -74,7 +77,7 @@ def _measure_rows(
     for outcome, source in _sources(context, analysis, measure, panel):
         changes = question_changes(context, analysis, source, arms, measure, members)
         question = form_question(context, analysis, changes, arms, measure)
-        common = _common(context, analysis, panel, question, measure, outcome, label, members, arms)
+        common = _common(context, analysis, source, changes, question, measure, outcome, label)
         rows += _answers(context, analysis, question, common)
     return rows
 
@@ -83,8 +86,6 @@ def _sources(context: Context, analysis: Analysis, measure: str, panel: Panel) -
     """Outcome names with the panel each is computed from; companions split a rate into tested and controlled given tested."""
     if analysis.outcome != "companion":
         return [(analysis.outcome, panel)]
-    if not context.study.measure(measure).has_reading:
-        return []
     cells = context.rows(context.cell, context.variant(analysis))
     cells = cells[cells["measure_id"] == measure]
     pairs = (("tested", "den", "with_reading"), ("controlled_given_tested", "with_reading", "num"))
@@ -128,23 +129,14 @@ def _common(
     context: Context,
     analysis: Analysis,
     panel: Panel,
+    changes: Changes,
     question: Question,
     measure: str,
     outcome: str,
     label: str,
-    groups: Sequence[str],
-    arms: Arms,
 ) -> dict[str, Any]:
-    windows = context.windows(analysis, arms)
     reference = context.study.groups.reference if analysis.outcome == "gap" else None
-    counted = [*groups, str(reference)] if groups else [ALL]
-    index = [panel.index(measure, g) for g in counted]
-    n_cells, n_members, years = 0, 0.0, set[int]()
-    for s in question.systems:
-        used = sorted({*windows[s][0], *windows[s][1]})
-        at = [panel.years.index(t) for t in used]
-        block = panel.den[panel.systems.index(s)][np.ix_(index, at)]
-        n_cells, n_members, years = n_cells + int((block > 0).sum()), n_members + float(block.sum()), years | set(used)
+    n_members, n_cells, years = count_base(changes, panel, question.systems, [reference] if reference else [])
     return base_row(
         context,
         analysis,
@@ -164,6 +156,12 @@ def _common(
     )
 
 
+def count_base(changes: Changes, panel: Panel, systems: Sequence[str], sides: Sequence[str]) -> tuple[float, int, set[int]]:
+    """Members, cells and years behind the changes of these systems."""
+    found = [used_cells(changes, panel, s, sides) for s in systems]
+    return sum(f[0] for f in found), sum(f[1] for f in found), set().union(*(f[2] for f in found))
+
+
 def _answers(context: Context, analysis: Analysis, question: Question, common: dict[str, Any]) -> list[dict[str, Any]]:
     plan = context.study.inference
     gap, v = question.values["gap"], question.variances["gap"]
@@ -173,14 +171,15 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
     except P4Error as error:
         return [{**common, "inference": m, "status": "not_estimable", "reason": error.problem} for m in analysis.inference]
     if "knapp_hartung" in analysis.inference:
-        rows.append({**common, **fit_columns(fit), "inference": "knapp_hartung"})
+        alone = {"reason": ONE_TREATED} if question.treated.sum() == 1 else {}
+        rows.append({**common, **alone, **fit_columns(fit), "inference": "knapp_hartung"})
         for side in ("reference", "group"):
             if side in question.values:
                 part = linear_component(
                     question.values[side], question.variances[side], question.treated, fit.weights,
                     method=plan.tau2, conf_level=plan.conf_level,
                 )  # fmt: skip
-                rows.append({**common, **fit_columns(part), "inference": "knapp_hartung", "outcome": LABELS[side]})
+                rows.append({**common, **alone, **fit_columns(part), "inference": "knapp_hartung", "outcome": LABELS[side]})
     if "permutation" in analysis.inference:
         result = permutation_test(
             gap, question.treated, v, strata=context.strata(question.systems), conf_level=plan.conf_level,

@@ -1,22 +1,21 @@
-"""Pooled question over measures: stacked system rows, generalized least squares, permutation of whole contract rows."""
+"""Pooled question over measures: stacked system rows, generalized least squares with one effect a measure, averaged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
-from math import factorial, prod
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 from p4equity.errors import StudyError
-from p4equity.inference.permutation import PermutationResult, invert, two_sided_p
 from p4equity.inference.random_effects import RandomEffectsFit, t_answer
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-CORRELATIONS = (0.0, 0.25, 0.5, 0.75)
+CORRELATIONS = (0.0, 0.3, 0.6)  # starting values
+HIGHEST_CORRELATION = 0.95
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class Stacked:
 
     y: (S, M) changes, NaN where a system has none. contracts: (S, M) bool. covariance: (S, M, M) sampling covariance of a
     system's changes, which carries the shared reference group and the members that measures share. strata: (S,) ints.
+    cell_weights: (S, M) registered weights of contracted cells in the pooled effect; equal when not given.
     A contracted system counts only in its contracted measures: its other cells leave both arms.
     """
 
@@ -32,6 +32,7 @@ class Stacked:
     contracts: Flags
     covariance: Array
     strata: NDArray[np.int64]
+    cell_weights: Array | None = field(default=None)
 
     @cached_property
     def present(self) -> Flags:
@@ -42,6 +43,39 @@ class Stacked:
         """(S, M): cells that enter under an assignment of contract rows."""
         return np.asarray(self.present & (contracts | ~contracts.any(axis=1, keepdims=True)))
 
+    @cached_property
+    def measure_weights(self) -> Array:
+        """(M,) share of each measure in the pooled effect: its contracted cells with a change, where a comparison has one too.
+
+        Raises StudyError when an arm is empty.
+        """
+        check_arms(self)
+        mask = self.included(self.contracts)
+        weights = np.ones_like(self.y) if self.cell_weights is None else self.cell_weights
+        cells = np.where(mask & self.contracts, weights, 0.0).sum(axis=0)
+        cells = np.where((mask & ~self.contracts).any(axis=0), cells, 0.0)
+        if not cells.sum() > 0:
+            raise StudyError("no measure with a change in both arms", fix="check contracts, arms and the minimum denominator")
+        return np.asarray(cells / cells.sum())
+
+    @property
+    def estimable(self) -> bool:
+        """Whether both arms have changes on a measure, over three systems or more."""
+        if len(self.y) < 3:
+            return False
+        try:
+            return bool(self.measure_weights.any())
+        except StudyError:
+            return False
+
+
+def check_arms(data: Stacked) -> None:
+    """Raise StudyError when no contracted or no comparison system is left."""
+    treated = data.contracts.any(axis=1)
+    if not treated.any() or treated.all():
+        arm = "contracted" if not treated.any() else "comparison"
+        raise StudyError(f"no {arm} system left for the pooled question", fix="check contracts and arms in systems.toml")
+
 
 def random_covariance(size: int, tau2: float, correlation: float) -> Array:
     """Between-system covariance of the changes in `size` measures: variance tau2, equal correlation between measures."""
@@ -49,228 +83,135 @@ def random_covariance(size: int, tau2: float, correlation: float) -> Array:
     return between
 
 
-def _moments(
-    data: Stacked, mask: Flags, rows: Flags, tau2: float, correlation: float, y: Array
-) -> tuple[Array, Array, float, float]:
-    """Sums over systems of X'WX, X'Wy, y'Wy and log|V| for intercepts by measure and one treatment column."""
-    m = data.y.shape[1]
-    A, b, yy, logdet = np.zeros((m + 1, m + 1)), np.zeros(m + 1), 0.0, 0.0
-    between = random_covariance(m, tau2, correlation)
-    for s in range(len(data.y)):
-        A_s, b_s, yy_s, logdet_s = _system_moments(data.covariance[s] + between, mask[s], rows[s], y[s])
-        A, b, yy, logdet = A + A_s, b + b_s, yy + yy_s, logdet + logdet_s
-    return _with_empty_measures(A), b, yy, logdet
+def precision(V: Array, mask: Flags) -> tuple[Array, Array]:
+    """(S, M, M) inverse of each system's covariance over its included cells, zero elsewhere; (S,) log determinants."""
+    both = mask[:, :, None] & mask[:, None, :]
+    padded = np.where(both, V, np.eye(mask.shape[1]))
+    return np.where(both, np.linalg.inv(padded), 0.0), np.linalg.slogdet(padded)[1]
 
 
-def _with_empty_measures(A: Array) -> Array:
-    """Sums of X'WX in which the intercept of a measure without any cell has a one, so that the others can be solved."""
-    out = A.copy()
-    m = A.shape[-1] - 1
-    diagonal = np.arange(m)
-    block = out[..., diagonal, diagonal]
-    out[..., diagonal, diagonal] = np.where(block == 0, 1.0, block)
-    return out
+def normal_equations(W: Array, contracts: Flags, y: Array) -> tuple[Array, Array]:
+    """(S, 2M, 2M) X'WX and (S, 2M) X'Wy of each system: an intercept and an effect a measure, effects where contracted."""
+    wy = np.einsum("smn,sn->sm", W, y)
+    d = contracts.astype(float)
+    top = np.concatenate([W, W * d[:, None, :]], axis=2)
+    bottom = np.concatenate([W * d[:, :, None], W * d[:, :, None] * d[:, None, :]], axis=2)
+    return np.concatenate([top, bottom], axis=1), np.concatenate([wy, d * wy], axis=1)
 
 
-def _system_moments(V: Array, mask: Flags, row: Flags, y: Array) -> tuple[Array, Array, float, float]:
-    m = len(y)
-    index = np.flatnonzero(mask)
-    A, b = np.zeros((m + 1, m + 1)), np.zeros(m + 1)
-    if not len(index):
-        return A, b, 0.0, 0.0
-    block = V[np.ix_(index, index)]
-    W = np.linalg.inv(block)
-    X = np.zeros((len(index), m + 1))
-    X[np.arange(len(index)), index] = 1
-    X[:, m] = row[index]
-    WX, Wy = W @ X, W @ y[index]
-    return X.T @ WX, X.T @ Wy, float(y[index] @ Wy), float(np.linalg.slogdet(block)[1])
+def with_empty_columns(A: Array) -> Array:
+    """Normal equations in which a column without any cell has a one on the diagonal, so that the others can be solved."""
+    return A + np.diag((np.diag(A) == 0).astype(float))
 
 
-def _fit_variance(data: Stacked, mask: Flags, rows: Flags | None, y: Array) -> tuple[float, float]:
-    """REML estimate of (tau2, correlation) with (`rows`) or without (None: the null) the treatment column."""
-    used = np.zeros_like(mask) if rows is None else rows
-    keep = slice(None) if rows is not None else slice(0, data.y.shape[1])
-    scale = (float(np.nanvar(np.where(mask, y, np.nan))) if mask.any() else 0.0) + 1e-12
+@dataclass(frozen=True)
+class _Problem:
+    """What a fit needs: values with zeros for cells that do not enter, who is included, and who is treated (null: nobody)."""
 
-    def deviance(tau2: float, correlation: float) -> float:
-        A, b, yy, logdet = _moments(data, mask, used, tau2, correlation, y)
-        A, b = A[keep, keep], b[keep]
-        return logdet + float(np.linalg.slogdet(A)[1]) + yy - float(b @ np.linalg.solve(A, b))
+    y: Array
+    mask: Flags
+    rows: Flags
+    covariance: Array
 
-    grid = np.concatenate([[0.0], np.geomspace(1e-3, 4.0, 14) * scale])
-    found = min((deviance(t, r), t, r) for t in grid for r in CORRELATIONS)
-    best, tau2, correlation = found
-    step = 1.8
-    while step > 1.01 and tau2 > 0:
-        candidates = [(deviance(t, correlation), t) for t in (tau2 / step, tau2 * step)]
-        value, t = min(candidates)
-        if value < best:
-            best, tau2 = value, t
-        else:
-            step = step**0.5
+    def solve(self, tau2: float, correlation: float) -> tuple[Array, Array, Array, float, float]:
+        """A, b, W, y'Wy and log|V| at these variance parameters."""
+        W, logdet = precision(self.covariance + random_covariance(self.y.shape[1], tau2, correlation), self.mask)
+        A, b = normal_equations(W, self.rows, self.y)
+        return with_empty_columns(A.sum(axis=0)), b.sum(axis=0), W, float(np.einsum("sm,smn,sn", self.y, W, self.y)), logdet.sum()
+
+    def deviance(self, tau2: float, correlation: float) -> float:
+        """-2 log restricted likelihood, up to a constant."""
+        A, b, _, yy, logdet = self.solve(tau2, correlation)
+        return float(logdet + np.linalg.slogdet(A)[1] + yy - b @ np.linalg.solve(A, b))
+
+
+def restricted_likelihood(problem: _Problem) -> tuple[float, float]:
+    """REML estimate of (tau2, correlation): a coarse grid, then L-BFGS-B from its best point; tau2 = 0 where nothing beats it."""
+    values = problem.y[problem.mask]
+    scale = (float(values.var()) if len(values) else 0.0) + 1e-12
+    single = problem.y.shape[1] == 1
+    starts = [(t * scale, r) for t in (0.02, 0.1, 0.3, 1.0) for r in (CORRELATIONS[:1] if single else CORRELATIONS)]
+    start = min(starts, key=lambda at: problem.deviance(*at))
+    found = optimize.minimize(
+        lambda x: problem.deviance(float(np.exp(x[0])) * scale, float(x[1])),
+        (np.log(start[0] / scale), start[1]),
+        method="L-BFGS-B",
+        bounds=[(np.log(1e-6), np.log(1e3)), (0.0, 0.0 if single else HIGHEST_CORRELATION)],
+        options={"ftol": 1e-12, "gtol": 1e-7},
+    )
+    tau2, correlation = float(np.exp(found.x[0])) * scale, float(found.x[1])
+    if problem.deviance(0.0, 0.0) <= problem.deviance(tau2, correlation) + 1e-9:
+        return 0.0, 0.0
     return tau2, correlation
 
 
-def stacked_meta_regression(data: Stacked, conf_level: float = 0.95) -> RandomEffectsFit:
-    """Mean effect over contracted system x measure cells: generalized least squares, Knapp-Hartung scale, t with S - 2 df.
+def observed_problem(data: Stacked) -> _Problem:
+    """The pooled regression under the observed contracts; measures without both arms stay out."""
+    mask = data.included(data.contracts) & (data.measure_weights > 0)
+    return _Problem(np.where(mask, data.y, 0.0), mask, data.contracts & mask, data.covariance)
 
-    Random effects with variance tau2 and an equal correlation between a system's measures, by restricted maximum likelihood. The
-    degrees of freedom count systems, not cells. `weights` of the answer are (S, M): estimate = sum(weights * y).
+
+def null_problem(data: Stacked, shift: float) -> _Problem:
+    """Every cell with a change, without effects, after taking a constant effect `shift` from contracted cells."""
+    y = np.where(data.present, data.y - shift * data.contracts, 0.0)
+    return _Problem(y, data.present, np.zeros_like(data.contracts), data.covariance)
+
+
+@dataclass(frozen=True)
+class StackedFit(RandomEffectsFit):
+    """A pooled answer; `weights` are (S, M) with estimate = sum(weights * y). correlation: between a system's measures."""
+
+    correlation: float = 0.0
+
+
+def stacked_meta_regression(data: Stacked, conf_level: float = 0.95) -> StackedFit:
+    """Mean effect over contracted system x measure cells with the registered cell weights.
+
+    Generalized least squares with an intercept and an effect for each measure; the pooled effect is the average of the measures'
+    effects, each weighted by its contracted cells, so that no measure counts more because it is measured better. Random effects
+    with variance tau2 and an equal correlation between a system's measures, by restricted maximum likelihood; Knapp-Hartung
+    scale; t with S - 2 degrees of freedom, which count systems, not cells. Raises StudyError when an arm is empty.
     """
-    _check(data)
-    mask = data.included(data.contracts)
-    y = np.where(mask, data.y, 0.0)
-    tau2, correlation = _fit_variance(data, mask, data.contracts, y)
-    A, b, yy, _ = _moments(data, mask, data.contracts, tau2, correlation, y)
-    bread: Array = np.asarray(np.linalg.inv(A), float)
-    q = (yy - float(b @ bread @ b)) / (int(mask.sum()) - len(b))
-    weights = _linear_weights(data, mask, tau2, correlation, bread)
-    df = int(mask.any(axis=1).sum()) - 2
-    estimate = float((weights * y).sum())
-    return t_answer(estimate, float(np.sqrt(q * bread[-1, -1])), df, tau2, q, weights, conf_level)
+    problem = observed_problem(data)
+    tau2, correlation = restricted_likelihood(problem)
+    A, b, W, yy, _ = problem.solve(tau2, correlation)
+    contrast = np.concatenate([np.zeros(len(data.measure_weights)), data.measure_weights])
+    direction = np.linalg.solve(A, contrast)
+    columns = int((problem.mask.any(axis=0)).sum() + (problem.rows.any(axis=0)).sum())
+    residual = int(problem.mask.sum()) - columns
+    if residual < 1:
+        raise StudyError(
+            "too few cells for the pooled regression", expected=f"more than {columns} cells", found=str(problem.mask.sum())
+        )
+    q = max(yy - float(b @ np.linalg.solve(A, b)), 0.0) / residual
+    weights = _linear_weights(W, problem.rows, direction)
+    df = int(problem.mask.any(axis=1).sum()) - 2
+    estimate, error = float((weights * problem.y).sum()), float(np.sqrt(q * contrast @ direction))
+    return _stacked(t_answer(estimate, error, df, tau2, q, weights, conf_level), correlation)
+
+
+def _stacked(fit: RandomEffectsFit, correlation: float) -> StackedFit:
+    return StackedFit(**vars(fit), correlation=correlation)
+
+
+def _linear_weights(W: Array, rows: Flags, direction: Array) -> Array:
+    m = W.shape[1]
+    return np.asarray(np.einsum("smn,sn->sm", W, direction[:m] + rows * direction[m:]))
 
 
 def stacked_standard_error(data: Stacked, tau2: float, correlation: float = 0.0) -> float:
-    """Standard error of the pooled effect by generalized least squares, given the between-system variance and correlation."""
-    _check(data)
-    mask = data.included(data.contracts)
-    A = _moments(data, mask, data.contracts, tau2, correlation, np.zeros_like(data.y))[0]
-    return float(np.sqrt(np.linalg.inv(A)[-1, -1]))
+    """Standard error of the pooled effect, given the between-system variance and correlation."""
+    A = observed_problem(data).solve(tau2, correlation)[0]
+    contrast = np.concatenate([np.zeros(len(data.measure_weights)), data.measure_weights])
+    return float(np.sqrt(contrast @ np.linalg.solve(A, contrast)))
 
 
-def _linear_weights(data: Stacked, mask: Flags, tau2: float, correlation: float, bread: Array) -> Array:
-    m = data.y.shape[1]
-    between = random_covariance(m, tau2, correlation)
-    out = np.zeros_like(data.y)
-    for s in range(len(data.y)):
-        index = np.flatnonzero(mask[s])
-        if len(index):
-            W = np.linalg.inv((data.covariance[s] + between)[np.ix_(index, index)])
-            X = np.zeros((len(index), m + 1))
-            X[np.arange(len(index)), index] = 1
-            X[:, m] = data.contracts[s, index]
-            out[s, index] = bread[-1] @ (X.T @ W)
-    return out
-
-
-def stacked_component(data: Stacked, weights: Array, conf_level: float = 0.95) -> RandomEffectsFit:
+def stacked_component(data: Stacked, weights: Array, conf_level: float = 0.95) -> StackedFit:
     """The pooled weights applied to another outcome of the same cells (reference or group), with its own variance and q."""
     own = stacked_meta_regression(data, conf_level)
-    mask = data.included(data.contracts)
-    between = random_covariance(data.y.shape[1], own.tau2, 0.0)
-    variance = sum(
-        float(weights[s] @ np.where(np.outer(mask[s], mask[s]), data.covariance[s] + between, 0.0) @ weights[s])
-        for s in range(len(weights))
-    )
+    mask = weights != 0
+    between = random_covariance(data.y.shape[1], own.tau2, own.correlation)
+    variance = float(np.einsum("sm,smn,sn", weights, data.covariance + between, weights))
     estimate = float((weights * np.where(mask, data.y, 0.0)).sum())
-    return t_answer(estimate, float(np.sqrt(own.q * variance)), own.df, own.tau2, own.q, weights, conf_level)
-
-
-def _check(data: Stacked) -> None:
-    treated = data.contracts.any(axis=1)
-    if not treated.any() or treated.all():
-        arm = "contracted" if not treated.any() else "comparison"
-        raise StudyError(f"no {arm} system left for the pooled question", fix="check contracts and arms in systems.toml")
-
-
-def contract_patterns(contracts: Flags) -> tuple[Flags, NDArray[np.int64]]:
-    """Distinct contract rows (K, M) and the row each system holds (S,)."""
-    patterns, held = np.unique(contracts, axis=0, return_inverse=True)
-    return patterns.astype(bool), held.reshape(-1)
-
-
-def enumerate_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All distinct permutations of contract rows over systems within strata: (n_assignments, S), entries index patterns."""
-    table = np.zeros((1, len(held)), np.int64)
-    for s in np.unique(strata):
-        index = np.flatnonzero(strata == s)
-        block = _distinct_permutations(held[index])
-        size = len(table)
-        table = np.repeat(table, len(block), axis=0)
-        table[:, index] = np.tile(block, (size, 1))
-    return table
-
-
-def _distinct_permutations(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    values, counts = np.unique(labels, return_counts=True)
-    order = np.argsort(counts)
-    rows = [(np.full(len(labels), values[order[-1]], np.int64), np.arange(len(labels)))]
-    for k in order[:-1]:
-        grown = []
-        for row, free in rows:
-            for pick in combinations(range(len(free)), int(counts[k])):
-                new = row.copy()
-                new[free[list(pick)]] = values[k]
-                grown.append((new, np.delete(free, list(pick))))
-        rows = grown
-    return np.array([row for row, _ in rows])
-
-
-def count_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> int:
-    """Number of distinct permutations of contract rows within strata."""
-    total = 1
-    for s in np.unique(strata):
-        counts = np.unique(held[strata == s], return_counts=True)[1]
-        total *= factorial(int(counts.sum())) // prod(factorial(int(c)) for c in counts)
-    return total
-
-
-def _statistics(data: Stacked, patterns: Flags, table: NDArray[np.int64], tau2: float, correlation: float, y: Array) -> Array:
-    """Standardized pooled effect of every assignment, from precomputed moments of each system under each contract row."""
-    m = y.shape[1]
-    between = random_covariance(m, tau2, correlation)
-    A = np.zeros((len(table), m + 1, m + 1))
-    b = np.zeros((len(table), m + 1))
-    for s in range(len(y)):
-        parts = [
-            _system_moments(data.covariance[s] + between, data.present[s] & (row | ~row.any()), row, y[s]) for row in patterns
-        ]
-        A += np.stack([p[0] for p in parts])[table[:, s]]
-        b += np.stack([p[1] for p in parts])[table[:, s]]
-    A = _with_empty_measures(A)
-    # The treatment column after sweeping out the intercepts (Schur complement); not identified where nothing of it is left.
-    swept = np.linalg.solve(A[:, :m, :m], np.stack([A[:, :m, m], b[:, :m]], axis=2))
-    information = A[:, m, m] - (A[:, m, None, :m] @ swept[:, :, :1])[:, 0, 0]
-    score = b[:, m] - (A[:, m, None, :m] @ swept[:, :, 1:])[:, 0, 0]
-    identified = information > 1e-9 * A[:, m, m]
-    return np.where(identified, score / np.sqrt(np.where(identified, information, 1.0)), np.nan)
-
-
-def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_000_000, seed: int = 0) -> PermutationResult:
-    """Permutation of whole contract rows over systems, of the pooled effect standardized by weights fitted under the null.
-
-    Assignments under which the effect is not identified (cells missing) are not admissible and not counted.
-    """
-    _check(data)
-    patterns, held = contract_patterns(data.contracts)
-    total = count_rows(held, data.strata)
-    sampled = total > limit
-    table = _sample_rows(held, data.strata, limit, seed) if sampled else enumerate_rows(held, data.strata)
-    own = held[None, :]
-
-    def test(theta: float) -> tuple[float, float, int]:
-        y = np.where(data.present, data.y - theta * data.contracts, 0.0)
-        tau2, correlation = _fit_variance(data, data.present, None, y)
-        statistics = _statistics(data, patterns, table, tau2, correlation, y)
-        observed = float(_statistics(data, patterns, own, tau2, correlation, y)[0])
-        usable = statistics[np.isfinite(statistics)]
-        return two_sided_p(usable, observed), observed, len(usable)
-
-    p, statistic, admissible = test(0.0)
-    total = total if sampled else admissible
-    centre = stacked_meta_regression(data, conf_level)
-    error = float(np.sqrt(p * (1 - p) / limit)) if sampled else 0.0
-    low, high = invert(
-        lambda t: test(t)[0], centre.estimate, 4 * centre.std_error + 1e-12, 1 - conf_level, 1 / admissible, tolerance=2e-4
-    )
-    return PermutationResult(centre.estimate, statistic, p, low, high, 1 / admissible, total, sampled, error)
-
-
-def _sample_rows(held: NDArray[np.int64], strata: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
-    rng = np.random.default_rng(seed)
-    table = np.tile(held, (draws, 1))
-    for s in np.unique(strata):
-        index = np.flatnonzero(strata == s)
-        table[1:, index] = held[index][np.argsort(rng.random((draws - 1, len(index))), axis=1)]
-    return table
+    fit = t_answer(estimate, float(np.sqrt(own.q * variance)), own.df, own.tau2, own.q, weights, conf_level)
+    return _stacked(fit, own.correlation)

@@ -12,7 +12,6 @@ from p4equity.diagnostics.findings import primary_analysis
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.pooled import stacked_data
-from p4equity.inference.stacked import stacked_meta_regression
 
 COLUMNS = ("measure_id", "group", "reference_rate", "group_rate", "gap")
 SIDES = {"reference_rate": "effect_reference", "group_rate": "effect_group", "gap": "effect_gap"}
@@ -48,10 +47,11 @@ def _pooled(context: Context, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
     by_measure = {r["measure_id"]: r for r in rows if r["group"] == "pooled"}
     if analysis is None or not by_measure:
         return []
-    sides, _, measures, _ = stacked_data(context, analysis)
-    data = sides["gap"]
-    if not set(measures) <= set(by_measure) or not data.contracts.any() or data.contracts.any(axis=1).all():
+    pooled = stacked_data(context, analysis)
+    data, measures = pooled.sides["gap"], pooled.measures
+    if not data.estimable or not set(measures) <= set(by_measure):
         return []
-    weights = (stacked_meta_regression(data).weights * data.contracts).sum(axis=0)
-    means = {side: float(sum(w * by_measure[m][side] for w, m in zip(weights, measures, strict=True))) for side in SIDES}
+    shares = zip(data.measure_weights, measures, strict=True)
+    pairs = [(w, by_measure[m]) for w, m in shares]
+    means = {side: float(sum(w * row[side] for w, row in pairs)) for side in SIDES}
     return [{"measure_id": "pooled", "group": "pooled", **means}]

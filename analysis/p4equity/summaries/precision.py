@@ -14,7 +14,7 @@ from p4equity.evaluation.context import POINTS, Context
 from p4equity.evaluation.pooled import stacked_data
 from p4equity.evaluation.two_stage import form_question, question_changes
 from p4equity.inference.permutation import attainable_p, count_assignments, enumerate_assignments
-from p4equity.inference.stacked import contract_patterns, count_rows
+from p4equity.inference.stacked_permutation import contract_patterns, count_rows
 from p4equity.power import minimal_detectable_change, stacked_detectable_change
 
 COLUMNS = (
@@ -63,17 +63,17 @@ def _pooled(context: Context) -> list[dict[str, Any]]:
     analysis = next((a for a in study.analyses if a.registered == "primary" and a.pooled), None)
     if analysis is None:
         return []
-    sides, _, measures, _ = stacked_data(context, analysis)
-    data = sides["gap"]
-    arm: NDArray[np.bool_] = np.asarray(data.contracts.any(axis=1), bool)
-    if not len(measures) or not arm.any() or arm.all() or len(arm) < 3:
+    pooled = stacked_data(context, analysis)
+    data, measures = pooled.sides["gap"], pooled.measures
+    if not data.estimable:
         return []
+    arm: NDArray[np.bool_] = np.asarray(data.contracts.any(axis=1), bool)
     low, high = (stacked_detectable_change(data, tau**2, study.inference.conf_level) for tau in study.inference.shocks)
     total = count_rows(contract_patterns(data.contracts)[1], data.strata)
     panel = context.panel(context.variant(analysis))
     pairs = [p for p in baseline_series(context, context.variant(analysis)) if p[0] in measures]
     by_measure = [np.mean([network_gap(context, panel, m, g)[0] for m, g in pairs if m == measure]) for measure in measures]
-    gap = POINTS * float(np.average(by_measure, weights=data.contracts.sum(axis=0)))
+    gap = POINTS * float(np.average(by_measure, weights=data.measure_weights))
     return [
         {
             "measure_id": "pooled", "group": "pooled", "n_contracted": int(arm.sum()), "n_comparison": int((~arm).sum()),

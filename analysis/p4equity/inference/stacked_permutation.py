@@ -1,0 +1,165 @@
+"""Permutation of whole contract rows over systems: exact enumeration of the pooled effect standardized under the null."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import factorial, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p4equity.inference.permutation import PermutationResult, invert, two_sided_p
+from p4equity.inference.stacked import (
+    Array,
+    Flags,
+    Stacked,
+    normal_equations,
+    null_problem,
+    precision,
+    random_covariance,
+    restricted_likelihood,
+    stacked_standard_error,
+)
+
+NOT_IDENTIFIED = 1e-9  # a pivot this small beside its diagonal
+
+
+def contract_patterns(contracts: Flags) -> tuple[Flags, NDArray[np.int64]]:
+    """Distinct contract rows (K, M) and the row each system holds (S,)."""
+    patterns, held = np.unique(contracts, axis=0, return_inverse=True)
+    return patterns.astype(bool), held.reshape(-1)
+
+
+def enumerate_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All distinct permutations of contract rows over systems within strata: (n_assignments, S), entries index patterns."""
+    table = np.zeros((1, len(held)), np.int64)
+    for s in np.unique(strata):
+        index = np.flatnonzero(strata == s)
+        block = _distinct_permutations(held[index])
+        size = len(table)
+        table = np.repeat(table, len(block), axis=0)
+        table[:, index] = np.tile(block, (size, 1))
+    return table
+
+
+def _distinct_permutations(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    values, counts = np.unique(labels, return_counts=True)
+    order = np.argsort(counts)
+    rows = [(np.full(len(labels), values[order[-1]], np.int64), np.arange(len(labels)))]
+    for k in order[:-1]:
+        grown = []
+        for row, free in rows:
+            for pick in combinations(range(len(free)), int(counts[k])):
+                new = row.copy()
+                new[free[list(pick)]] = values[k]
+                grown.append((new, np.delete(free, list(pick))))
+        rows = grown
+    return np.array([row for row, _ in rows])
+
+
+def count_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> int:
+    """Number of distinct permutations of contract rows within strata."""
+    total = 1
+    for s in np.unique(strata):
+        counts = np.unique(held[strata == s], return_counts=True)[1]
+        total *= factorial(int(counts.sum())) // prod(factorial(int(c)) for c in counts)
+    return total
+
+
+def _sample_rows(held: NDArray[np.int64], strata: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    table = np.tile(held, (draws, 1))
+    for s in np.unique(strata):
+        index = np.flatnonzero(strata == s)
+        table[1:, index] = held[index][np.argsort(rng.random((draws - 1, len(index))), axis=1)]
+    return table
+
+
+def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_000_000, seed: int = 0) -> PermutationResult:
+    """Permutation of whole contract rows over systems, of the pooled effect standardized by weights fitted under the null.
+
+    The statistic is the average of the measures' effects with the registered cell weights, over its standard error, both with
+    the covariance fitted without effects; the estimate is that average. Exact when systems are exchangeable given their
+    sampling covariances and contracts move no other measure; the interval assumes a constant effect. Assignments under which a
+    measure's effect is not identified (cells missing) are not admissible and not counted. Raises StudyError when an arm is empty.
+    """
+    patterns, held = contract_patterns(data.contracts)
+    total = count_rows(held, data.strata)
+    sampled = total > limit
+    table = _sample_rows(held, data.strata, limit, seed) if sampled else enumerate_rows(held, data.strata)
+    everyone = np.concatenate([table, held[None, :]])  # the observed assignment last
+
+    def test(theta: float) -> tuple[float, float, float, int]:
+        effects, errors = assignment_effects(data, patterns, everyone, theta)
+        statistics = effects / errors
+        usable = statistics[:-1][np.isfinite(statistics[:-1])]
+        return two_sided_p(usable, float(statistics[-1])), float(statistics[-1]), float(effects[-1]) + theta, len(usable)
+
+    p, statistic, estimate, admissible = test(0.0)
+    error = float(np.sqrt(p * (1 - p) / limit)) if sampled else 0.0
+    spread = 4 * stacked_standard_error(data, float(np.nanvar(data.y))) + 1e-12
+    low, high = invert(lambda t: test(t)[0], estimate, spread, 1 - conf_level, 1 / admissible, tolerance=2e-4)
+    count = total if sampled else admissible
+    return PermutationResult(estimate, statistic, p, low, high, 1 / admissible, count, sampled, error)
+
+
+def assignment_effects(data: Stacked, patterns: Flags, table: NDArray[np.int64], theta: float) -> tuple[Array, Array]:
+    """(N,) pooled effects and their standard errors under the assignments in `table` (N, S), NaN where not identified.
+
+    At the variances fitted without effects, after taking a constant effect `theta` from the observed contracted cells.
+    """
+    weights = data.measure_weights
+    problem = null_problem(data, theta)
+    V = data.covariance + random_covariance(len(weights), *restricted_likelihood(problem))
+    parts, values = [], []
+    for row in patterns:
+        rows = np.tile(row, (len(V), 1))
+        mask = data.present & (row | ~row.any()) & (weights > 0)
+        A, b = normal_equations(precision(V, mask)[0], rows & mask, np.where(mask, problem.y, 0.0))
+        parts.append(A)
+        values.append(b)
+    size = 2 * len(weights)
+    upper = np.triu_indices(size)
+    flat = np.concatenate([np.stack(parts, axis=1)[:, :, upper[0], upper[1]], np.stack(values, axis=1)], axis=2)
+    # Which pattern each system holds, as zeros and ones: sums over systems are then one matrix product.
+    holds = (table.T[:, None, :] == np.arange(len(patterns))[:, None]).astype(float)
+    sums = flat.reshape(-1, flat.shape[2]).T @ holds.reshape(-1, len(table))
+    A_all: list[list[Array]] = [[np.empty(0)] * size for _ in range(size)]
+    for k, (i, j) in enumerate(zip(*upper, strict=True)):
+        A_all[i][j] = sums[k]
+    contrast = np.concatenate([np.zeros(len(weights)), weights])
+    solution = _solve(A_all, contrast)
+    b_all = sums[len(upper[0]) :]
+    effects = sum(x * b for x, b in zip(solution, b_all, strict=True))
+    variance = sum(c * x for c, x in zip(contrast, solution, strict=True) if c)
+    return np.asarray(effects), np.sqrt(np.asarray(variance))
+
+
+def _solve(A: list[list[Array]], contrast: Array) -> list[Array]:
+    """Solve many small symmetric systems at once: upper triangles A[i][j] of (N,), one right side; NaN where singular.
+
+    Elimination step by step over all systems is a few vector operations a step, where a solver call each would take longest.
+    Columns without any cell (zero on the diagonal) are no unknowns, unless the contrast asks for them.
+    """
+    size = len(contrast)
+    right = [np.full_like(A[0][0], c) for c in contrast]
+    singular = np.zeros(len(A[0][0]), bool)
+    diagonal = [A[k][k] for k in range(size)]
+    for k in range(size):
+        lost = ~(A[k][k] > NOT_IDENTIFIED * diagonal[k])
+        if contrast[k]:
+            singular |= lost
+        pivot = np.where(lost, 1.0, A[k][k])
+        A[k][k] = pivot
+        for i in range(k + 1, size):
+            factor = np.where(lost, 0.0, A[k][i] / pivot)
+            for j in range(i, size):
+                A[i][j] = A[i][j] - factor * A[k][j]
+            right[i] = right[i] - factor * right[k]
+        if not contrast[k] and lost.any():
+            right[k] = np.where(lost, 0.0, right[k])
+    solution: list[Array] = [np.empty(0)] * size
+    for k in reversed(range(size)):
+        known = sum((A[k][j] * solution[j] for j in range(k + 1, size)), np.zeros_like(right[k]))
+        solution[k] = (right[k] - known) / A[k][k]
+    return [np.where(singular, np.nan, x) for x in solution]

@@ -1,0 +1,96 @@
+"""The hierarchy of claims by hand: pooled, measures, groups; co-primary baselines; parents without an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from p4equity.evaluation.claims import NO_PARENT, claim_rows
+from p4equity.evaluation.context import Context
+from p4equity.study import Study, load_study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study("bcbsma_pay_for_equity")
+
+
+def answers(p: dict[tuple[str, str, str], float | None]) -> list[dict[str, Any]]:
+    """Two rows a question (analysis, measure, group): Knapp-Hartung with this p, permutation with half of it; None: no answer."""
+    rows = []
+    for (analysis, measure, group), value in p.items():
+        for inference, share in (("knapp_hartung", 1.0), ("permutation", 0.5)):
+            answer = (
+                {"p_value": value * share, "status": "ok"} if value is not None else {"status": "not_estimable", "reason": "none"}
+            )
+            rows.append(
+                {
+                    "analysis_id": analysis, "measure_id": measure, "group": group, "inference": inference, "outcome": "gap",
+                    "system_id": "all", "sample": "main", "estimator": "meta_regression", "estimate": -1.0, **answer,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def claims(study: Study, p: dict[tuple[str, str, str], float | None]) -> dict[tuple[str, str, str], Any]:
+    context = Context(study, pd.DataFrame(), pd.DataFrame(), "", "")
+    found = claim_rows(context, answers(p))
+    return {(r["analysis_id"], r["measure_id"], r["group"]): r for r in found}
+
+
+def test_pooled_then_measures_by_holm_then_groups_within_their_measure(study: Study) -> None:
+    a, b = study.measure_sets.contracted[:2]
+    g, h = study.groups.compared[:2]
+    found = claims(
+        study,
+        {
+            ("pooled", "pooled", "pooled"): 0.02,
+            ("measure", a, "pooled"): 0.004, ("measure", b, "pooled"): 0.03,
+            ("group", a, g): 0.001, ("group", a, h): 0.02, ("group", b, g): 0.001,
+        },
+    )  # fmt: skip
+    p = {k: r["p_value"] for k, r in found.items()}
+    assert p["pooled", "pooled", "pooled"] == 0.02
+    assert p["measure", a, "pooled"] == 0.02  # Holm 2 x 0.004, but not below the pooled p
+    assert p["measure", b, "pooled"] == 0.03
+    assert p["group", a, g] == 0.02  # Holm 2 x 0.001, not below its measure
+    assert p["group", a, h] == 0.02
+    assert p["group", b, g] == 0.03
+
+
+def test_a_co_primary_baseline_must_reject_too(study: Study) -> None:
+    a = study.measure_sets.contracted[0]
+    found = claims(
+        study,
+        {
+            ("pooled", "pooled", "pooled"): 0.001, ("measure", a, "pooled"): 0.01,
+            ("measure_fresh_baseline", "pooled", "pooled"): 0.002, ("measure_fresh_baseline", a, "pooled"): 0.2,
+        },
+    )  # fmt: skip
+    assert {r["p_value"] for (_, m, _), r in found.items() if m == a} == {0.2}
+    assert {r["p_value"] for (_, m, _), r in found.items() if m == "pooled"} == {0.002}
+
+
+@pytest.mark.parametrize("absent", ["pooled", "measure"])
+def test_a_question_whose_parent_has_no_answer_has_none(study: Study, absent: str) -> None:
+    a, g = study.measure_sets.contracted[0], study.groups.compared[0]
+    values = {("pooled", "pooled", "pooled"): 0.001, ("measure", a, "pooled"): 0.001, ("group", a, g): 0.001}
+    missing = {k: (None if k[0] == absent else v) for k, v in values.items()}
+    found = claims(study, missing)
+    last = found["group", a, g]
+    assert last["status"] == "not_estimable"
+    assert last["reason"] == NO_PARENT
+
+
+def test_questions_outside_the_hierarchy_are_adjusted_on_their_own(study: Study) -> None:
+    first, second = study.measure_sets.not_incentivized[:2]
+    found = claims(
+        study,
+        {
+            ("pooled", "pooled", "pooled"): 0.9,
+            ("not_incentivized", first, "pooled"): 0.01, ("not_incentivized", second, "pooled"): 0.02,
+        },
+    )  # fmt: skip
+    assert found["not_incentivized", first, "pooled"]["p_value"] == 0.02
+    assert found["not_incentivized", second, "pooled"]["p_value"] == 0.02
