@@ -1,4 +1,4 @@
-"""F0: the first page's figure: each primary answer with its interval, and beside it who moved."""
+"""F0: the first page's figure: the gap before and after in both arms, the effect on it, and who moved."""
 
 from __future__ import annotations
 
@@ -6,125 +6,130 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from p4equity.exhibits import text
-from p4equity.exhibits.base import Exhibit, exhibit_style, new_figure
+from p4equity.exhibits import figure_values, text
+from p4equity.exhibits.base import Exhibit, exhibit_style
+from p4equity.exhibits.figure_facts import claimed, gap_groups
+from p4equity.exhibits.figure_glance import draw_glance
+from p4equity.exhibits.marks import starts
 from p4equity.exhibits.select import OK, SIDES, measure_analysis, one, pooled_analysis, rows_of
 
 if TYPE_CHECKING:
     from p4equity.results import Results
-    from p4equity.study import Analysis
 
 ID, KIND = "F0", "figure"
-INK, COLORS, MARKERS = "#1f2933", ("#1f2933", "#0072B2", "#D55E00"), ("D", "o", "s")
+POOLED = "pooled"
+ARMS = ("contracted", "comparison")
+SIDE_NAMES = ("gap", "reference", "group")
 
 
 def build(results: Results) -> Exhibit | None:
-    """A forest of the primary answers: gap, reference group and groups side by side; published values in one panel."""
-    groups = bool(results.study.groups.compared)
-    points = _gap_points(results) if groups else _value_points(results)
+    """Gaps before and after, effects on gap, reference and groups, a line a measure; a study of values: effects alone."""
+    if not results.study.groups.compared:
+        return figure_values.build(results, ID)
+    points = glance_points(results)
     shown = points[points["status"] == OK] if len(points) else points
     if shown.empty:
         results.skip(ID, "no primary question has a number")
         return None
-    panels = list(dict.fromkeys(points["panel"]))
-    labels = list(dict.fromkeys(points["label"]))
     with exhibit_style():
-        figure = _draw(points, panels, labels, str(shown["unit"].iloc[0]))
-    noun = results.study.info.treatment_label
-    title = f"Effect of the {noun}s on {'gaps, and who moved' if groups else 'each outcome'}"
-    ids = tuple(str(i) for i in points["row_id"])
-    rows = results.estimates[results.estimates["row_id"].isin(ids)]
-    return Exhibit(ID, "figure", title, _alt(points, panels[0]), _note(results, rows, points), ids, _data(points), figure)
+        figure = draw_glance(results, points)
+    info = results.study.info
+    reference = text.group_name(results, str(results.study.groups.reference))
+    title = f"Did gaps to {reference} members narrow under the {info.treatment_label}s, beyond chance, and who moved?"
+    ids = tuple(dict.fromkeys(str(i) for i in points["row_id"]))
+    return Exhibit(ID, "figure", title, _alt(results, points), _note(results, points), ids, points.drop(columns="row_id"), figure)
 
 
-def _note(results: Results, rows: pd.DataFrame, points: pd.DataFrame) -> str:
-    """The base in two lines: the first page has no room for more; the main table has the rest."""
-    info, ok = results.study.info, rows[rows["status"] == OK]
+def glance_points(results: Results) -> pd.DataFrame:
+    """One row a measure (the pooled one first) and side: effect with interval, and the raw gap before and after by arm."""
+    study, out = results.study, []
+    raw = {m: raw_gaps(results, m) for m in study.measure_ids("contracted")}
+    for analysis in (pooled_analysis(study), measure_analysis(study)):
+        rows = rows_of(results, analysis, inference=study.inference.primary[0], group=POOLED)
+        for measure in dict.fromkeys(rows["measure_id"]):
+            firm = claimed(results, analysis, str(measure), POOLED)
+            gaps = _mean_gaps(list(raw.values())) if measure == POOLED else raw.get(str(measure), {})
+            for side, name in zip(SIDES, SIDE_NAMES, strict=True):
+                row = one(rows, measure_id=measure, outcome=side)
+                if row is not None:
+                    kept = {
+                        k: row[k] for k in ("estimate", "conf_low", "conf_high", "outcome_unit", "status", "reason", "row_id")
+                    }
+                    label = text.measure_name(results, str(measure))
+                    beyond = {"beyond_chance": firm, **gaps} if name == "gap" else {}
+                    out.append({"measure_id": measure, "label": label, "side": name, **kept, **beyond})
+    return pd.DataFrame(out)
+
+
+def raw_gaps(results: Results, measure: str) -> dict[str, float]:
+    """Raw gap, mean over the groups that pooled rows hold, before the contracts and once all of a measure are in force."""
+    study, rate = results.study, results.table("rate")
+    groups = gap_groups(results, measure)
+    if rate.empty or not groups:
+        return {}
+    own = rate[(rate["measure_id"] == measure) & (rate["status"] == OK)]
+    out: dict[str, float] = {}
+    for arm in ARMS:
+        table = own[own["arm"] == arm].pivot(index="year", columns="group", values="rate")
+        wanted = [str(study.groups.reference), *groups]
+        if not set(wanted) <= set(table.columns):
+            return {}
+        gap = (table[wanted[0]] - table[groups].mean(axis=1, skipna=False)).dropna()
+        before, after = gap[gap.index.isin(study.baseline.pre_years)], gap[gap.index >= max(starts(results, measure))]
+        if before.empty or after.empty:
+            return {}
+        out |= {f"before_{arm}": float(before.mean()), f"after_{arm}": float(after.mean())}
+    return out | {"groups": len(groups)}
+
+
+def _mean_gaps(found: list[dict[str, float]]) -> dict[str, float]:
+    """The mean over measures, each group of a measure counting the same, as in the pooled question."""
+    kept = [f for f in found if f]
+    total = sum(f["groups"] for f in kept)
+    keys = [k for k in kept[0] if k != "groups"] if kept else []
+    return {k: sum(f[k] * f["groups"] for f in kept) / total for k in keys} | ({"groups": total} if kept else {})
+
+
+def _note(results: Results, points: pd.DataFrame) -> str:
+    """The base in a few lines: the first page has no room for more; the main table has the rest."""
+    study, info = results.study, results.study.info
+    rows = results.estimates[results.estimates["row_id"].isin(set(points["row_id"]))]
+    ok = rows[rows["status"] == OK]
     level = text.span(100 * ok["conf_level"].astype(float))
-    moves = "Left of zero a gap moves toward the group. " if results.study.groups.compared else ""
+    before = text.listing([str(y) for y in study.baseline.pre_years])
+    systems = f"{text.span(ok['n_clusters'])} {info.unit_label_plural}, {text.span(ok['n_treated_clusters'])} contracted"
     return (
-        f"{moves}Bars: {level}% intervals of each answer alone, {text.SHORT.get(str(ok['inference'].iloc[0]), '')}, degrees"
-        f" of freedom {text.span(ok['df'], 1)}; {text.span(ok['n_clusters'])} {info.unit_label_plural},"
-        f" {text.span(ok['n_treated_clusters'])} of them with a {info.treatment_label}.{text.missing_note(points)}"
+        f"Gaps: raw, mean over groups behind {text.group_name(results, str(study.groups.reference))} members at baseline;"
+        f" before: {before}; after: years with all {info.treatment_label}s on the measure in force. Effects weight"
+        f" {info.unit_label_plural} rather than members, so they need not equal the difference of raw changes. Bars: {level}%"
+        f" intervals of each answer alone ({text.SHORT.get(str(ok['inference'].iloc[0]), '')}; {systems}); arrow: beyond the"
+        " panel. Beyond chance: both primary tests reject after adjustment for the number of questions."
+        f"{text.missing_note(points)}"
     )
 
 
-def _data(points: pd.DataFrame) -> pd.DataFrame:
-    return points.drop(columns="row_id").reset_index(drop=True)
-
-
-def _gap_points(results: Results) -> pd.DataFrame:
-    study = results.study
-    reference = text.group_name(results, str(study.groups.reference))
-    names = dict(zip(SIDES, ("Gap", f"{reference} members", "Groups compared"), strict=True))
-    out = []
-    for analysis in (pooled_analysis(study), measure_analysis(study)):
-        if analysis is None:
+def _alt(results: Results, points: pd.DataFrame) -> str:
+    """The pooled answer, who moved, the raw gaps; then each measure in one clause."""
+    parts, units = [], results.study.info.unit_label_plural
+    reference = text.group_name(results, str(results.study.groups.reference))
+    for label, own in points.groupby("label", sort=False):
+        sides = {str(r["side"]): r for r in own.to_dict("records")}
+        gap = sides["gap"]
+        if gap["status"] != OK:
+            parts.append(f"{label}: {text.STATUS.get(str(gap['status']), gap['status'])}")
             continue
-        rows = rows_of(results, analysis, inference=study.inference.primary[0], group="pooled")
-        for measure in dict.fromkeys(rows["measure_id"]):
-            for side, panel in names.items():
-                row = one(rows, measure_id=measure, outcome=side)
-                if row is not None:
-                    out.append(_point(dict(row), text.measure_name(results, str(measure)), panel))
-    return pd.DataFrame(out)
+        word = "narrows" if gap["estimate"] < 0 else "widens"
+        head = f"the gap {word}, beyond chance" if gap["beyond_chance"] else "the data cannot tell"
+        said = f"{label}: {head}, effect on the gap {text.estimate(gap)}"
+        names = {"reference": f"{reference} members", "group": "groups compared"}
+        moved = [f"{name} {text.estimate(sides[side])}" for side, name in names.items() if side in sides]
+        raw = _raw_words(gap, units) if not parts and not text.is_missing(gap.get(f"before_{ARMS[0]}")) else ""
+        parts.append(f"{said}; {', '.join(moved)}{raw}")
+    return ". ".join(parts) + "."
 
 
-def _value_points(results: Results) -> pd.DataFrame:
-    study, out = results.study, []
-    for analysis in study.analyses:
-        if analysis.outcome != "value" or analysis.estimator == "event_study":
-            continue
-        rows = rows_of(results, analysis, inference=study.inference.primary[0])
-        out += [_point(dict(r), _value_label(results, analysis, r), "Effect") for r in rows.to_dict("records")]
-    return pd.DataFrame(out)
-
-
-def _value_label(results: Results, analysis: Analysis, row: dict[Any, Any]) -> str:
-    how = {"patient": "weighted", "system": f"{results.study.info.unit_label_plural} equal"}.get(analysis.weighting, "")
-    return f"{text.measure_name(results, str(row['measure_id']))}{f', {how}' if how else ''}"
-
-
-def _point(row: dict[str, Any], label: str, panel: str) -> dict[str, Any]:
-    keys = ("estimate", "conf_low", "conf_high", "status", "reason", "row_id")
-    return {"label": label, "panel": panel, **{k: row[k] for k in keys}, "unit": row["outcome_unit"]}
-
-
-def _draw(points: pd.DataFrame, panels: list[str], labels: list[str], unit: str) -> Any:
-    figure = new_figure(0.8 + 0.17 * len(labels))
-    axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
-    places = {label: len(labels) - i for i, label in enumerate(labels)}
-    for ax, panel, color, marker in zip(axes, panels, COLORS, MARKERS, strict=False):
-        for row in points[points["panel"] == panel].to_dict("records"):
-            y = places[row["label"]]
-            if row["status"] != OK:
-                ax.text(
-                    0,
-                    y,
-                    text.STATUS.get(str(row["status"]), str(row["status"])),
-                    fontsize=7,
-                    ha="center",
-                    va="center",
-                    color="#52606d",
-                )
-                continue
-            ax.plot([row["conf_low"], row["conf_high"]], [y, y], color=color, lw=1.3, marker="none")
-            ax.plot(row["estimate"], y, marker=marker, ms=5.5, color=color, ls="none")
-        ax.axvline(0, color="#52606d", lw=0.8)
-        ax.set_title(panel if len(panels) > 1 else "")
-        ax.grid(axis="y", visible=False)
-        ax.set_ylim(0.4, len(labels) + 0.6)
-    axes[0].set_yticks([places[label] for label in labels], labels)
-    figure.supxlabel(f"Effect with its interval, {unit}", fontsize=8)
-    return figure
-
-
-def _alt(points: pd.DataFrame, panel: str) -> str:
-    """The estimate and interval of every answer in the first panel."""
-    parts = []
-    for row in points[points["panel"] == panel].to_dict("records"):
-        if row["status"] != OK:
-            parts.append(f"{row['label']}: {text.STATUS.get(str(row['status']), row['status'])}")
-        else:
-            parts.append(f"{row['label']} {text.estimate({**row, 'outcome_unit': row['unit']})}")
-    return f"{panel}, estimates with intervals: {'; '.join(parts)}."
+def _raw_words(gap: dict[str, Any], units: str) -> str:
+    ends = {arm: [text.number(gap[f"{when}_{arm}"]) for when in ("before", "after")] for arm in ARMS}
+    return (
+        f"; raw gap {' to '.join(ends[ARMS[0]])} points in contracted {units}, {' to '.join(ends[ARMS[1]])} in comparison {units}"
+    )
