@@ -1,20 +1,24 @@
-"""F2: raw rates by year, each group in contracted and in comparison systems, with every mark a reader needs to judge a trend."""
+"""F2: raw rates by year, each group in contracted and in comparison systems, and the gap in both, with the marks of a trend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from p4equity.exhibits import marks, text
 from p4equity.exhibits.base import COLORS, MARKERS, Exhibit, exhibit_style, new_figure
+from p4equity.exhibits.figure_facts import gap_groups
+from p4equity.exhibits.figure_parts import ARM_LOOKS, SMALL
+from p4equity.exhibits.select import OK
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from p4equity.results import Results
 
 ID, KIND = "F2", "figure"
 ARMS = ("contracted", "comparison")
+GAP = "gap"  # stands in the column of groups for the mean gap of the groups behind at baseline
 Z95 = 1.959964
 
 
@@ -27,59 +31,89 @@ class _Line:
 
 
 def build(results: Results) -> Exhibit | None:
-    """Small multiples: a row a measure, a column an arm, a line a group; without groups one panel a measure, a line an arm."""
+    """A row a measure: rates by group in each arm, then the gap of both; without groups one panel a measure, a line an arm."""
     study, rate = results.study, results.table("rate")
-    sets = study.measure_sets
-    wanted = [*sets.contracted, *sets.broken_series] if study.groups.compared else [*sets.contracted, *sets.negative_control]
+    sets, compared = study.measure_sets, bool(study.groups.compared)
+    wanted = [*sets.contracted] if compared else [*sets.contracted, *sets.negative_control]
     measures = [m for m in wanted if len(rate) and (rate["measure_id"] == m).any()]
     if not measures:
         results.skip(ID, "the study has no rates by year")
         return None
-    groups = list(study.group_ids) if study.groups.compared else ["all"]
+    groups = list(study.group_ids) if compared else ["all"]
     used = rate[rate["measure_id"].isin(measures) & rate["group"].isin(groups) & rate["arm"].isin(ARMS)].copy()
+    if compared:
+        used = pd.concat([used, *(_gap_rows(results, used, m) for m in measures)], ignore_index=True)
     with exhibit_style():
-        figure = _draw_groups(results, used, measures, groups) if study.groups.compared else _draw_arms(results, used, measures)
+        figure = _draw_groups(results, used, measures, groups) if compared else _draw_arms(results, used, measures)
     data = used.drop(columns=[c for c in ("num",) if c in used]).reset_index(drop=True)
     first, last = int(used["year"].min()), int(used["year"].max())
-    what = "Rates" if study.groups.compared else "Mean outcomes"
+    what = "Rates and gaps" if compared else "Mean outcomes"
     units, noun = study.info.unit_label_plural, study.info.treatment_label
     title = f"{what} by year, {first} to {last}, in {units} with a {noun} and in comparison {units}"
-    return Exhibit(ID, "figure", title, _alt(results, used, measures, groups), _note(results, measures, used), (), data, figure)
+    return Exhibit(ID, "figure", title, _alt(results, used, measures), _note(results, measures, used), (), data, figure)
+
+
+def _gap_rows(results: Results, used: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Reference rate minus the mean rate of the groups behind at baseline, by arm and year; groups share no member."""
+    groups, out = gap_groups(results, measure), []
+    wanted = [str(results.study.groups.reference), *groups]
+    own = used[(used["measure_id"] == measure) & used["group"].isin(wanted)]
+    for (arm, year), rows in own.groupby(["arm", "year"]) if groups else ():
+        rows = rows.set_index("group")
+        row = {"arm": arm, "measure_id": measure, "group": GAP, "year": int(year), "unit_kind": "percent"}
+        if not set(wanted) <= set(rows.index) or (rows["status"] != OK).any():
+            out.append({**row, "status": "suppressed", "reason": "the rate of a group in it is suppressed"})
+            continue
+        rates, errors = rows["rate"].astype(float), rows["std_error"].astype(float)
+        gap = rates[wanted[0]] - rates[groups].mean()
+        error = (errors[wanted[0]] ** 2 + (errors[groups] ** 2).sum() / len(groups) ** 2) ** 0.5
+        out.append({**row, "rate": float(gap), "std_error": float(error), "status": OK, "reason": None})
+    return pd.DataFrame(out)
 
 
 def _draw_groups(results: Results, used: pd.DataFrame, measures: list[str], groups: list[str]) -> Any:
-    figure = new_figure(0.55 + 1.34 * len(measures))
-    axes = figure.subplots(len(measures), len(ARMS), sharex=True, sharey="row", squeeze=False)
+    from matplotlib.ticker import MaxNLocator
+
+    figure = new_figure(0.85 + 1.5 * len(measures))
+    axes = figure.subplots(len(measures), len(ARMS) + 1, sharex=True, squeeze=False)
     for i, measure in enumerate(measures):
+        own = used[used["measure_id"] == measure]
         for j, arm in enumerate(ARMS):
             lines = []
             for g in groups:
                 style = results.study.group(g)
-                rows = used[(used["measure_id"] == measure) & (used["arm"] == arm) & (used["group"] == g)]
+                rows = own[(own["arm"] == arm) & (own["group"] == g)]
                 lines.append(_Line(style.label, style.color, style.marker, rows))
             _panel(axes[i, j], results, measure, lines, leavers=arm == ARMS[0])
-            axes[i, j].set_title(f"{text.measure_name(results, measure)}: {arm}", fontsize=8.5)
-        axes[i, 0].set_ylabel("Rate, %")
-    return _finish(figure, axes, results)
+        axes[i, 1].sharey(axes[i, 0])
+        axes[i, 1].tick_params(labelleft=False)
+        gaps = [_Line(f"{arm}", *ARM_LOOKS[arm], own[(own["arm"] == arm) & (own["group"] == GAP)]) for arm in ARMS]
+        _panel(axes[i, 2], results, measure, gaps)
+        axes[i, 2].axhline(0, color="#52606d", lw=0.8, zorder=1)
+        axes[i, 2].yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes[i, 2].set_visible(bool(len(gaps[0].rows)))
+        name = text.measure_name(results, measure)
+        for ax, what in zip(axes[i], ("contracted", "comparison", "gap, points"), strict=True):
+            ax.set_title(f"{name}: {what}", fontsize=7.6)
+        axes[i, 0].set_ylabel("Rate, %", fontsize=7.6)
+    keys = _keys(axes[0, 0]) + _keys(axes[0, 2])
+    return _finish(figure, axes, results, measures, keys)
 
 
 def _draw_arms(results: Results, used: pd.DataFrame, measures: list[str]) -> Any:
     height = -(-len(measures) // 2)
-    figure = new_figure(0.6 + 1.75 * height)
+    figure = new_figure(0.8 + 1.6 * height)
     axes = figure.subplots(height, 2, sharex=True, squeeze=False)
     for ax, measure in zip(axes.flat, measures, strict=False):
         rows = used[used["measure_id"] == measure]
         names = {"contracted": f"with a {results.study.info.treatment_label}", "comparison": "comparison"}
         _panel(ax, results, measure, [_Line(names[a], COLORS[k], MARKERS[k], rows[rows["arm"] == a]) for k, a in enumerate(ARMS)])
         ax.set_title(text.measure_name(results, measure), fontsize=8.5)
-        ax.set_ylabel(f"Mean, {_short_unit(results, measure)}")
+        ax.set_ylabel(f"Mean, {results.study.measure(measure).unit}", fontsize=7.6)
     for ax in list(axes.flat)[len(measures) :]:
         ax.set_visible(False)
-    return _finish(figure, axes, results)
-
-
-def _short_unit(results: Results, measure: str) -> str:
-    return results.study.measure(measure).unit
+        axes[-2, 1].tick_params(labelbottom=True)
+    return _finish(figure, axes, results, measures, _keys(axes[0, 0]))
 
 
 def _panel(ax: Any, results: Results, measure: str, lines: list[_Line], leavers: bool = True) -> None:
@@ -87,72 +121,79 @@ def _panel(ax: Any, results: Results, measure: str, lines: list[_Line], leavers:
     broken = marks.breaks_of(results, measure)
     hidden: list[tuple[int, str]] = []
     for line in lines:
-        ok = line.rows[line.rows["status"] == "ok"].set_index("year").sort_index()
-        hidden += [(int(y), line.color) for y in line.rows.loc[line.rows["status"] != "ok", "year"]]
+        ok = line.rows[line.rows["status"] == OK].set_index("year").sort_index()
+        hidden += [(int(y), line.color) for y in line.rows.loc[line.rows["status"] != OK, "year"]]
         for k, piece in enumerate(marks.runs([int(y) for y in ok.index], broken)):
             part = ok.loc[piece]
             rate, error = part["rate"].to_numpy(float), part["std_error"].fillna(0.0).to_numpy(float)
             ax.fill_between(piece, rate - Z95 * error, rate + Z95 * error, color=line.color, alpha=0.14, lw=0)
             ax.plot(piece, rate, color=line.color, marker=line.marker, ms=3.4, lw=1.2, label=line.label if k == 0 else None)
     for n, (year, color) in enumerate(hidden):
-        ax.plot(
-            year + 0.12 * (n % 3 - 1),
-            0.035,
-            marker="x",
-            ms=4.5,
-            mew=1.1,
-            color=color,
-            transform=ax.get_xaxis_transform(),
-            ls="none",
-        )
+        x = year + 0.12 * (n % 3 - 1)
+        ax.plot(x, 0.035, marker="x", ms=4.5, mew=1.1, color=color, transform=ax.get_xaxis_transform(), ls="none")
 
 
-def _finish(figure: Any, axes: Any, results: Results) -> Any:
+def _keys(ax: Any) -> list[Any]:
+    return list(ax.get_legend_handles_labels()[0])
+
+
+def _finish(figure: Any, axes: Any, results: Results, measures: list[str], keys: list[Any]) -> Any:
     years = results.study.years
     for ax in axes.flat:
         ax.set_xlim(min(years) - 0.5, max(years) + 0.5)
         ax.set_xticks(list(years), [f"{y}" if k % 2 == 0 else "" for k, y in enumerate(years)])
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        ax.tick_params(labelsize=7.4)
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), fontsize=7.6, columnspacing=1.4)
+    below = marks.marks_keys(results, measures)
+    figure.legend(handles=below, loc="outside lower center", ncols=len(below), fontsize=SMALL, columnspacing=1.4)
     return figure
 
 
-def _alt(results: Results, used: pd.DataFrame, measures: list[str], groups: list[str]) -> str:
-    """Distance from the reference (or the mean) in the last year before the first contract and in the last year, by arm."""
+def _alt(results: Results, used: pd.DataFrame, measures: list[str]) -> str:
+    """The gap of the groups behind at baseline (or the mean) in the last year before the contracts and in the last, by arm."""
     study = results.study
     before, last = study.baseline.reference_year, int(used["year"].max())
-    shown = [m for m in measures if m not in study.measure_sets.broken_series]
-    names = text.ARMS if study.groups.compared else text.ARMS | {"contracted": f"with a {study.info.treatment_label}"}
-    sentences = []
-    for measure in shown:
-        own = used[(used["measure_id"] == measure) & (used["status"] == "ok")]
-        moves = []
-        for arm in ARMS:
-            ends = [_level(own[(own["arm"] == arm) & (own["year"] == year)], groups) for year in (before, last)]
-            if None not in ends:
-                places = 1 if study.groups.compared else 2
-                moves.append(f"{names[arm]} {text.number(ends[0], places)} to {text.number(ends[1], places)}")
-        if moves:
-            sentences.append(f"{text.measure_name(results, measure)}: {', '.join(moves)}")
-    what = "Mean gap of the compared groups to the reference, points" if study.groups.compared else "Mean outcome"
-    hidden = int((used["status"] != "ok").sum())
+    compared = bool(study.groups.compared)
+    names = text.ARMS if compared else text.ARMS | {"contracted": f"with a {study.info.treatment_label}"}
+    ok = used[(used["status"] == OK) & (used["group"] == (GAP if compared else "all"))]
+    sentences, closer, total = [], 0, 0
+    for measure in measures:
+        levels = ok[ok["measure_id"] == measure].set_index(["arm", "year"])["rate"]
+        if any((arm, year) not in levels.index for arm in ARMS for year in (before, last)):
+            continue
+        change = {arm: float(levels[arm, last] - levels[arm, before]) for arm in ARMS}
+        closer, total = closer + (change[ARMS[0]] < change[ARMS[1]]), total + 1
+        moves = [f"{names[a]} {text.number(levels[a, before], 2 - compared)} to {text.number(levels[a, last], 2 - compared)}"
+                 for a in ARMS]  # fmt: skip
+        sentences.append(f"{text.measure_name(results, measure)}: {', '.join(moves)}")
+    what = "the raw gap shrinks more" if compared else "the raw mean falls more or rises less"
+    who = f"contracted {study.info.unit_label_plural}" if compared else f"{study.info.unit_label_plural} {names['contracted']}"
+    hidden = int(((used["status"] != OK) & (used["group"] != GAP)).sum())
     tail = f" {text.plural(hidden, 'point')} suppressed." if hidden else ""
-    return f"{what}, {before} to {last}. {'; '.join(sentences)}.{tail}"
-
-
-def _level(rows: pd.DataFrame, groups: list[str]) -> float | None:
-    """Reference rate minus the mean of the others; with a single group its rate; None when any is missing."""
-    rate = rows.set_index("group")["rate"]
-    if not set(groups) <= set(rate.index):
-        return None
-    return float(rate[groups[0]] - rate[groups[1:]].mean()) if len(groups) > 1 else float(rate[groups[0]])
+    others = f"comparison {study.info.unit_label_plural} on {closer} of {total} measures"
+    head = f"From {before} to {last} {what} in {who} than in {others}."
+    unit = "Gaps, points: " if compared else "Means: "
+    return f"{head} {unit}{'; '.join(sentences)}.{tail}" if total else f"No gap has both years.{tail}"
 
 
 def _note(results: Results, measures: list[str], used: pd.DataFrame) -> str:
     study = results.study
-    hidden = " Crosses on the axis: suppressed, not zero." if (used["status"] != "ok").any() else ""
+    hidden = " Crosses on the axis: suppressed, not zero." if (used["status"] != OK).any() else ""
     if study.groups.compared:
-        base = "Raw rates, not adjusted or smoothed, pooled over the members of an arm; bands: 95% sampling intervals."
+        reference = text.group_name(results, str(study.groups.reference))
+        base = (
+            "Raw rates, not adjusted or smoothed, pooled over the members of an arm; bands: 95% sampling intervals. Gap: "
+            f"{reference} minus the mean of the groups behind {reference} at baseline ({_behind(results, measures)})."
+        )
     else:
         base = f"Means over {study.info.unit_label_plural}, each counting by its weight; bands: 95% intervals."
     return f"{base} {marks.marks_note(results, measures)}{hidden}{text.synthetic_note(results)}"
+
+
+def _behind(results: Results, measures: list[str]) -> str:
+    """The groups in the gap of each measure, measures with the same groups together."""
+    found: dict[str, list[str]] = {}
+    for measure in measures:
+        groups = text.listing([text.group_name(results, g) for g in gap_groups(results, measure)])
+        found.setdefault(groups, []).append(text.measure_name(results, measure))
+    return "; ".join(f"{text.listing(names)}: {groups}" for groups, names in found.items())

@@ -10,6 +10,9 @@ import pandas as pd
 
 from p4equity.exhibits import marks, text
 from p4equity.exhibits.base import COLORS, Exhibit, exhibit_style, new_figure
+from p4equity.exhibits.figure_facts import gap_groups
+from p4equity.exhibits.figure_parts import PALE, SMALL
+from p4equity.exhibits.figure_parts import key as key_of
 from p4equity.exhibits.select import OK, analysis_title, event_studies, rows_of
 
 if TYPE_CHECKING:
@@ -65,18 +68,34 @@ def _panels(results: Results, analyses: list[Analysis], shown: pd.DataFrame) -> 
 
 def _draw(results: Results, panels: list[list[Key]], shown: pd.DataFrame, pre: pd.DataFrame, gaps: bool) -> Any:
     columns = max(len(line) for line in panels)
-    figure = new_figure(0.55 + (1.55 if gaps else 2.3) * len(panels))
-    axes = figure.subplots(len(panels), columns, sharex="row", sharey="row", squeeze=False)
+    figure = new_figure(0.95 + (1.6 if gaps else 2.1) * len(panels))
+    axes = figure.subplots(len(panels), columns, sharex=True, sharey="row", squeeze=False)
     for i, line in enumerate(panels):
         for j, key in enumerate(line):
             _panel(axes[i, j], results, key, _select(shown, key), _select(pre, key), gaps)
         for j in range(len(line), columns):
             axes[i, j].set_visible(False)
-        axes[i, 0].set_ylabel(_label(results, line[0], shown), fontsize=7.5)
+        axes[i, 0].set_ylabel(_label(results, line[0], shown), fontsize=7.6)
         _limits(axes[i], pd.concat([_select(shown, key) for key in line]))
-    for ax in axes[-1]:
-        ax.set_xlabel("Year" if gaps and len(results.study.cohorts) else f"Years since the {results.study.info.treatment_label}")
+    if not (gaps and len(results.study.cohorts)):
+        for ax in axes[-1]:
+            ax.set_xlabel(f"Years since the {results.study.info.treatment_label}", fontsize=7.6)
+    keys = [
+        _interval_key(2.6, "pointwise interval"), _interval_key(0.9, "simultaneous interval"),
+        key_of("#52606d", "o", "reference", hollow=True),
+    ]  # fmt: skip
+    if gaps:
+        keys += marks.marks_keys(results, [line[0][1] for line in panels])
+    if (shown["status"] != OK).any():
+        keys.append(key_of("#52606d", "x", "not estimable"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=min(4, len(keys)), fontsize=SMALL, columnspacing=1.4)
     return figure
+
+
+def _interval_key(width: float, label: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color="#52606d", lw=width, alpha=0.55 if width > 1 else 1, marker="none", label=label)
 
 
 def _select(frame: pd.DataFrame, key: Key) -> pd.DataFrame:
@@ -85,7 +104,9 @@ def _select(frame: pd.DataFrame, key: Key) -> pd.DataFrame:
 
 def _label(results: Results, key: Key, shown: pd.DataFrame) -> str:
     unit = _select(shown, key)["outcome_unit"]
-    return "Gap, points\nnarrows ←  → widens" if results.study.groups.compared else f"Effect, {unit.iloc[0] if len(unit) else ''}"
+    name = "gap, points" if results.study.groups.compared else str(unit.iloc[0] if len(unit) else "")
+    words = ("narrows", "widens") if results.study.groups.compared else ("falls", "rises")
+    return f"Effect{' on' if results.study.groups.compared else ','} {name}\n← {words[0]}   {words[1]} →"
 
 
 def _panel(ax: Any, results: Results, key: Key, rows: pd.DataFrame, pre: pd.DataFrame, gaps: bool) -> None:
@@ -94,23 +115,17 @@ def _panel(ax: Any, results: Results, key: Key, rows: pd.DataFrame, pre: pd.Data
     ax.axhline(0, color="#52606d", lw=0.8, zorder=1)
     if gaps:
         marks.draw_marks(ax, results, key[1], events=False)
-        ax.axvspan(min(study.years) - 0.5, start - 0.5, color="#f7f8fa", lw=0, zorder=-1)
     else:
         ax.axvline(-0.5, color=marks.CONTRACT, lw=0.9, ls=(0, (4, 2)), zorder=1)
     ok = rows[rows["status"] == OK]
-    color = study.group(key[2]).color if gaps else COLORS[0]
+    behind = not gaps or key[2] in gap_groups(results, key[1])
+    color = (study.group(key[2]).color if behind else PALE) if gaps else COLORS[0]
     marker = study.group(key[2]).marker if gaps else "o"
     for kind, width in (("simultaneous", 0.9), ("pointwise", 2.6)):
         part = ok[ok["interval"] == kind].sort_values("event_time")
         x = part["event_time"].to_numpy(float) + start
-        ax.vlines(
-            x,
-            part["conf_low"].to_numpy(float),
-            part["conf_high"].to_numpy(float),
-            color=color,
-            lw=width,
-            alpha=0.55 if width > 1 else 1,
-        )
+        ends = (part["conf_low"].to_numpy(float), part["conf_high"].to_numpy(float))
+        ax.vlines(x, *ends, color=color, lw=width, alpha=0.55 if width > 1 else 1)
         if kind == "pointwise":
             ax.plot(x, part["estimate"].to_numpy(float), ls="none", marker=marker, ms=4.2, color=color)
     if len(ok):
@@ -120,13 +135,14 @@ def _panel(ax: Any, results: Results, key: Key, rows: pd.DataFrame, pre: pd.Data
     ax.plot(bad, np.full(len(bad), 0.04), marker="x", ms=4, color="#52606d", ls="none", transform=ax.get_xaxis_transform())
     if gaps:
         ax.set_xlim(min(study.years) - 0.6, max(study.years) + 0.6)
-        ax.set_xticks(list(study.years), [f"{y % 100:02d}" for y in study.years], fontsize=7)
-    ax.set_title(fill(_title(results, key), 30 if gaps else 44), fontsize=7.5)
+        ax.set_xticks(list(study.years), [f"{y}" if k % 2 == 0 else "" for k, y in enumerate(study.years)])
+    ax.tick_params(labelsize=SMALL)
+    title = _title(results, key)
+    ax.set_title(fill(title, 46), fontsize=7.6, pad=15)
     said = f"pre-trend p {text.p(pre['p_value'].iloc[0])}" if len(pre) and pre["status"].iloc[0] == OK else "pre-trend not tested"
-    box = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.0}
-    ax.text(
-        0.99, 0.98, said if len(ok) else "not estimable", transform=ax.transAxes, fontsize=6.8, ha="right", va="top", bbox=box
-    )
+    said = said if len(ok) else "not estimable"
+    said += "" if behind else "; no baseline gap"
+    ax.text(0.0, 1.02, said, transform=ax.transAxes, fontsize=SMALL, ha="left", va="bottom", color="#3e4c59")
 
 
 def _reference(start: int, ok: pd.DataFrame) -> list[float]:
@@ -150,38 +166,66 @@ def _limits(axes: Any, rows: pd.DataFrame) -> None:
 
 
 def _alt(results: Results, panels: list[list[Key]], shown: pd.DataFrame, pre: pd.DataFrame) -> str:
-    out, count, total = [], 0, 0
+    """How many intervals exclude zero before and after, and the direction of the estimates of groups with a gap; then numbers."""
+    out, below, above = [], 0, 0
+    counts = {"before": [0, 0], "after": [0, 0]}
+    compared = bool(results.study.groups.compared)
     for key in (k for line in panels for k in line):
         rows = _select(shown, key)
-        after = rows[(rows["status"] == OK) & (rows["interval"] == "pointwise") & (rows["event_time"] >= 0)].sort_values(
-            "event_time"
-        )
-        if after.empty:
-            out.append(f"{_title(results, key)}: not estimable")
-            continue
-        places = text.decimals(after.iloc[0].to_dict())
-        out.append(f"{_title(results, key)}: {' then '.join(text.number(v, places) for v in after['estimate'])}")
-        band = rows[(rows["interval"] == "simultaneous") & (rows["event_time"] >= 0) & (rows["status"] == OK)]
-        total += len(band)
-        count += int(((band["conf_low"] > 0) | (band["conf_high"] < 0)).sum())
-    low = int((pre["p_value"] < 0.05).sum())
-    tests = f"{low} of {int(pre['p_value'].notna().sum())} joint pre-trend tests have p below 0.05"
-    bands = f"{count} of {total} simultaneous intervals after the start exclude zero"
-    return f"{bands}; {tests}. Estimates after the start: {'; '.join(out)}."
+        ok = rows[rows["status"] == OK]
+        for name, part in (("before", ok[ok["event_time"] < 0]), ("after", ok[ok["event_time"] >= 0])):
+            band = part[part["interval"] == "simultaneous"]
+            counts[name][0] += int(((band["conf_low"] > 0) | (band["conf_high"] < 0)).sum())
+            counts[name][1] += len(band)
+        after = ok[(ok["interval"] == "pointwise") & (ok["event_time"] >= 0)].sort_values("event_time")
+        aside = compared and key[2] not in gap_groups(results, key[1])
+        if len(after) and not aside:
+            below, above = below + int((after["estimate"] < 0).sum()), above + int((after["estimate"] > 0).sum())
+        mark = " (no baseline gap)" if aside else ""
+        places = text.decimals(after.iloc[0].to_dict()) if len(after) else 1
+        said = " then ".join(text.number(v, places) for v in after["estimate"]) if len(after) else "not estimable"
+        out.append(f"{_title(results, key)}{mark}: {said}")
+    what = "a narrower gap" if compared else "a lower outcome"
+    scope = " for groups with a baseline gap" if compared else ""
+    low, tested = int((pre["p_value"] < results.study.inference.alpha).sum()), int(pre["p_value"].notna().sum())
+    bands = "; ".join(f"{n} of {m} simultaneous intervals {name} the start exclude zero" for name, (n, m) in counts.items())
+    return (
+        f"{below} of {below + above} estimates after the start{scope} point to {what}. {bands}; {low} of {tested} joint"
+        f" pre-trend tests have p below {results.study.inference.alpha}. Estimates after the start: {'; '.join(out)}."
+    )
 
 
 def _note(results: Results, panels: list[list[Key]], shown: pd.DataFrame) -> str:
     study, drawn = results.study, [key[1] for line in panels for key in line[:1]]
     where = f"the reference year {study.baseline.reference_year}" if study.groups.compared else "the reference period"
     parts = [
-        f"Hollow: {where}, zero by construction. Thick: pointwise intervals; thin: simultaneous over the years of a panel, cut "
-        "where they leave it. Crosses on the axis: not estimable.",
-        "Pre-trend p: joint test that all periods before the start are zero; a large p is no evidence of parallel trends.",
+        f"Zero by construction in {where}. Simultaneous over the years of a panel; cut where an interval leaves it. "
+        "Pre-trend p: joint test that all periods before the start are zero; a large p is no evidence of parallel trends."
     ]
     if study.groups.compared:
-        below = f"Below zero the gap is narrower than in {study.baseline.reference_year}."
-        parts.insert(1, f"{below} {marks.marks_note(results, drawn, events=False)}")
+        parts.append(f"Below zero the gap is narrower than in {study.baseline.reference_year}.")
+        if any(key[2] not in gap_groups(results, key[1]) for line in panels for key in line):
+            parts.append("Grey: no baseline gap shown; below zero the group's lead is wider.")
+        parts.append(marks.marks_note(results, drawn, events=False))
+        parts += [_short(results, shown, measure) for measure in drawn]
         absent = [text.measure_name(results, m) for m in dict.fromkeys(shown["measure_id"]) if m not in drawn]
         if absent:
-            parts.append(f"No panel for {text.listing(absent)}: no year could be estimated.")
-    return " ".join(parts) + f" {text.base_note(shown, results)}{text.missing_note(shown)}{text.synthetic_note(results)}"
+            reasons = shown[~shown["measure_id"].isin(drawn)]
+            parts.append(f"No panel for {text.listing(absent)}: no year could be estimated ({_reasons(reasons)}).")
+    elif (shown["status"] != OK).any():
+        parts.append(text.missing_note(shown).strip())
+    return " ".join(p for p in parts if p) + f" {text.base_note(shown, results)}{text.synthetic_note(results)}"
+
+
+def _short(results: Results, shown: pd.DataFrame, measure: str) -> str:
+    """Which years of a measure have no estimate, and why; "" when all have one."""
+    bad = shown[(shown["measure_id"] == measure) & (shown["status"] != OK)]
+    if bad.empty:
+        return ""
+    years = sorted({int(e) + results.study.launch_cohort for e in bad["event_time"]})
+    named = text.listing([str(y) for y in years])
+    return f"{text.measure_name(results, measure)} has no estimate in {named} ({_reasons(bad)})."
+
+
+def _reasons(rows: pd.DataFrame) -> str:
+    return "; ".join(dict.fromkeys(str(r) for r in rows["reason"] if not text.is_missing(r)))
