@@ -42,9 +42,11 @@ def build(results: Results) -> Exhibit | None:
         if total is not None:
             lines.append(_total(dict(total)))
             shown.append(str(total["row_id"]))
-    xlabel = "Change in the gap beyond comparison systems, percentage points\nnarrows ←      → widens"
+    xlabel = "Change in the gap beyond comparison systems, points"
     with exhibit_style():
-        figure = draw_forest(lines, xlabel, "Raw | shrunken (reliability)", reach=_reach(rows), legend=_legend())
+        figure = draw_forest(
+            lines, xlabel, "Raw | shrunken (reliability)\nAll contracted: effect (interval)", reach=_reach(rows), legend=_legend()
+        )
     data = rows.assign(system=[results.label(s) for s in rows["system_id"]])[["system", *COLUMNS]]
     data = data.drop(columns="system_id").rename(columns={"statistic": "reliability"}).reset_index(drop=True)
     data = pd.concat([data, _totals(pooled, shown)], ignore_index=True)
