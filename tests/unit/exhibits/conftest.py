@@ -62,6 +62,7 @@ def answer(row: dict[str, Any], estimate: float, half: float) -> dict[str, Any]:
 
 def made_rows(study: Study) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(7)
+    yield from baseline_rows(study)
     for analysis in study.analyses:
         measures = ["pooled"] if analysis.pooled else list(study.measure_ids(analysis.measures))
         for k, measure in enumerate(measures):
@@ -93,7 +94,20 @@ def answers(
             for outcome, value in (("reference_rate", reference), ("group_rate", own)):
                 yield {**answer(base, value, 1.5), "inference": analysis.inference[0], "outcome": outcome}
         if analysis.outcome == "gap" and len(analysis.inference) == 2 and analysis.estimator == "meta_regression":
-            yield {**answer(base, effect, 1.5), "inference": "claim", "conf_low": None, "conf_high": None}
+            weak = k == 0 and measure != "pooled"  # the first measure's change may be chance
+            claim = {**answer(base, effect, 1.5), "inference": "claim", "conf_low": None, "conf_high": None}
+            yield {**claim, "p_value": 0.2 if weak else 0.03}
+
+
+def baseline_rows(study: Study) -> Iterator[dict[str, Any]]:
+    """Every group behind at baseline, but the last one on the second measure."""
+    described = study.analyses[0]
+    for k, measure in enumerate(study.measure_ids("contracted")):
+        for group in study.groups.compared:
+            behind = not (k == 1 and group == study.groups.compared[-1])
+            row = common(study, described, measure_id=measure, group=group, outcome="gap", inference="sampling")
+            row |= {"analysis_id": "baseline_gap", "estimator": "descriptive", "registered": "secondary"}
+            yield answer(row, 6.0 if behind else 0.5, 1.0)
 
 
 def event_rows(

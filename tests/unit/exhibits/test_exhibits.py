@@ -13,6 +13,7 @@ import pytest
 from p4equity.exhibits import modules
 from p4equity.exhibits.base import Exhibit, write_exhibit
 from p4equity.exhibits.f4_leveling_plane import plane_points
+from p4equity.exhibits.figure_facts import CONDITION
 from p4equity.exhibits.marks import runs
 from p4equity.exhibits.select import analysis_title, measure_analysis, sensitivities
 from p4equity.exhibits.t10_other_outcomes import answer
@@ -23,6 +24,10 @@ OWN = (
     "t1_baseline", "t2_main_estimates", "t10_other_outcomes", "t11_interviews", "t12_race_source",
 )  # fmt: skip
 FOR_VALUES = ("f2_trends", "f3_event_study", "t2_main_estimates")
+
+
+def short(results: Results, measure: str) -> str:
+    return str(results.study.measure(measure).short_title)
 
 
 def build(name: str, results: Results) -> Exhibit:
@@ -107,14 +112,18 @@ def test_the_leveling_plane_calls_a_fall_of_the_reference_leveling_down(results:
     assert exhibit.figure is not None
     verdicts = exhibit.data[exhibit.data["group"] == "pooled"].set_index("measure_id")["verdict"]
     first, *others = results.study.measure_ids("contracted")
-    assert verdicts[first] == "leveling down"
+    assert list(verdicts.index) == ["pooled", first, *others]
+    assert verdicts["pooled"] == "leveling down"
+    assert verdicts[first] == f"leveling down, {CONDITION}"  # its claim does not hold
+    said = [" ".join(t.get_text() for t in ax.texts).replace("\n", " ") for ax in exhibit.figure.axes]
+    assert sum(CONDITION in words for words in said) == 1
+    assert CONDITION in said[[ax.get_title(loc="left") for ax in exhibit.figure.axes].index(short(results, first))]
     assert set(verdicts[others]) == {"leveling up"}
-    assert "leveling down" in exhibit.figure.axes[0].get_title(loc="left")
     points = [
         line
         for ax in exhibit.figure.axes
         for line in ax.get_lines()
-        if line.get_marker() in "sD^X" and len(line.get_xdata()) == 1
+        if line.get_marker() in "sD^X" and len(line.get_xdata()) == 1 and line.get_markersize() > 4  # smaller: an arrow
     ]
     drawn = sorted((float(p.get_xdata()[0]), float(p.get_ydata()[0])) for p in points)
     wanted = sorted(zip(exhibit.data["effect_reference"], exhibit.data["effect_group"], strict=True))
@@ -180,7 +189,7 @@ def test_baseline_table_hides_a_small_count(results: Results) -> None:
     ("low", "high", "direction", "expected"),
     [
         (-0.5, 2.0, "above", "no worse"),
-        (-3.0, -1.5, "above", "worse"),
+        (-3.0, -1.5, "above", "worse than the margin"),
         (-3.0, 1.0, "above", "cannot tell"),
         (-4.0, 9.0, "below", "no worse"),
     ],
@@ -191,7 +200,7 @@ def test_guardrails_are_answered_by_the_interval(
     analysis = next(a for a in results.study.analyses if a.margin is not None)
     margin = -1.0 if direction == "above" else 10.0
     asked = analysis.model_copy(update={"margin": margin, "direction": direction})
-    assert answer({"status": "ok", "conf_low": low, "conf_high": high}, asked) == expected
+    assert answer([{"status": "ok", "conf_low": low, "conf_high": high}], asked) == expected
 
 
 def test_sensitivities_are_found_by_what_they_change_and_named_by_it(results: Results) -> None:
