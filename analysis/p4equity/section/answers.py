@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Sign = Literal["yes", "no", "cannot tell"]
 _FAILED = re.compile(r"gate (\w+) failed")
+EVERYONE = "the groups compared"
 SIDES = {"gap": "gap", "reference_rate": "reference", "group_rate": "group"}
 
 
@@ -54,7 +55,7 @@ class Answer:
 
     @property
     def claimed(self) -> bool:
-        """Whether the registered rule for a claim is met."""
+        """Whether the rule for a claim is met."""
         p = self.adjusted_p
         return self.ok and p is not None and p <= self.alpha
 
@@ -171,7 +172,7 @@ def tests(s: Section, a: Answer) -> str:
         parts.append(f"adjusted {p_value(s, a.claim)}")
     elif a.claim is None and a.adjusted_p is not None:
         worst = max([a.main, *a.others], key=lambda r: r["p_value"])
-        parts.append(f"larger {p_value(s, worst)}")
+        parts.append(f"the larger p value is {s.number(worst['row_id'], what='p_value')}")
     return "; ".join(parts)
 
 
@@ -193,21 +194,48 @@ def detectable(s: Section, a: Answer) -> str:
         return ""
     row = found.iloc[0]
     low, high = phrases.plain(row["mde_low"]), phrases.plain(row["mde_high"])
-    return (
-        f"smallest change detectable with {phrases.power()} power {low} to {high} points"
-        if low != high
-        else f"smallest detectable change {low} points"
-    )
+    wide = f"{low} to {high}" if low != high else low
+    return f"with {phrases.power()} power the smallest detectable change is {wide} points"
+
+
+def compared(s: Section, measure_id: str) -> list[str]:
+    """The groups that a measure's pooled answer holds: those whose baseline gap lies above zero."""
+    return [g for g in s.study.groups.compared if has_baseline_gap(s, measure_id, g)]
+
+
+def members(s: Section, a: Answer) -> str:
+    """Whose gap an answer is about: "the groups compared", or their names where it holds only some of them."""
+    if a.group != phrases.POOLED:
+        return f"{phrases.group(s, a.group)} members"
+    known = compared(s, a.measure_id) if a.measure_id != phrases.POOLED else list(s.study.groups.compared)
+    if not known or len(known) == len(s.study.groups.compared):
+        return EVERYONE
+    return f"{phrases.join(phrases.group(s, g) for g in known)} members"
+
+
+def moved(s: Section, row: Row, *, verb: tuple[str, str] = ("rose", "fell")) -> str:
+    """ "fell by 1.6 points (0.1 to 3.1)" where the interval excludes zero, else "changed by −0.5 points (−2.0 to 0.9)"."""
+    if not excludes_zero(row):
+        return f"changed by {figures(s, row, level=False)}" if row["status"] == "ok" else f"is {without_number(s, row)}"
+    down = bool(row["estimate"] < 0)
+    return f"{verb[down]} by {size(s, row, down=down)}"
+
+
+def size(s: Section, row: Row, *, down: bool, with_unit: bool = True) -> str:
+    """Estimate and interval counted as a fall (`down`) or a rise: "3.5 points (2.0 to 5.0)"."""
+    places = phrases.decimals(str(row["outcome_unit"]))
+    estimate = s.number(row["row_id"], decimals=places, flipped=down)
+    interval = s.number(row["row_id"], what="interval", decimals=places, flipped=down)
+    return f"{estimate}{' ' + unit(row) if with_unit and unit(row) else ''} ({interval})"
 
 
 def movement(s: Section, a: Answer) -> str:
-    """Who moved: the effects on the reference group and on the compared groups, with intervals."""
+    """Who moved: the effects on the rates of the reference group and of the compared groups, with intervals."""
     if a.reference is None or a.rate is None or not a.ok:
         return ""
     return (
-        f"{phrases.reference(s)} members moved by {figures(s, a.reference, level=False)}, "
-        f"the {phrases.group(s, a.group) if a.group == phrases.POOLED else phrases.group(s, a.group) + ' members'} "
-        f"by {figures(s, a.rate, level=False)}"
+        f"against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)} members {moved(s, a.reference)}"
+        f" and that of {members(s, a)} {moved(s, a.rate)}"
     )
 
 
@@ -219,7 +247,7 @@ def verdict(s: Section, a: Answer) -> str:
         return "The data cannot tell"
     if a.main["outcome"] == "gap":
         if not a.baseline_gap:
-            return "Moves, without a gap at baseline"
+            return "A change, where no gap was shown at baseline"
         return "The gap narrows" if a.main["estimate"] < 0 else "The gap widens"
     del s
     return "A fall" if a.main["estimate"] < 0 else "A rise"
@@ -232,12 +260,10 @@ def sentence(s: Section, a: Answer, subject: str) -> str:
     limit = detectable(s, a) if not a.claimed else ""
     parts = [f"**{subject}.** {verdict(s, a)}: {evidence(s, a)}" + (f" ({limit})" if limit else "") + "."]
     if not a.claimed and a.adjusted_p is not None and excludes_zero(a.main):
-        parts.append(
-            "This interval alone excludes zero; the registered rule, which allows for the other questions asked, is not met."
-        )
-    moved = movement(s, a)
-    if moved:
-        parts.append(phrases.capital(moved) + ".")
+        parts.append("The interval alone excludes zero, but the rule for claims is not met.")
+    who = movement(s, a)
+    if who:
+        parts.append(phrases.capital(who) + ".")
     return " ".join(parts)
 
 

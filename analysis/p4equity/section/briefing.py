@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from p4equity.errors import UsageError, did_you_mean
 from p4equity.section import phrases
+from p4equity.section.answers import excludes_zero
 from p4equity.section.payments import payments
 from p4equity.section.systems import RELIABLE, changes, reliability
 
@@ -47,7 +48,7 @@ def in_short(s: Section, system_id: str) -> str:
     ok = [(m, raw, r) for m, raw, r in items if raw["status"] == "ok"]
     if not ok:
         return "**No measure of yours has a number.** The reasons stand below."
-    clear = [(m, raw) for m, raw, _ in ok if raw["conf_high"] < 0 or raw["conf_low"] > 0]
+    clear = [(m, raw, r) for m, raw, r in ok if excludes_zero(raw)]
     text = (
         f"**For {phrases.count(len(ok) - len(clear))} of your {phrases.plural(len(ok), 'measure')} the data cannot tell whether"
         " your gaps moved differently from elsewhere.**"
@@ -57,10 +58,17 @@ def in_short(s: Section, system_id: str) -> str:
             f" {'any of your ' + phrases.plural(len(ok), 'measure') if len(ok) > 1 else 'your measure'}.**"
         )
     )
-    for measure, raw in clear:
+    for measure, raw, r in clear:
         word = "narrower" if raw["estimate"] < 0 else "wider"
+        name = phrases.lower(phrases.measure(s, measure))
+        text += f" On {name} your gap became {word} than elsewhere by more than sampling error alone explains"
         text += (
-            f" On {phrases.lower(phrases.measure(s, measure))} your gap became {word} than elsewhere by more than sampling error."
+            "."
+            if r is not None and r >= RELIABLE
+            else (
+                f"; but the reliability of that change is {'not known' if r is None else phrases.plain(r, 2)}, so whether it is"
+                " more than chance the data cannot tell."
+            )
         )
     strong = [m for m, _, r in ok if r is not None and r >= RELIABLE]
     text += (
@@ -72,7 +80,7 @@ def in_short(s: Section, system_id: str) -> str:
 
 
 def levels(s: Section, system_id: str) -> pd.DataFrame:
-    """Rates of each group before and under contract from the payment table, with gaps, as the system itself sees them."""
+    """Rates of each group before and under contract from the payment table, with gaps; negative: the gap became narrower."""
     import pandas as pd
 
     table = payments(s, system_id)
@@ -90,8 +98,16 @@ def levels(s: Section, system_id: str) -> pd.DataFrame:
                 f"{phrases.plain(r['baseline_rate'])} to {phrases.plain(r['performance_rate'])}",
                 f"{phrases.plain(r['reference_baseline_rate'])} to {phrases.plain(r['reference_performance_rate'])}",
                 f"{phrases.plain(r['gap_base'])} to {phrases.plain(r['gap_perf'])}",
-                f"{phrases.plain(change, signed=True)} ({phrases.plain(change - error)} to {phrases.plain(change + error)})",
-                "narrower" if change - error > 0 else "wider" if change + error < 0 else "cannot tell",
+                f"{phrases.plain(-change, signed=True)} ({phrases.plain(-change - error)} to {phrases.plain(-change + error)})",
+                (
+                    "no gap to narrow"
+                    if float(r["gap_base"]) <= 0
+                    else "narrower"
+                    if change - error > 0
+                    else "wider"
+                    if change + error < 0
+                    else "cannot tell"
+                ),
             ]
         )
     reference = phrases.reference(s)
@@ -102,7 +118,7 @@ def levels(s: Section, system_id: str) -> pd.DataFrame:
             "Rate of the group",
             f"Rate of {reference} members",
             "Gap",
-            f"Narrowing ({phrases.level(s)} interval)",
+            f"Change of the gap ({phrases.level(s)} interval)",
             "By sampling error alone",
         ],
     )
@@ -134,11 +150,16 @@ def earned_text(s: Section, system_id: str) -> str:
     ok = table[table["status"] == "ok"] if table is not None else None
     if ok is None or ok.empty:
         return "No cell of yours has an amount under the formula."
-    got, top, chance = (float(ok[c].sum()) for c in ("earned", "max_possible", "earned_by_chance"))
-    return (
-        f"Under the illustrative formula you would earn {phrases.money(got)} of at most {phrases.money(top)}. "
-        f"If nothing had changed at all, chance alone would be expected to earn {phrases.money(chance)}."
+    met = ok[ok["gate_met"].astype(str).str.lower() == "true"]
+    got, top = (float(ok[c].sum()) for c in ("earned", "max_possible"))
+    text = f"Under the illustrative formula you would earn {phrases.money(got)} of at most {phrases.money(top)}."
+    if met.empty:
+        return f"{text} In no row did the rate of all members hold, so nothing can be paid."
+    chance = phrases.money(float(met["earned_by_chance"].sum()))
+    where = (
+        "" if len(met) == len(ok) else f" in the {phrases.count(len(met))} of {phrases.plural(len(ok), 'row')} that can be paid"
     )
+    return f"{text} If nothing had changed at all, chance alone would be expected to earn {chance}{where}."
 
 
 def payable(s: Section, system_id: str) -> str:

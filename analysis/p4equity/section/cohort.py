@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from p4equity.section.section import Section
 
+ALIKE = 0.1  # standardized difference below which arms are usually called alike
 _ROLES = {
     "contracted": "contracted", "not_incentivized": "not contracted", "negative_control": "negative control",
     "broken_series": "shown only", "spending": "guardrail",
@@ -23,16 +24,16 @@ def source(s: Section) -> str:
     years = f"{min(study.years)} to {max(study.years)}"
     if study.data.kind == "value":
         data = study.data.value
-        text = f"The data are published aggregates (tier B): one value for each {study.info.unit_label} and year, {years}."
+        text = f"The data are published aggregates: one value for each {study.info.unit_label} and year, {years}."
         if data is not None:
             text += (
                 f" Panel: the Python package {data.package}, version {data.version}, data set {data.dataset}. Source:"
-                f" {data.citation} Licence: {data.license}."
+                f" {data.citation} License: {data.license}."
             )
         return text
     if s.synthetic:
         return (
-            f"The data are a synthetic extract (tier C), {years}: the same tables a payer would hand over, made by the toolkit"
+            f"The data are a synthetic extract, {years}: the same tables a payer would hand over, made by the toolkit"
             " from public figures and from assumptions, with effects planted on purpose. No person, payer or system is in"
             " them."
         )
@@ -51,7 +52,7 @@ def population(s: Section) -> str:
     )
     if p.map_date and p.map == "baseline":
         text += (
-            f" Practices belong, in every year, to the {unit} they were in on {p.map_date.isoformat()}: what moved later is"
+            f" Practices belong, in every year, to the {unit} they were in on {phrases.date(p.map_date)}: what moved later is"
             " part of the effect, not of the sample."
         )
     for leaving in study.exits:
@@ -123,7 +124,7 @@ def race_text(s: Section) -> str:
     race = s.study.race
     if race is None:
         return ""
-    lost = sorted({c for g in s.study.scheme.groups if g.id not in s.study.group_ids for c in g.categories})
+    lost = [g.label for g in s.study.scheme.groups if g.id not in s.study.group_ids]
     text = (
         f"The primary analyses use one version for all years ({race.frozen_version}), applied back to the first: a change of"
         " version cannot look like a change of care."
@@ -135,8 +136,8 @@ def race_text(s: Section) -> str:
         )
     if lost:
         text += (
-            f" Members of other or unknown groups ({', '.join(lost)}) are too few to compare; they are counted in the flow"
-            " chart and left out of gaps."
+            f" Members recorded as {phrases.join(phrases.lower(x) for x in lost)} are too few to compare; they are counted in the"
+            " flow chart and left out of gaps."
         )
     return text
 
@@ -150,6 +151,11 @@ def balance_sentence(s: Section) -> str:
     worst = table.loc[table["smd"].abs().idxmax()]
     label = str(worst["characteristic"]).replace("_", " ")
     return (
-        f"The largest standardized difference between arms is {phrases.plain(abs(worst['smd']), 2)} ({label}:"
-        f" {phrases.with_labels(s, str(worst['level']))})."
+        f"Before the {s.study.info.treatment_label}s the arms were alike in most recorded respects: the largest standardized"
+        f" difference is {phrases.plain(abs(worst['smd']), 2)} ({label}: {phrases.with_labels(s, str(worst['level']))})."
+        if abs(worst["smd"]) < ALIKE
+        else (
+            f"The largest standardized difference between arms before the {s.study.info.treatment_label}s is"
+            f" {phrases.plain(abs(worst['smd']), 2)} ({label}: {phrases.with_labels(s, str(worst['level']))})."
+        )
     )

@@ -1,42 +1,45 @@
-"""How sure a finding is, by rule: low, moderate or high, always with the reason."""
+"""How sure a finding is, by rule: low, moderate or high, always with the reason; and the checks that the rule looks at."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p4equity.section import phrases
-from p4equity.section.answers import Answer
+from p4equity.section.answers import Answer, answers, excludes_zero
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from p4equity.section.section import Section
 
 FEW, MANY = 3, 10  # treated units below which no finding is more than low, and from which one may be high
 HIGH, MODERATE, LOW = "high", "moderate", "low"
 FORKS = ("map", "race_version", "exits", "pre_years", "weighting")  # choices a sensitivity analysis may change
+SHAPE = ("outcome", "estimator", "groups", "cohorts", "contracts")  # what it may not change
 
 
 def rating(s: Section, a: Answer) -> tuple[str, str]:
     """(rating, reason) of a finding about one question.
 
-    Low without a number, with fewer than three contracted units, or where nothing is claimed. A claim is moderate when a
-    sensitivity analysis or the analysis without one unit has an interval that holds zero, when the years before the contract
-    already differ, or when fewer than ten units are treated, since exchangeability then rests on few; else high.
+    Low without a number, with fewer than three treated units, where nothing is claimed, or where a sensitivity analysis turns the
+    sign. Otherwise objections are counted: a sensitivity analysis, or the analysis without one unit, whose interval holds zero;
+    years before the treatment that already differ; fewer than ten treated units, since exchangeability then rests on few. None
+    is high, one moderate, more low.
     """
-    treated = int(a.main["n_treated_clusters"] or 0)
+    treated, label = int(a.main["n_treated_clusters"] or 0), s.study.info.treatment_label
     if not a.ok:
         return LOW, "there is no number"
     if treated < FEW:
-        return LOW, f"only {phrases.units(s, treated)} under a {s.study.info.treatment_label}"
+        return LOW, f"only {phrases.units(s, treated)} with a {label}"
     if not a.claimed:
-        return LOW, "chance is not excluded by the registered rule"
+        return LOW, "chance is not excluded by the rule for claims"
+    turned = [c for c in checks(s, a) if (c.main["estimate"] < 0) != (a.main["estimate"] < 0)]
+    if turned:
+        return LOW, f"the sign changes in {of_checks(len(turned), len(checks(s, a)))}"
     against = [*_sensitivity(s, a), *_left_out(s, a), *_before(s, a)]
     if treated < MANY:
-        against.append(f"only {phrases.units(s, treated)} under a {s.study.info.treatment_label}, not chosen at random")
+        against.append(f"only {phrases.units(s, treated)} with a {label}, not chosen at random")
     if against:
-        return MODERATE, phrases.join(against)
-    return HIGH, "no registered check speaks against it"
+        return (MODERATE if len(against) == 1 else LOW), "; ".join(against)
+    return HIGH, f"no {phrases.planned(s)} check speaks against it"
 
 
 def rated(s: Section, a: Answer) -> str:
@@ -47,32 +50,41 @@ def rated(s: Section, a: Answer) -> str:
     return f"*Confidence: {level} ({reason}).*"
 
 
-def is_sensitivity(s: Section, analysis_id: str) -> bool:
-    """Whether an analysis asks the primary question again with a choice changed (map, data, exits, years, weights)."""
-    first = next((x for x in s.study.analyses if x.registered == "primary" and x.pooled is None), None)
-    analysis = next((x for x in s.study.analyses if x.id == analysis_id), None)
-    if first is None or analysis is None or analysis.registered == "primary" or analysis.leave_out:
+def _asks_again(analysis: Any, first: Any) -> bool:
+    if analysis.id == first.id or analysis.leave_out:
         return False
-    same = all(
-        getattr(analysis, k) == getattr(first, k) for k in ("outcome", "estimator", "groups", "cohorts", "contracts", "measures")
-    )
+    same = all(getattr(analysis, k) == getattr(first, k) for k in SHAPE)
     return same and any(getattr(analysis, k) != getattr(first, k) for k in FORKS)
 
 
-def sensitivity_rows(s: Section, a: Answer) -> pd.DataFrame:
-    """Rows of the registered sensitivity analyses on the same measure, group and outcome, first inference of each."""
-    names = [x.id for x in s.study.analyses if is_sensitivity(s, x.id)]
-    rows = s.run.rows({"analysis_id": names, "measure_id": a.measure_id, "group": a.group, "outcome": a.main["outcome"]})
-    return rows.drop_duplicates("analysis_id")
+def checks(s: Section, a: Answer) -> list[Answer]:
+    """The answers to the same question with a choice changed, that have a number: its sensitivity analyses."""
+    first = s.study.analysis(a.analysis_id)
+    return [
+        b
+        for x in s.study.analyses
+        if _asks_again(x, first)
+        for b in answers(s, x.id)
+        if b.ok and (b.measure_id, b.group) == (a.measure_id, a.group)
+    ]
+
+
+def holding_zero(found: list[Answer]) -> int:
+    """How many of these answers have an interval that holds zero."""
+    return sum(not excludes_zero(b.main) for b in found)
+
+
+def of_checks(part: int, whole: int) -> str:
+    """ "two of six sensitivity analyses"."""
+    if whole == 1:
+        return "the sensitivity analysis"
+    return f"{phrases.count(part)} of {phrases.count(whole)} sensitivity analyses"
 
 
 def _sensitivity(s: Section, a: Answer) -> list[str]:
-    rows = sensitivity_rows(s, a)
-    weak = rows[(rows["status"] == "ok") & (rows["conf_low"] <= 0) & (rows["conf_high"] >= 0)]
-    if weak.empty:
-        return []
-    where = "the sensitivity analysis" if len(rows) == 1 else f"{phrases.count(len(weak))} of {len(rows)} sensitivity analyses"
-    return [f"in {where} its interval holds zero"]
+    found = checks(s, a)
+    weak = holding_zero(found)
+    return [f"the interval includes zero in {of_checks(weak, len(found))}"] if weak else []
 
 
 def _left_out(s: Section, a: Answer) -> list[str]:
@@ -80,7 +92,9 @@ def _left_out(s: Section, a: Answer) -> list[str]:
     rows = s.run.rows({"analysis_id": names, "measure_id": a.measure_id, "group": a.group, "status": "ok"})
     weak = rows[(rows["conf_low"] <= 0) & (rows["conf_high"] >= 0)]
     unit = s.study.info.unit_label
-    return [f"without one {unit} ({phrases.count(len(weak))} of {len(rows)} times) its interval holds zero"] if len(weak) else []
+    if weak.empty:
+        return []
+    return [f"the interval includes zero without one {unit} ({phrases.count(len(weak))} of {phrases.count(len(rows))} times)"]
 
 
 def _before(s: Section, a: Answer) -> list[str]:

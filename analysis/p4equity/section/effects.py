@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from p4equity.section import phrases
-from p4equity.section.answers import Answer, answers, by_measure, excludes_zero, figures, primary_question, sentence
+from p4equity.section.answers import (
+    EVERYONE,
+    Answer,
+    answers,
+    by_measure,
+    excludes_zero,
+    figures,
+    members,
+    primary_question,
+    sentence,
+)
 from p4equity.section.confidence import rated
+from p4equity.section.robustness import span
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
@@ -22,7 +34,8 @@ def primary(s: Section) -> str:
     first = primary_question(s)
     if first is None:
         return "The plan has no primary question."
-    return f"{sentence(s, first, phrases.measure(s, first.measure_id))} {rated(s, first)}"
+    said = f"{sentence(s, first, phrases.measure(s, first.measure_id))}"
+    return f"{said} {span(s, first)} {rated(s, first)}" if first.ok else said
 
 
 def base(s: Section) -> str:
@@ -40,19 +53,25 @@ def base(s: Section) -> str:
     text += f", with data of {s.number(row['row_id'], what='first_year')} to {s.number(row['row_id'], what='last_year')}."
     exact = next((r for r in first.others if r["inference"] == "permutation" and r["status"] == "ok" and r["p_attainable"]), None)
     if exact is not None:
-        text += f" The smallest p the permutation could give is {s.number(exact['row_id'], what='p_attainable')}."
+        text += f" The smallest p value the permutation could reach is {s.number(exact['row_id'], what='p_attainable')}."
     return text
 
 
 def single_measures(s: Section) -> str:
-    """One paragraph a measure."""
-    return phrases.paragraphs(*(f"{sentence(s, a, phrases.measure(s, a.measure_id))} {rated(s, a)}" for a in by_measure(s)))
+    """One paragraph a measure, named with its groups where it does not hold all of them."""
+    return phrases.paragraphs(*(f"{sentence(s, a, _subject(s, a))} {rated(s, a)}" for a in by_measure(s)))
+
+
+def _subject(s: Section, a: Answer) -> str:
+    """ "A1c control (Hispanic members)" where the pooled answer holds only some groups."""
+    name, who = phrases.measure(s, a.measure_id), members(s, a)
+    return name if who == EVERYONE else f"{name} ({who})"
 
 
 def fresh_baseline(s: Section) -> str:
     """The primary questions with the years left out by which measures were selected."""
     for analysis in s.study.analyses:
-        main = by_measure(s)
+        main, first = by_measure(s), primary_question(s)
         if not main or analysis.registered != "primary" or analysis.pooled or analysis.id == main[0].analysis_id:
             continue
         found = [a for a in answers(s, analysis.id) if a.ok]
@@ -61,13 +80,16 @@ def fresh_baseline(s: Section) -> str:
         parts = [
             f"{phrases.lower(phrases.measure(s, a.measure_id))} {figures(s, a.main, level=False, with_unit=False)}" for a in found
         ]
-        before = {a.measure_id: a.claimed for a in main}
+        before = {a.measure_id: a.claimed for a in [*main, *([first] if first else [])]}
         moved = [a.measure_id for a in found if a.claimed != before.get(a.measure_id)]
         head = "the claims are the same" if any(before.values()) else "there is still no claim"
         if moved:
             head = f"the claim changes for {phrases.measures(s, moved)}"
         years = phrases.years(analysis.pre_years)
-        return f"**Without the years by which measures were chosen** (baseline {years}), {head}: {'; '.join(parts)} points."
+        return (
+            "**Without the years by which measures were chosen.** Measures chosen for a wide gap tend to narrow by chance"
+            f" [@daw_hatfield_2018]. With a baseline of {years} alone, {head}: {'; '.join(parts)} points."
+        )
     return ""
 
 
@@ -79,21 +101,32 @@ def groups(s: Section) -> str:
         items = answers(s, analysis.id)
         claimed = [a for a in items if a.claimed]
         odd = [a for a in items if not a.baseline_gap]
-        text = f"**{_heading(len(claimed))} of {len(items)} single group-by-measure questions supports a claim.**"
+        verb = "supports" if len(claimed) == 1 else "support"
+        text = (
+            f"**{phrases.capital(phrases.count(len(claimed)) if claimed else 'none')} of {phrases.count(len(items))} questions"
+            f" about one group and one measure {verb if claimed else 'supports'} a claim.**"
+        )
         text += "".join(
-            f" {phrases.measure(s, a.measure_id)}, {phrases.group(s, a.group)}: {figures(s, a.main)}." for a in claimed
+            f" {phrases.measure(s, a.measure_id)}, {phrases.group(s, a.group)} members: {figures(s, a.main)}." for a in claimed
         )
         if odd:
-            named = phrases.join(
-                f"{phrases.lower(phrases.measure(s, a.measure_id))} for {phrases.group(s, a.group)} members" for a in odd
-            )
-            text += f" There was no gap above zero to narrow at baseline on {named}: these stay out of every pooled number."
+            text += f" {_no_gap(s, odd)}"
         return text
     return ""
 
 
-def _heading(n: int) -> str:
-    return phrases.capital(phrases.count(n)) if n else "None"
+def _no_gap(s: Section, odd: list[Answer]) -> str:
+    """Where no gap was shown at baseline, with the baseline gap itself, and what follows."""
+    parts = []
+    for a in odd:
+        name = f"{phrases.lower(phrases.measure(s, a.measure_id))} for {phrases.group(s, a.group)} members"
+        found = s.run.rows({"analysis_id": "baseline_gap", "measure_id": a.measure_id, "group": a.group, "status": "ok"})
+        key = str(found["row_id"].iloc[0]) if len(found) == 1 else ""
+        parts.append(f"{name} ({s.number(key, signed=True)} points, {s.number(key, what='interval')})" if key else name)
+    return (
+        f"No gap was shown at baseline on {phrases.join(parts)}, since the interval of the baseline gap is not above zero. There"
+        " was nothing to narrow: these stay out of every pooled number, and a negative effect there is not called a narrowing."
+    )
 
 
 def before(s: Section) -> str:
@@ -113,12 +146,41 @@ def before(s: Section) -> str:
         f"Of {phrases.plural(len(ok), 'joint test')} of the years before the {label},"
         f" {phrases.count(len(early)) if len(early) else 'none'} rejected at {s.study.inference.alpha:g}"
     )
-    silent = len(found) - len(ok)
-    text += f"; {phrases.count(silent)} could not be made." if silent else "."
+    silent = found[found["status"] != "ok"]
+    text += f"; {phrases.count(len(silent))} could not be made ({_why(s, list(silent['reason']))})." if len(silent) else "."
     return (
-        f"{text} This is weak comfort: with few units such a test finds only large differences, and passing it makes the rest"
-        " look better than it is [@roth_2022]. Look at the width of the intervals before the start, not at the p values."
+        f"{text} This is weak comfort: with few {s.study.info.unit_label_plural} such a test finds only large differences, and"
+        " results that pass it look better than they are [@roth_2022]. Look at the width of the intervals before the start, not"
+        f" at the p values. {_one_year(s)}"
     )
+
+
+def _one_year(s: Section) -> str:
+    """Which measures the event study can follow for one year only after the start, and why."""
+    named = []
+    for analysis in s.study.analyses:
+        if analysis.estimator != "event_study":
+            continue
+        rows = s.run.rows({"analysis_id": analysis.id, "outcome": analysis.outcome, "status": "ok"})
+        after = rows[rows["event_time"] >= 0].groupby("measure_id")["event_time"].nunique()
+        named += [m for m in after.index[after == 1] if m not in named]
+    if not named:
+        return ""
+    verb = "has" if len(named) == 1 else "have"
+    return (
+        f"{phrases.capital(phrases.measures(s, named))} {verb} a single year after the start: in later years too few"
+        f" {s.study.info.unit_label_plural} with a {s.study.info.treatment_label} remain for these errors."
+    )
+
+
+_FEW = re.compile(r"\d treated clusters?: cluster-robust")
+
+
+def _why(s: Section, reasons: list[Any]) -> str:
+    """Reasons in a reader's words, each once."""
+    few = f"fewer than three {s.study.info.unit_label_plural} have the {s.study.info.treatment_label}, too few for these errors"
+    texts = [str(r) for r in reasons if isinstance(r, str)]
+    return "; ".join(dict.fromkeys(few if _FEW.search(t) else phrases.with_labels(s, t) for t in texts))
 
 
 def other_methods(s: Section) -> str:
@@ -132,23 +194,28 @@ def other_methods(s: Section) -> str:
     if ours is None or not others:
         return ""
     main = {(a.measure_id, a.group): a for a in answers(s, ours.id) if a.ok}
-    same, seen = 0, 0
-    missing: list[str] = []
-    for analysis in others:
-        for a in answers(s, analysis.id):
-            if not a.ok:
-                missing.append(phrases.with_labels(s, str(a.main["reason"])))
-            elif (a.measure_id, a.group) in main:
-                seen += 1
-                same += (a.main["estimate"] < 0) == (main[a.measure_id, a.group].main["estimate"] < 0)
+    found = [a for analysis in others for a in answers(s, analysis.id)]
+    # two estimators with the same number are one estimate: the triple difference is a difference-in-differences of the gap
+    seen = {(a.measure_id, a.group, round(a.main["estimate"], 6)): a for a in found if a.ok and (a.measure_id, a.group) in main}
+    same = sum((a.main["estimate"] < 0) == (main[a.measure_id, a.group].main["estimate"] < 0) for a in seen.values())
+    missing = {(a.measure_id, a.group): a.main["reason"] for a in found if not a.ok}
     names = phrases.join(dict.fromkeys(phrases.ESTIMATORS[a.estimator] for a in others))
-    table = phrases.exhibit_ref(s, "T3", "robustness", "; all of them stand in ")
-    agree = f"all {seen}" if same == seen else str(same)
-    absent = f" {len(missing)} more could not be made ({'; '.join(dict.fromkeys(missing))})." if missing else ""
+    agree = f"all {phrases.count(len(seen))} have" if same == len(seen) else f"{same} {'has' if same == 1 else 'have'}"
+    absent = f" For {len(missing)} more there is no number: {_why(s, list(missing.values()))}." if missing else ""
+    table = phrases.exhibit_ref(s, "T3", "robustness", "; they stand in ")
+    used = dict.fromkeys(m for a in others for m in a.inference if m in phrases.CITED)
+    cited = f" [{'; '.join(phrases.CITED[m] for m in used)}]" if used else ""
+    twins = any(a.estimator == "triple_difference" for a in others)
     return (
-        f"**Other methods.** The same cells were also put through {names}, with other weights and other errors. Of {seen}"
-        f" estimates for single groups {agree} have the sign of the primary method{table}.{absent} They are shown to be"
-        " compared, not to be chosen from."
+        f"**Other methods.** The same cells were also put through {names}, with other weights and other errors{cited}. Of"
+        f" {phrases.count(len(seen))} distinct estimates for single groups, {agree} the sign of the primary"
+        f" method{table}.{absent}"
+        + (
+            " The triple difference [@olden_moen_2022] equals the difference-in-differences of the gap weighted by members, so it"
+            " is not counted again and is no test of its own."
+            if twins
+            else ""
+        )
     )
 
 

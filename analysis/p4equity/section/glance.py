@@ -1,4 +1,4 @@
-"""The first page: findings with intervals and a confidence by rule, caveats, and what the data cannot tell."""
+"""The first page: findings in a reader's words with intervals and a confidence by rule, caveats, and what stays unknown."""
 
 from __future__ import annotations
 
@@ -7,38 +7,56 @@ from typing import TYPE_CHECKING
 from p4equity.disparity.leveling import CANNOT_TELL
 from p4equity.section import phrases
 from p4equity.section.answers import (
+    EVERYONE,
     Answer,
     answers,
     by_measure,
+    detectable,
     evidence,
     excludes_zero,
     figures,
+    members,
+    moved,
     primary_question,
-    verdict,
     without_number,
 )
-from p4equity.section.confidence import MANY, rated
+from p4equity.section.confidence import MANY, checks, rated
 from p4equity.section.guardrails import overall, spending_sentence
-from p4equity.section.leveling import DOWN, MEANINGS, judge, margin, words
+from p4equity.section.implementation import increment
+from p4equity.section.leveling import DOWN, judge, margin, share_of_reference
 from p4equity.section.payments import totals
+from p4equity.section.robustness import span
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 
 def question(s: Section) -> str:
-    """The question of the study and the sentence that says what is estimated."""
+    """The question of the study, the sentence that says what is estimated, and the years compared."""
     info = s.study.info
     first = next((a for a in s.study.analyses if a.registered == "primary"), None)
     if s.study.groups.compared:
         cost = ", and at what cost" if s.study.measure_sets.spending else ""
         asked = (
-            f"Did the {info.treatment_label}s narrow gaps between {phrases.reference(s)} members and {phrases.groups(s)}"
-            f" members, by whose movement, beyond chance{cost}?"
+            f"Did the {info.treatment_label}s narrow gaps in quality between {phrases.reference(s)} members and"
+            f" {phrases.groups(s)} members? By whose movement, beyond chance{cost}?"
         )
     else:
         asked = (first.question if first else None) or "Did the outcome change?"
-    return f"**The question.** {asked} **What is estimated.** {info.estimand}"
+    years = "" if s.study.groups.compared else f" {_years(s)}"
+    return f"**The question.** {asked} **What is estimated.** {info.estimand}{years}"
+
+
+def _after(s: Section) -> list[int]:
+    """The years from the first start on, without those that stand apart."""
+    return [t for t in s.study.years if t >= s.study.launch_cohort and t not in s.study.baseline.apart]
+
+
+def _years(s: Section) -> str:
+    return (
+        f"Years before: {phrases.years(s.study.baseline.pre_years)}. Years with {s.study.info.treatment_label}s:"
+        f" {phrases.years(_after(s))}."
+    )
 
 
 def findings(s: Section) -> str:
@@ -51,51 +69,87 @@ def _gap_findings(s: Section) -> list[str]:
     first = primary_question(s)
     if first is None:
         return []
-    head = {
-        "The gap narrows": "Gaps narrowed, beyond chance.",
-        "The gap widens": "Gaps widened, beyond chance.",
-        "No answer": "Whether gaps narrowed has no answer.",
-    }.get(verdict(s, first), "Whether gaps narrowed: the data cannot tell.")
+    cost = f"{overall(s)} {spending_sentence(s)}".strip()
     return [
-        f"**{head}** Over {phrases.lower(_scope(s, first))}: {evidence(s, first)}. {rated(s, first)}",
+        _first(s, first),
         _movers(s, first),
         _single_measures(s),
-        f"**At what cost.** {phrases.join([overall(s)])} {spending_sentence(s)}".strip(),
-        totals(s),
+        f"**At what cost.** {cost}" if cost else "",
+        totals(s, brief=True),
     ]
 
 
-def _scope(s: Section, a: Answer) -> str:
-    return phrases.measure(s, a.measure_id)
+def _first(s: Section, a: Answer) -> str:
+    """The primary finding: the gap before, its change beyond comparison units, both inferences, the range over checks."""
+    if not a.ok:
+        return f"**Whether gaps narrowed has no answer.** {phrases.capital(without_number(s, a.main))}."
+    down = bool(a.main["estimate"] < 0)
+    head = (
+        f"Gaps {'narrowed' if down else 'widened'}, beyond chance" if a.claimed else "Whether gaps narrowed, the data cannot tell"
+    )
+    units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
+    estimate = s.number(a.main["row_id"], flipped=down)
+    interval = s.number(a.main["row_id"], what="interval", flipped=down)
+    return (
+        f"**{head}.** {_before(s, a)} By {phrases.years(_after(s))} they had {'narrowed' if down else 'widened'} by {estimate}"
+        f" points more ({phrases.level(s)} interval {interval}) in {units} with a {label} than in comparison {units}."
+        f" {_chance(s, a)} {span(s, a, down=down)} {rated(s, a)}"
+    )
+
+
+def _before(s: Section, a: Answer) -> str:
+    """How wide the gaps behind the answer were at baseline: smallest to largest, each from its own row."""
+    found = s.run.rows({"analysis_id": "baseline_gap", "status": "ok"})
+    contracted = list(s.study.measure_sets.contracted) if a.measure_id == phrases.POOLED else [a.measure_id]
+    found = found[found["measure_id"].isin(contracted) & (found["conf_low"] > 0)]
+    if found.empty:
+        return "No gap was shown at baseline."
+    ends = [s.number(str(found.loc[found["estimate"].agg(f), "row_id"])) for f in ("idxmin", "idxmax")]
+    wide = f"{ends[0]} to {ends[1]} points wide, depending on measure and group" if len(found) > 1 else f"{ends[0]} points wide"
+    return f"In {phrases.years(s.study.baseline.pre_years)} gaps were {wide}."
+
+
+def _chance(s: Section, a: Answer) -> str:
+    """What the rule for claims says, without the names of the methods."""
+    if a.claimed:
+        p = a.adjusted_p or 0.0
+        row = a.claim or max([a.main, *a.others], key=lambda r: r["p_value"])
+        said = "p <0.001" if p < 0.001 else f"p = {s.number(row['row_id'], what='p_value')}"
+        return f"Two methods of inference exclude chance ({said} after adjustment for the other questions)."
+    limit = detectable(s, a)
+    return f"Chance is not excluded{' (' + limit + ')' if limit else ''}."
 
 
 def _movers(s: Section, a: Answer) -> str:
-    """Who moved in the primary question, and every measure whose verdict is leveling down."""
+    """Who moved in the primary question, how steady that verdict is, and every measure whose verdict is leveling down."""
     if a.reference is None or a.rate is None or not a.ok:
         return "**By whose movement: no answer.** The effects on the groups are not estimable."
     level = judge(a, margin(s))
+    name = "the data cannot tell" if level.verdict == CANNOT_TELL else level.verdict
+    share = share_of_reference(a)
+    part = "" if share is None else f", {phrases.part_of(share)} of the narrowing by these estimates"
     text = (
-        f"**By whose movement: {words(level)}**{'' if level.verdict == CANNOT_TELL else f' ({MEANINGS[level.verdict]})'}**.**"
-        f" The groups compared moved by {figures(s, a.rate, level=False)}, {phrases.reference(s)} members by"
-        f" {figures(s, a.reference, level=False)}."
+        f"**By whose movement: {name}.** Against comparison {s.study.info.unit_label_plural}, the rate of {members(s, a)}"
+        f" {moved(s, a.rate)} and that of {phrases.reference(s)} members {moved(s, a.reference)}{part}."
     )
-    down = [b for b in by_measure(s) if judge(b, margin(s)).verdict == DOWN]
-    for b in down:
-        assert b.reference is not None
+    others = [judge(b, margin(s)).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
+    if others:
+        same = sum(v == level.verdict for v in others)
         text += (
-            f" {phrases.measure(s, b.measure_id)}: {words(judge(b, margin(s)))}; "
-            f"{phrases.reference(s)} members moved by {figures(s, b.reference, level=False)}."
+            " This verdict rests on the regression intervals alone, not on the rule for claims, and returns in"
+            f" {phrases.count(same) if same else 'none'} of the {phrases.count(len(others))} changed analyses."
         )
+    down = [b for b in by_measure(s) if judge(b, margin(s)).verdict == DOWN]
+    if down:
+        text += f" On {phrases.measures(s, [b.measure_id for b in down])} the same intervals point to leveling down."
     return text
 
 
 def _single_measures(s: Section) -> str:
-    """Which measures carry a claim of their own, the rest with their intervals."""
+    """Which measures carry a claim of their own; the rest with their intervals, and why an interval alone is not enough."""
     items = [a for a in by_measure(s) if a.ok]
     absent = [a for a in by_measure(s) if not a.ok]
     claimed, open_ = [a for a in items if a.claimed], [a for a in items if not a.claimed]
-    parts = [f"{phrases.measure(s, a.measure_id)} {figures(s, a.main, level=False, with_unit=False)}" for a in claimed]
-    rest = [f"{phrases.measure(s, a.measure_id)} {figures(s, a.main, level=False, with_unit=False)}" for a in open_]
     head = "No single measure supports a claim of its own" if items else "No single measure has an answer"
     if claimed:
         verb = "supports" if len(claimed) == 1 else "support"
@@ -103,13 +157,31 @@ def _single_measures(s: Section) -> str:
             f"{phrases.capital(phrases.count(len(claimed)))} of {phrases.plural(len(items), 'measure')} {verb} a claim of its own"
         )
     text = f"**{head}.**"
-    if parts:
-        text += f" Claimed: {'; '.join(parts)} points."
-    if rest:
-        text += f" The data cannot tell for {'; '.join(rest)} points."
+    if claimed:
+        text += f" Claimed: {_changes(s, claimed)}."
+    if open_:
+        text += f" {'Not claimed: ' if claimed else ''}{phrases.capital(_changes(s, open_))}."
+    alone = [a for a in open_ if excludes_zero(a.main)]
+    if alone:
+        names = phrases.measures(s, [a.measure_id for a in alone])
+        text += (
+            f" Alone, the {'interval' if len(alone) == 1 else 'intervals'} for {names}"
+            f" {'excludes' if len(alone) == 1 else 'exclude'} zero; with several questions and few"
+            f" {s.study.info.unit_label_plural}, chance is not excluded."
+        )
     for a in absent:
         text += f" {phrases.measure(s, a.measure_id)}: {without_number(s, a.main)}."
     return text
+
+
+def _changes(s: Section, items: list[Answer]) -> str:
+    """Measures with their changes, the unit once; groups are named where a measure does not hold all of them."""
+    parts = []
+    for a in items:
+        who = members(s, a)
+        name = phrases.lower(phrases.measure(s, a.measure_id)) + ("" if who == EVERYONE else f" ({who} only)")
+        parts.append(f"{name} {figures(s, a.main, level=False, with_unit=False)}")
+    return f"{'; '.join(parts)} points"
 
 
 def _value_findings(s: Section) -> list[str]:
@@ -121,7 +193,9 @@ def _value_findings(s: Section) -> list[str]:
             continue
         title, key = analysis.title or analysis.id.replace("_", " "), analysis.measures
         if analysis.registered == "primary":
-            out[key] = f"**{_value_head(s, items[0])}** {title}: {evidence(s, items[0])}. {rated(s, items[0])}"
+            out[key] = (
+                f"**{_value_head(s, items[0])}** {title}: {evidence(s, items[0])}. {span(s, items[0])} {rated(s, items[0])}"
+            )
         elif key in out:
             out[key] += f" {phrases.capital(title.rsplit(', ', 1)[-1])}: {_listed(s, items)}."
         else:
@@ -157,42 +231,40 @@ def _value_head(s: Section, a: Answer) -> str:
 
 
 def caveats(s: Section) -> str:
-    """The three limits that matter most here, from the plan and the data, and what the study cannot answer at all."""
+    """The limits that matter most here, from the plan and the data, and what the study cannot answer at all."""
     first = primary_question(s)
     study, items = s.study, []
+    units, label = study.info.unit_label_plural, study.info.treatment_label
     if s.synthetic:
         items.append("**Synthetic data.** Nothing here is about a real payer or system.")
+    few = ""
     if first is not None and (first.main["n_treated_clusters"] or MANY) < MANY:
-        treated, units = int(first.main["n_treated_clusters"]), int(first.main["n_clusters"])
-        items.append(
-            f"**Few {study.info.unit_label_plural}.** {phrases.capital(phrases.count(treated))} with a"
-            f" {study.info.treatment_label}, of {units}: small effects would go unseen."
-        )
-    if study.cointerventions:
-        items.append(
-            f"**Help on both sides.** Comparison {study.info.unit_label_plural} had the same data, coaching and grants; only"
-            f" the {study.info.treatment_label}'s increment is estimated."
-        )
+        treated, every = int(first.main["n_treated_clusters"]), int(first.main["n_clusters"])
+        few = f" Only {phrases.count(treated)} of {phrases.count(every)} have one: small effects would go unseen."
     items.append(
-        f"**Assignment was not random.** {phrases.capital(study.info.unit_label_plural)} that took part may have been on"
-        " another path; the years before are shown, and cannot prove otherwise."
+        f"**Assignment was not random.** {phrases.capital(units)} with a {label} may have been on another path anyway.{few}"
     )
-    return phrases.bullets([*items[:3], f"**What this study cannot tell.** {cannot_tell(s)}"])
+    if study.cointerventions:
+        items.append(f"**Help on both sides.** {increment(s, brief=True)}")
+    return phrases.bullets([*items, f"**What this study cannot tell.** {cannot_tell(s)}"])
 
 
 def cannot_tell(s: Section) -> str:
     """What this study cannot answer, whatever its numbers."""
     study, items = s.study, []
     if study.cointerventions:
-        items.append("the effect of the whole package")
+        items.append("what the whole package did")
     unanswered = study.threats[study.threats["evidence"].isna()] if len(study.threats) else study.threats
     if study.groups.compared:
-        items.append(f"single cells of one {study.info.unit_label}, measure and group")
-        items.append("patients of other payers")
-    if len(unanswered):
-        items.append(
-            f"{phrases.plural(len(unanswered), 'threat')} without a test in this"
-            f" edition{phrases.section_ref(s, 'limits', ' (')}{')' if phrases.has_section(s, 'limits') else ''}"
-        )
-    items.append(f"other {study.info.treatment_label}s, places or years")
-    return phrases.capital("; ".join(items)) + "."
+        items.append(f"what happened in a single {study.info.unit_label}")
+    items.append(
+        f"what {study.info.treatment_label}s do elsewhere" + (", for other payers," if study.info.payer else "") + " or later"
+    )
+    where = phrases.section_ref(s, "limits", " (")
+    tail = (
+        f" {phrases.capital(phrases.plural(len(unanswered), 'threat'))} to validity {'has' if len(unanswered) == 1 else 'have'}"
+        f" no test here{where}{')' if where else ''}."
+        if len(unanswered)
+        else ""
+    )
+    return f"{phrases.capital(phrases.join(items, 'or'))}.{tail}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p4equity.section import phrases
+from p4equity.section.program import DAGGER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,20 +46,123 @@ def _share(s: Section, indicator: str, arm: str) -> dict[str, object] | None:
     return dict(found.iloc[0]) if len(found) == 1 else None
 
 
-def reports(s: Section) -> str:
-    """Delivered and opened stratified reports in both arms: the reason why the estimand is an increment."""
-    own, other = _share(s, "reports_opened", "participating"), _share(s, "reports_opened", "comparison")
-    if own is None or other is None:
-        return "Counts of opened reports are suppressed or missing."
+ALIKE = (0.8, 1.25)  # ratios of participating to comparison that count as about the same
+APART = 10  # percentage points between the arms from which a survey item is named
+ENOUGH = 20  # coded segments below which a construct is not named as helping or hindering
+
+
+def _pair(s: Section, indicator: str) -> tuple[dict[str, object], dict[str, object]] | None:
+    """One indicator in both arms; None unless both have a number."""
+    if not available(s):
+        return None
+    own, other = _share(s, indicator, "participating"), _share(s, indicator, "comparison")
+    return (own, other) if own is not None and other is not None else None
+
+
+def _ratio(pair: tuple[dict[str, object], dict[str, object]]) -> float:
+    own, other = (float(str(row["value"])) for row in pair)
+    return own / other if other else float("inf")
+
+
+def _apart(s: Section) -> list[tuple[str, str, str]]:
+    """Survey items on which more respondents of participating units agree by at least ten points: (item, own, other)."""
+    table = _table(s)
+    if table is None:
+        return []
+    part = table[(table["section"] == "survey") & (table["indicator"] == "agree") & (table["status"] == "ok")]
+    by = {arm: part[part["arm"] == arm].set_index("item")["value"] for arm in ("participating", "comparison")}
+    own, other = by["participating"], by["comparison"]
+    return [
+        (statement(str(i)), f"{phrases.plain(own[i], 0)}%", f"{phrases.plain(other[i], 0)}%")
+        for i in own.index
+        if i in other.index and own[i] - other[i] >= APART
+    ]
+
+
+def statement(item: str) -> str:
+    """A survey item as a statement; the extract holds its short name only."""
+    return item.replace("_", " ")
+
+
+def increment(s: Section, *, brief: bool = False) -> str:
+    """What both arms had besides the contract, and in which of it participating units had more: part of the estimate."""
+    units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
+    text = f"Comparison {units} also had data, coaching or grants: the estimate is the {label}'s increment over them."
+    if brief:
+        text = f"Comparison {units} also had data, coaching or grants"
+    money, more = _pair(s, "amount_per_system"), _apart(s)
+    if money is None and not more:
+        unknown = f"where {units} with a {label} had more of it, the estimate includes that"
+        return f"{text}; {unknown}." if brief else f"{text} How much each had is not known here; {unknown}."
+    parts, unit = [], s.study.info.unit_label
+    if money is not None and not ALIKE[0] <= _ratio(money) <= ALIKE[1]:
+        word = "more" if _ratio(money) > 1 else "less"
+        mark = ", synthetic" if s.synthetic else ""
+        parts.append(f"{word} grant money per {unit} ({_value(money[0])} against {_value(money[1])}{mark})")
+    if more:
+        parts.append(f"more agreement, by {APART} points or more, on {phrases.plural(len(more), 'survey statement')}")
+    where = phrases.section_ref(s, "implementation", " (")
+    where += ")" if where else ""
+    if not parts:
+        return (
+            f"{text}, by the numbers at hand about as much{where}."
+            if brief
+            else f"{text} By the numbers at hand both sides had about as much{where}."
+        )
+    if brief:
+        return f"{text}; participating ones had {parts[0]}, and the estimate includes that difference{where}."
     return (
-        f"**Both arms had the data.** Of the reports delivered, participating {s.study.info.unit_label_plural} opened"
-        f" {_value(own)} and comparison {s.study.info.unit_label_plural} {_value(other)}. Whatever the reports do, they do in"
-        " both arms, and the estimates leave it out."
+        f"{text} The help was not equal: participating {units} had {phrases.join(parts)}. The estimate includes whatever that"
+        f" difference did{where}."
     )
 
 
+def reports(s: Section) -> str:
+    """Delivered and opened stratified reports in both arms: the reason why the estimand is an increment."""
+    pair = _pair(s, "reports_opened")
+    if pair is None:
+        return "Counts of opened reports are suppressed or missing."
+    units = s.study.info.unit_label_plural
+    alike = ALIKE[0] <= _ratio(pair) <= ALIKE[1]
+    head = (
+        "Both arms received the stratified reports and opened them about as often" if alike else "The arms used reports unequally"
+    )
+    return (
+        f"**{head}.** Participating {units} opened {_value(pair[0])} of the reports delivered to them, comparison {units}"
+        f" {_value(pair[1])}. What the reports do in both arms the estimates leave out"
+        + ("." if alike else "; what they do in one arm only is part of the estimate.")
+    )
+
+
+def grants(s: Section) -> str:
+    """Grants in all and by arm, what of it is public and what is not, and what a difference means for the estimate."""
+    pair, row = _pair(s, "amount_per_system"), _share(s, "grants", "all")
+    if row is None:
+        return ""
+    unit, units = s.study.info.unit_label, s.study.info.unit_label_plural
+    text = f"{phrases.capital(phrases.count(int(float(str(row['n'])))))} grants of {_value(row)} in all went to {units}."
+    head = "Money to prepare went to both arms"
+    if pair is not None:
+        mark = DAGGER if any("amount" in g.illustrative for g in s.study.grants) else ""
+        text += f" That is {_value(pair[0])}{mark} per participating {unit} and {_value(pair[1])}{mark} per comparison {unit}."
+        if not ALIKE[0] <= _ratio(pair) <= ALIKE[1]:
+            more = "participating" if _ratio(pair) > 1 else "comparison"
+            head += f", but more of it to {more} {units}"
+            text += (
+                f" The {s.study.info.treatment_label}'s estimated increment therefore includes whatever the difference in grants"
+                " did; the data cannot separate the two."
+            )
+    assumed = [g for g in s.study.grants if "amount" in g.illustrative]
+    if assumed:
+        text += (
+            " The amount of each grant, and so every split by arm and purpose, is not public: those figures are assumed"
+            f" ({DAGGER}){', and stand here for illustration' if s.synthetic else ''}."
+        )
+    return f"**{head}.** {text}"
+
+
 def survey(s: Section) -> str:
-    """Respondents, and the items on which the arms agree least and most overall."""
+    """Respondents, the items with least and most agreement, and the items on which the arms differ."""
     table = _table(s)
     assert table is not None
     part = table[
@@ -66,18 +170,26 @@ def survey(s: Section) -> str:
     ]
     respondents = _share(s, "respondents", "all")
     if part.empty or respondents is None:
-        return "There are too few answers to show."
+        return "There are too few answers to the survey to show."
     low, high = part.loc[part["value"].idxmin()], part.loc[part["value"].idxmax()]
-    name = [str(r["item"]).replace("_", " ") for r in (high, low)]
+    most, least = (f"“{statement(str(r['item']))}” ({phrases.plain(r['value'], 0)}%)" for r in (high, low))
+    more = "; ".join(f"“{item}” ({own} against {other})" for item, own, other in _apart(s))
+    rate = _share(s, "response_rate", "all")
     return (
-        f"**Most respondents agree that “{name[0]}” ({phrases.plain(high['value'], 0)}%), fewest that “{name[1]}”"
-        f" ({phrases.plain(low['value'], 0)}%).** {phrases.plain(respondents['n'], 0)} persons answered the last wave. Answers"
-        " are of clinicians and staff, weighted for who was asked; they say what people report, not what they did."
-        if high["value"] > 50
-        else (
-            f"**No statement finds a majority; “{name[0]}” comes nearest ({phrases.plain(high['value'], 0)}%).**"
-            f" {phrases.plain(respondents['n'], 0)} persons answered the last wave."
+        f"**Of the survey's statements, {most} finds most agreement and {least} least.** In the last wave"
+        f" {phrases.plain(respondents['n'], 0)} persons answered"
+        + (f", {_value(rate)} of those asked. " if rate else "; the response rate is not in these data. ")
+        + (
+            f"Agreement is higher in participating {s.study.info.unit_label_plural} by at least {APART} points on {more}; such"
+            f" differences may be an effect of the {s.study.info.treatment_label} or belong to what came with it. "
+            if more
+            else (
+                f"On no statement is agreement higher in participating {s.study.info.unit_label_plural} by {APART} points or"
+                " more. "
+            )
         )
+        + "Answers come from clinicians and staff and are weighted for who was asked; they say what people report, not what they"
+        " did."
     )
 
 
@@ -102,27 +214,22 @@ def interviews(s: Section) -> str:
     coded = table[(table["indicator"] == "segments") & (table["status"] == "ok")].sort_values("n", ascending=False)
     if len(coded):
         label = load_dictionary().table("interview_code").field("code").label
-        low, high = coded.loc[coded["value"].idxmin(), "item"], coded.loc[coded["value"].idxmax(), "item"]
         text += (
-            f" Raised most often: {_theme(label(coded['item'].iloc[0]))}. Most helping: {_theme(label(high))}; most hindering:"
-            f" {_theme(label(low))}."
+            " Passages were coded by the constructs of the Consolidated Framework for Implementation Research [@cfir_2022]; the"
+            f" one raised most often is {_theme(label(coded['item'].iloc[0]))}."
         )
+        often = coded[coded["n"] >= ENOUGH]
+        helps = often.loc[often["value"].idxmax()] if len(often) else None
+        hinders = often.loc[often["value"].idxmin()] if len(often) else None
+        said = []
+        if helps is not None and helps["value"] > 0:
+            said.append(f"{_theme(label(helps['item']))} was described as helping most")
+        if hinders is not None and hinders["value"] < 0:
+            said.append(f"{_theme(label(hinders['item']))} as hindering most")
+        text += f" Among constructs with at least {ENOUGH} passages, {phrases.join(said)}." if said else ""
     return text + (f" Two coders agree with a pooled kappa of {phrases.plain(kappa['value'].iloc[0], 2)}." if len(kappa) else "")
 
 
 def _theme(label: str) -> str:
     """A construct without its domain: "Innovation: cost" as "cost"."""
     return phrases.lower(label.split(": ", 1)[-1])
-
-
-def grants(s: Section) -> str:
-    """Grants in all, and that amounts for single purposes are small counts."""
-    row = _share(s, "grants", "all")
-    return (
-        ""
-        if row is None
-        else (
-            f"**So had the money to prepare.** {phrases.plain(row['n'], 0)} grants of {_value(row)} in all went to"
-            f" participating and comparison {s.study.info.unit_label_plural}."
-        )
-    )

@@ -1,4 +1,8 @@
-"""Leveling up or down in words: the verdict of the interval bounds, who moved, and the reference group's part in it."""
+"""Leveling up or down in words: the verdict of the interval bounds, who moved, and the reference group's part in it.
+
+Who moved is judged by the intervals of the regression alone. Unlike a claim about a gap it needs no second inference and allows
+for no other question; every place that gives a verdict says so.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from p4equity.disparity.leveling import (
     verdict,
 )
 from p4equity.section import phrases
-from p4equity.section.answers import Answer, Row, figures
+from p4equity.section.answers import EVERYONE, Answer, Row, members, moved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,18 +86,35 @@ def table(s: Section, items: list[Answer]) -> pd.DataFrame:
     rows = []
     for a in items:
         level = judge(a, margin(s))
-        narrows = "yes" if a.narrows else "widens" if a.claimed else "cannot tell" if a.ok else "no answer"
+        narrows = _narrows(a)
         share = share_of_reference(a)
-        name = phrases.measure(s, a.measure_id) + ("" if a.group == phrases.POOLED else f", {phrases.group(s, a.group)}")
+        who = members(s, a)
+        name = phrases.measure(s, a.measure_id) + ("" if who == EVERYONE else f" ({who})")
         part = "–" if share is None else f"{phrases.plain(100 * share, 0)}%"
         rows.append([name, narrows, level.falls, level.gains, part, words(level)])
-    names = ["Measure", "Gap narrows (claim)", f"{phrases.reference(s)} falls", "Groups gain", "Reference's share", "Verdict"]
+    names = [
+        "Measure",
+        "Gap narrows (rule for claims)",
+        f"{phrases.reference(s)} falls",
+        "Groups gain",
+        "Reference's share",
+        "Verdict",
+    ]
     return pd.DataFrame(rows, columns=names)
+
+
+def _narrows(a: Answer) -> str:
+    """Whether the gap narrows by the rule for claims; without a gap at baseline nothing can narrow."""
+    if not a.ok:
+        return "no answer"
+    if not a.baseline_gap:
+        return "no gap shown at baseline"
+    return "yes" if a.narrows else "widens" if a.claimed else "cannot tell"
 
 
 def share_of_reference(a: Answer) -> float | None:
     """Share of a narrowing that comes from the reference group's fall, by point estimates; None without a narrowing."""
-    if not a.ok or a.reference is None or a.rate is None:
+    if not a.ok or not a.baseline_gap or a.reference is None or a.rate is None:
         return None
     return share_from_reference(float(a.reference["estimate"]), float(a.rate["estimate"]))
 
@@ -104,17 +125,31 @@ def summary(s: Section, a: Answer, subject: str) -> str:
     if a.reference is None or a.rate is None or not a.ok:
         return f"**{subject}.** No verdict: the effects on both groups are not estimable."
     text = (
-        f"**{subject}: {words(level)}.** {phrases.reference(s)} members moved by {figures(s, a.reference)}, "
-        f"the {phrases.group(s, a.group)} by {figures(s, a.rate)}."
+        f"**{subject}: {words(level)}.** Against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)}"
+        f" members {moved(s, a.reference)} and that of {members(s, a)} {moved(s, a.rate)}."
     )
     share = share_of_reference(a)
-    return text if share is None else f"{text} {_share_words(s, share)}"
+    return text if share is None else f"{text} {share_words(s, share)}"
 
 
-def _share_words(s: Section, share: float) -> str:
-    name, head = phrases.reference(s), "By point estimates"
-    if share <= 0:
-        return f"{head} none of the narrowing comes from a fall of the rate of {name} members."
-    if share >= 1:
-        return f"{head} all of the narrowing comes from a fall of the rate of {name} members."
-    return f"{head} {phrases.plain(100 * share, 0)}% of the narrowing comes from a fall of the rate of {name} members."
+def share_words(s: Section, share: float) -> str:
+    """The reference group's part in a narrowing, by the estimates and without their uncertainty."""
+    part = phrases.part_of(share)
+    number = "" if share <= 0 or share >= 1 else f" ({phrases.plain(100 * share, 0)}%)"
+    return (
+        f"Taking the estimates at face value, {part}{number} of the narrowing reflects lower rates among {phrases.reference(s)}"
+        " members rather than higher rates among the others."
+    )
+
+
+def rule(s: Section) -> str:
+    """How a verdict is reached, and on how little."""
+    reference = phrases.reference(s)
+    return (
+        "The verdict follows from the bounds of three intervals. *Leveling up*: the gap narrows, the groups gain at least"
+        f" {phrases.plain(margin(s))} points, and no fall of {reference} members is shown. *Leveling down*: the gap narrows,"
+        f" {reference} members fall, and no gain of the groups is shown. *Mixed*: the groups gain and {reference} members fall."
+        " Where the bounds leave more than one reading open, the data cannot tell. These verdicts rest on the regression"
+        " intervals alone, not on the rule for claims, which also asks a second inference to agree and allows for the other"
+        " questions: read them as descriptions, weaker than a claim."
+    )

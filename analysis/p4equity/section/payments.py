@@ -25,23 +25,34 @@ def payments(s: Section, system_id: str | None = None) -> pd.DataFrame | None:
     return table
 
 
-def totals(s: Section) -> str:
+def totals(s: Section, *, brief: bool = False) -> str:
     """One finding: earned in all, of what maximum, and the share that chance alone would be expected to earn."""
     table = payments(s)
     if table is None:
         return ""
     rows = table[table["status"] == "ok"]
-    earned, top, chance = (float(rows[c].sum()) for c in ("earned", "max_possible", "earned_by_chance"))
+    earned, top = (float(rows[c].sum()) for c in ("earned", "max_possible"))
     if not top:
         return "**Payments: no answer.** No cell has an amount under the formula."
+    met = rows[rows["gate_met"].astype(str).str.lower() == "true"]
+    chance, every = float(met["earned_by_chance"].sum()), float(rows["earned_by_chance"].sum())
     if not earned:
         head = "Nothing would be paid"
     else:
         head = f"Payments would be {'largely' if chance > earned / 2 else 'partly'} a matter of chance"
-    return (
-        f"**{head}.** Under an illustrative formula payments come to {phrases.money(earned)} of at most {phrases.money(top)};"
-        f" had no gap changed, chance alone would be expected to earn {phrases.money(chance)}."
+    text = (
+        f"**{head}.** Under an illustrative formula payments come to {phrases.money(earned)} of at most {phrases.money(top)}."
+        f" Had no gap changed, chance alone would be expected to earn {phrases.money(chance)}"
     )
+    if brief or len(met) == len(rows):
+        return f"{text}."
+    return f"{text} where overall quality held, as the formula requires ({phrases.money(every)} if it had held everywhere)."
+
+
+def interval(s: Section, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
+    """Bounds of each narrowing by its sampling error."""
+    error = phrases.critical(s) * rows["se_narrowing"].astype(float)
+    return rows["narrowing"].astype(float) - error, rows["narrowing"].astype(float) + error
 
 
 def formula(s: Section) -> str:
@@ -65,10 +76,24 @@ def reliability(s: Section) -> str:
     ok = table[table["status"] == "ok"]
     if ok.empty:
         return "No cell has a number."
+    earns = ok[ok["earned"].astype(float) > 0]
+    low, high = interval(s, earns)
+    zero = int(((low <= 0) & (high >= 0)).sum())
+    closed = int((ok["gate_met"].astype(str).str.lower() != "true").sum())
     moved = int(((ok["score"].astype(float) - ok["shrunken_score"].astype(float)).abs() >= LARGE).sum())
-    alone = int((ok["narrowing"].astype(float) > phrases.critical(s) * ok["se_narrowing"].astype(float)).sum())
+    cells = f"{phrases.count(len(ok))} cells of one {s.study.info.unit_label}, measure and group"
+    text = f"**Of {cells}, {phrases.count(len(earns)) if len(earns) else 'none'} earn{'s' if len(earns) < 2 else ''} something.**"
+    if len(earns):
+        text += (
+            f" In {phrases.count(zero) if zero else 'none'} of these {phrases.count(len(earns))}, the interval of the narrowing"
+            " that is paid for includes zero."
+        )
+    if closed:
+        text += (
+            f" {phrases.capital(phrases.plural(closed, 'cell'))} {'earns' if closed == 1 else 'earn'} nothing because the rate of"
+            " all members fell by more than the formula allows."
+        )
     return (
-        f"Of {phrases.plural(len(ok), 'paid cell')}, {phrases.count(alone)} narrowed by more than their own sampling error"
-        " explains. Paying on the narrowing shrunk for its reliability would move the payment of"
-        f" {phrases.plural(moved, 'cell')} by at least a quarter of the maximum."
+        text + " Paying on the narrowing shrunk for its reliability [@morris_1983] would move the payment of"
+        f" {phrases.plural(moved, 'cell') if moved else 'no cell'} by at least a quarter of the maximum."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date as date_
 from inspect import signature
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,12 @@ METHODS = {
     "sampling": "sampling error alone",
     "claim": "both primary inferences",
 }
+CITED = {
+    "knapp_hartung": "@knapp_hartung_2003",
+    "permutation": "@mackinnon_webb_2020",
+    "wild_bootstrap": "@cameron_gelbach_miller_2008; @mackinnon_webb_2018",
+    "cr2": "@pustejovsky_tipton_2018",
+}
 ESTIMATORS = {
     "meta_regression": "two-stage random-effects regression",
     "did": "difference-in-differences",
@@ -32,6 +39,10 @@ ESTIMATORS = {
     "triple_difference": "triple difference",
     "system_change": "change of each system, raw and shrunken",
 }
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 _DECIMALS = {"log points": 3, "USD per member-month": 2, "share": 2, "standardized difference": 2, "standard errors": 1}
 
 
@@ -120,8 +131,8 @@ def plain(value: object, places: int = 1, *, signed: bool = False) -> str:
 
 
 def money(value: float) -> str:
-    """USD with as many digits as a reader needs: millions with two decimals, else thousands."""
-    if abs(value) >= 1e6:
+    """USD with as many digits as a reader needs: millions with two decimals from half a million on, else whole."""
+    if abs(value) >= 5e5:
         return f"{words.number(value / 1e6, 2)} million USD"
     return f"{words.number(value, 0)} USD"
 
@@ -136,11 +147,44 @@ def critical(s: Section) -> float:
     return float(NormalDist().inv_cdf(0.5 + s.study.inference.conf_level / 2))
 
 
+def planned(s: Section) -> str:
+    """What to call the plan and its parts: "registered" only where the study names a registration."""
+    return "registered" if s.study.info.registration else "planned"
+
+
+def date(day: date_) -> str:
+    """The one style of dates: "December 31, 2022"."""
+    return f"{_MONTHS[day.month - 1]} {day.day}, {day.year}"
+
+
+def masked(s: Section) -> str:
+    """What masked labels stand for, where results of single units are first shown; nothing while names are shown."""
+    if not s.mask_systems or s.study.disclosure.system_names != "masked":
+        return ""
+    units = s.study.info.unit_label_plural
+    who = "describe no real organization"
+    if has_section(s, "program"):
+        who = "describe none of the organizations named in [@sec:program]"
+    made = f"The values shown for single {units} were drawn at random by the toolkit and {who}. " if s.synthetic else ""
+    return (
+        f"{made}{capital(units)} carry masked labels. Masking is labelling, not protection: which"
+        f" {s.study.info.treatment_label}s a {s.study.info.unit_label} holds can give it away."
+    )
+
+
 def power() -> str:
     """The power that detectable changes are computed at, as "80%"."""
     from p4equity.power import minimal_detectable_change
 
     return f"{words.number(100 * signature(minimal_detectable_change).parameters['power'].default, 0)}%"
+
+
+def part_of(share: float) -> str:
+    """A share in words: "none", "about half", "nearly all"; the narrowest of a few fixed classes."""
+    if share <= 0 or share >= 1:
+        return "none" if share <= 0 else "all"
+    named = ((0.1, "little"), (0.28, "about a quarter"), (0.4, "about a third"), (0.6, "about half"), (0.71, "about two thirds"))
+    return next((name for top, name in (*named, (0.9, "most")) if share < top), "nearly all")
 
 
 def percent(part: float, whole: float) -> str:

@@ -57,6 +57,28 @@ def _name(s: Section, system_id: str) -> str:
     return str(s.study.label(system_id, masked=False))
 
 
+def sources(s: Section) -> str:
+    """Where the facts come from, which are assumed, which are general knowledge, and that results describe no organization."""
+    study = s.study
+    cited = {i for block in (*study.systems, *study.contracts, *study.exits, *study.cointerventions) for i in block.sources}
+    cited |= {i for e in study.events["source"].dropna() for i in str(e).split(";")}
+    weak = [x.id for x in study.sources.values() if x.id in cited and x.certainty == "inference"]
+    known = f"; what is marked {phrases.join(weak)} is general knowledge, not checked against a document" if weak else ""
+    text = (
+        f"The facts of this section come from public documents, listed at its end{known}. A dagger ({DAGGER}) marks what is not"
+        " public and was assumed."
+    )
+    if not (s.mask_systems and study.disclosure.system_names == "masked"):
+        return text
+    alone = f"This is the only section that names {study.info.unit_label_plural} as they are known in public. {text}"
+    if not s.synthetic:
+        return f"{alone} {phrases.masked(s)}"
+    return (
+        f"{alone} The results of this report were drawn at random by the toolkit and describe none of these organizations."
+        f" Elsewhere {study.info.unit_label_plural} carry masked labels; masking is labelling, not protection."
+    )
+
+
 def _full(system: Any) -> str:
     """The full name, with the short one that tables use."""
     return f"{system.name} ({system.short_name})" if system.short_name and system.short_name != system.name else str(system.name)
@@ -84,7 +106,7 @@ def timeline(s: Section) -> pd.DataFrame:
         source = str(event["source"] or "").replace(";", ", ")
         rows.append(
             [
-                f"{event['date']:%Y-%m-%d}{mark}",
+                f"{phrases.date(event['date'])}{mark}",
                 f"{event['label']}: {event['description']}",
                 _who(s, str(event["affected"])),
                 source,
@@ -127,7 +149,7 @@ def contract_dates(s: Section) -> pd.DataFrame:
         cells = [_name(s, c.system_id)]
         for key in ("announced", "effective", "ended"):
             value = getattr(c, key)
-            cells.append(f"{value.isoformat()}{DAGGER if key in c.illustrative else ''}" if value else "")
+            cells.append(f"{phrases.date(value)}{DAGGER if key in c.illustrative else ''}" if value else "")
         rows.append([*cells, c.note or "", ", ".join(c.sources)])
     names = [phrases.capital(s.study.info.unit_label), "Announced", "In effect", "Ended", "Note", "Source"]
     return pd.DataFrame(rows, columns=names)
@@ -154,7 +176,7 @@ def compared(s: Section) -> str:
         f"Left out: {phrases.join(arms['excluded'])}." if arms["excluded"] else "",
     ]
     for leaving in s.study.exits:
-        parts.append(f"{_name(s, leaving.system_id)} left on {leaving.date.isoformat()}: {leaving.reason}.")
+        parts.append(f"{_name(s, leaving.system_id)} left on {phrases.date(leaving.date)}: {leaving.reason}.")
     return " ".join(p for p in parts if p)
 
 

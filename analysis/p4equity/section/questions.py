@@ -1,4 +1,4 @@
-"""The registered questions: the target trial, the estimands, the hierarchy, and the plan with what became of each analysis."""
+"""The questions of the plan: the target trial, the estimands, the hierarchy, and the plan with what became of each analysis."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def question(s: Section, analysis: Any) -> str:
         return str(analysis.question or analysis.title)
     study, label = s.study, s.study.info.treatment_label
     text = _OUTCOMES.get(analysis.outcome, "Did the outcome change")
+    if analysis.estimator == "event_study":
+        text += " year by year"
     sets = study.measure_sets
     names = set(study.measure_ids(analysis.measures))
     if names and names <= set(sets.not_incentivized):
@@ -54,12 +56,24 @@ def question(s: Section, analysis: Any) -> str:
     elif analysis.pooled:
         text += " over all contracted measures together"
     elif analysis.outcome == "gap":
-        text += " on each measure"
-    return text + _changes(s, analysis) + "?"
+        text += " on each measure" + (" and over all together" if analysis.also_pooled else "")
+    parts = [_method(s, analysis), *changed(s, analysis)]
+    return text + (f" ({'; '.join(p for p in parts if p)})" if any(parts) else "") + "?"
 
 
-def _changes(s: Section, analysis: Any) -> str:
-    """The choices in which an analysis departs from the registered base."""
+def _method(s: Section, analysis: Any) -> str:
+    """The estimator and weights, where other analyses of the plan ask the same question with another."""
+    same = [
+        x for x in s.study.analyses if (x.outcome, x.groups, x.measures) == (analysis.outcome, analysis.groups, analysis.measures)
+    ]
+    if analysis.groups != "each" or analysis.estimator == "event_study" or len({(x.estimator, x.weighting) for x in same}) < 2:
+        return ""
+    name = str(_SHORT.get(analysis.estimator, phrases.ESTIMATORS.get(analysis.estimator, analysis.estimator)))
+    return name + _WEIGHTING.get(analysis.weighting, "").format(units=s.study.info.unit_label_plural)
+
+
+def changed(s: Section, analysis: Any) -> list[str]:
+    """The choices in which an analysis departs from the base of the plan, in words."""
     study, parts = s.study, []
     if tuple(analysis.pre_years) and tuple(analysis.pre_years) != tuple(study.baseline.pre_years):
         parts.append(f"baseline {phrases.years(analysis.pre_years)}")
@@ -69,17 +83,21 @@ def _changes(s: Section, analysis: Any) -> str:
         parts.append("race and ethnicity data as first reported")
     if analysis.exits and analysis.exits != study.population.exit_rule:
         parts.append(
-            {"drop": "without those that left", "carry": "with those that left kept to the end"}.get(
-                analysis.exits, analysis.exits
-            )
+            {
+                "drop": f"{study.info.unit_label_plural} that left dropped",
+                "carry": f"{study.info.unit_label_plural} that left kept to the end",
+            }.get(analysis.exits, analysis.exits)
         )
     if analysis.cohorts and tuple(analysis.cohorts) != (study.launch_cohort,) and len(study.cohorts) > len(analysis.cohorts):
         parts.append(f"cohort {phrases.years(analysis.cohorts)}")
-    return f" ({'; '.join(parts)})" if parts else ""
+    primary = next((x for x in study.analyses if x.registered == "primary"), None)
+    if study.data.kind == "value" and primary is not None and analysis.weighting != primary.weighting:
+        parts.append(f"every {study.info.unit_label} counting the same" if analysis.weighting == "system" else "weights by size")
+    return parts
 
 
 def plan(s: Section) -> pd.DataFrame:
-    """Every registered analysis: question, rank, estimator, and how many of its rows have a number."""
+    """Every analysis of the plan: question, rank, estimator, and how many of its rows have a number."""
     import pandas as pd
 
     estimates, rows = s.results("estimates"), []
@@ -112,7 +130,8 @@ def target_trial(s: Section) -> pd.DataFrame:
     attributed = ""
     if counts and study.population.map_date:
         attributed = (
-            f"Practices stay with the {unit} they belonged to on {study.population.map_date.isoformat()}, whatever happens later"
+            f"Practices stay with the {unit} they belonged to on {phrases.date(study.population.map_date)},"
+            " whatever happens later"
         )
     rows = [
         ["Eligibility", eligible],
@@ -125,7 +144,7 @@ def target_trial(s: Section) -> pd.DataFrame:
                 else f"Not random: each {unit} decided for itself"
             ),
         ],
-        ["Time zero", f"1 January of the first full year under a {label} ({phrases.years(study.cohorts)})"],
+        ["Time zero", f"January 1 of the first full year under a {label} ({phrases.years(study.cohorts)})"],
         [
             "Baseline",
             phrases.years(study.baseline.pre_years)
@@ -138,10 +157,7 @@ def target_trial(s: Section) -> pd.DataFrame:
         ["Weights", _weights(s)],
         [
             "Analysis",
-            (
-                f"{phrases.capital(phrases.ESTIMATORS.get(first.estimator, first.estimator)) if first else ''}; inference:"
-                f" {methods}"
-            ),
+            f"{phrases.capital(phrases.ESTIMATORS.get(first.estimator, first.estimator)) if first else ''}; inference: {methods}",
         ],
     ]
     return pd.DataFrame([r for r in rows if r[1]], columns=["Item", "This study"])

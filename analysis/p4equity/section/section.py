@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Audience = Literal["public", "confidential"]
+_OPPOSITE = {"estimate": "estimate", "conf_low": "conf_high", "conf_high": "conf_low"}
 NOT_OK = {"not_estimable": "not estimable", "suppressed": "suppressed"}
 
 
@@ -84,13 +85,14 @@ class Section:
         what: str = "estimate",
         decimals: int = 1,
         signed: bool = False,
+        flipped: bool = False,
         **identity: object,
     ) -> str:
         """One number of the estimates as traceable text, for use inside `text`.
 
         `what`: estimate, interval, estimate_interval ("−2.4 percentage points (95% interval −4.1 to −0.6)"), unit, or
         a column (p_value, n_clusters, ...). A row that is not ok gives "not estimable" or "suppressed" with its
-        reason, never a number.
+        reason, never a number. `flipped` gives the size of a fall, for "fell by 3.5 (2.0 to 5.0)".
         """
         row = self.row(row_id, **identity)
         known = ["interval", "estimate_interval", "unit", *row]
@@ -102,7 +104,7 @@ class Section:
         elif status != "ok" and what not in ("status", "reason", "outcome_unit", "measure_id", "group", "analysis_id"):
             said = NOT_OK.get(status, status) + (f" ({row['reason']})" if row.get("reason") else "")
         else:
-            said = words.say(row, what, decimals, signed=signed)
+            said = words.say(_flip(row) if flipped else row, what, decimals, signed=signed)
         return f'[{_literal(said)}]{{.num row-id="{row["row_id"]}"}}'
 
     def is_ok(self, row_id: str | None = None, **identity: object) -> bool:
@@ -170,6 +172,12 @@ class Section:
     def _take(self) -> list[str]:
         taken, self._looked_up = list(dict.fromkeys(self._looked_up)), []
         return taken
+
+
+def _flip(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with estimate and interval of the opposite sign."""
+    turned = {k: None if row[v] is None else -row[v] for k, v in _OPPOSITE.items()}
+    return {**row, **turned}
 
 
 def _literal(text: str) -> str:

@@ -51,7 +51,7 @@ def summary(s: Section) -> str:
     items = [(m, raw, reliability(shrunken)) for m, _, raw, shrunken in changes(s)]
     ok = [(m, raw, r) for m, raw, r in items if raw["status"] == "ok"]
     if not ok:
-        return "**No change of a single system is estimable.**"
+        return f"**No change of a single {s.study.info.unit_label} is estimable.**"
     clear = [raw for _, raw, _ in ok if excludes_zero(raw)]
     strong = [r for _, _, r in ok if r is not None and r >= RELIABLE]
     unit = s.study.info.unit_label
@@ -100,5 +100,5 @@ def said(raw: Row, share: float | None) -> str:
         return "cannot tell"
     direction = "narrower" if raw["estimate"] < 0 else "wider"
     if share is None or share < RELIABLE:
-        return f"{direction}; part of it may be chance"
+        return f"{direction} beyond sampling error, but too unreliable to tell from chance"
     return direction

@@ -1,0 +1,51 @@
+"""The methods of inference in plain words, each with its reference, and what a claim needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p4equity.section import phrases
+
+if TYPE_CHECKING:
+    from p4equity.section.section import Section
+
+_PLAIN = {
+    "knapp_hartung": (
+        "A random-effects regression compares the changes of {units} and allows true changes to differ among them; its intervals"
+        " carry the correction of Knapp and Hartung, which keeps them honest with few {units}"
+    ),
+    "permutation": (
+        "A permutation test sets the observed difference beside those of every other admissible way to have assigned the {label}s"
+    ),
+    "wild_bootstrap": "The wild cluster bootstrap resamples the residuals of whole {units} as if the {label} had done nothing",
+    "cr2": (
+        "Cluster-robust errors let the years of one {unit} depend on each other, with the bias reduction (CR2) and degrees of"
+        " freedom that few clusters need"
+    ),
+    "cr1": "Cluster-robust errors (CR1) let the years of one {unit} depend on each other",
+}
+_SPREAD = {"PM": "; the spread among {units} is estimated as in @paule_mandel_1982"}
+
+
+def described(s: Section, method: str) -> str:
+    """One method in a sentence without its full stop."""
+    info = s.study.info
+    names = {"unit": info.unit_label, "units": info.unit_label_plural, "label": info.treatment_label}
+    text = _PLAIN.get(method, phrases.capital(phrases.METHODS.get(method, method)))
+    text += f" [{phrases.CITED[method]}]" if method in phrases.CITED else ""
+    return (text + (_SPREAD.get(s.study.inference.tau2, "") if method == "knapp_hartung" else "")).format(**names)
+
+
+def claim_rule(s: Section) -> str:
+    """What a claim needs, what an adjusted p is, and what is said of everything that is not claimed."""
+    rule = s.study.inference
+    many = len(rule.primary)
+    both = "both " if many == 2 else ""
+    order = f"“{rule.multiplicity}” [@holm_1979]." if "holm" in rule.multiplicity.lower() else f"“{rule.multiplicity}.”"
+    adjusted = "" if s.run.rows({"inference": "claim"}).empty else " An adjusted p is a p value after that allowance."
+    return (
+        f"Nothing is claimed unless {phrases.plural(many, 'method')} of inference {both}{'rejects' if many == 1 else 'reject'} at"
+        f" {rule.alpha:g}. {'. '.join(described(s, m) for m in rule.primary)}. The plan also fixes the order of the questions:"
+        f" {order}{adjusted} Everything else is reported as an estimate with its interval and the words “the data cannot tell.”"
+        " Those words do not mean that nothing happened."
+    )
