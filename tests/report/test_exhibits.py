@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from p4equity.errors import UsageError
-from p4equity.exhibits.base import TableSpec, format_cell, write_exhibit
+from p4equity.exhibits.base import SYNTHETIC, TableSpec, format_cell, write_exhibit
 from p4equity.exhibits.table_layout import INSET, LANDSCAPE_WIDTH, PORTRAIT_WIDTH, plan_layout
 
 from .conftest import event_study, main_table, wide_table
@@ -29,6 +29,15 @@ def test_json_follows_the_contract(tmp_path: Path) -> None:
     assert set(document) >= {"id", "kind", "title", "alt", "footnote", "row_ids", "columns", "rows", "align"}
     assert document["row_ids"] == ["r1", "r2", "r3"]
     assert document["rows"][0][0] == "Colorectal screening"
+
+
+def test_the_warning_on_synthetic_data_goes_beside_the_footnote(tmp_path: Path) -> None:
+    write_exhibit(replace(event_study(), footnote=f"What it rests on. {SYNTHETIC}"), tmp_path)
+    document = json.loads((tmp_path / "F3.json").read_text("utf-8"))
+    assert document["footnote"] == "What it rests on."
+    assert document["status"] == SYNTHETIC
+    assert SYNTHETIC.encode() in (tmp_path / "F3.png").read_bytes()
+    assert SYNTHETIC in (tmp_path / "F3.svg").read_text("utf-8")
 
 
 @pytest.mark.parametrize("alt", ["", "  ", event_study().title])

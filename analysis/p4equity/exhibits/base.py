@@ -24,6 +24,7 @@ Align = Literal["l", "c", "r"]
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's order
 MARKERS = ("o", "s", "D", "^", "v", "P")
 MISSING = "–"  # shown for a number that is absent; why it is absent stands in the row's status
+SYNTHETIC = "Synthetic data: no number describes a real organization."  # for an exhibit that leaves its report
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NUMERIC = re.compile(r"[\s$<>=±+−–-]*[0-9][0-9,.\s%()\[\]to−–+-]*")
 
@@ -34,8 +35,8 @@ class TableSpec:
 
     `stub` leading columns head their rows. `spanners` are (label, number of columns) from left to right over the
     header, "" for none. `row_groups` are (index of the first row, label). `cell_row_ids` names the row of the
-    estimates table behind each cell ("" for none), same shape as `rows`, so that every number can be traced. Raises
-    UsageError when the shapes disagree.
+    estimates table behind each cell ("" for none), same shape as `rows`, so that every number can be traced. `dense` asks for
+    the smallest type. Raises UsageError when the shapes disagree.
     """
 
     columns: tuple[str, ...]
@@ -45,6 +46,7 @@ class TableSpec:
     spanners: tuple[tuple[str, int], ...] = ()
     row_groups: tuple[tuple[int, str], ...] = ()
     cell_row_ids: tuple[tuple[str, ...], ...] = ()
+    dense: bool = False
 
     def __post_init__(self) -> None:
         width = len(self.columns)
@@ -90,7 +92,7 @@ class TableSpec:
         """The document the renderer reads: the fields above and the layout on the printed page."""
         align = self.alignment()
         plain = [[_visible(cell) for cell in row] for row in self.rows]
-        layout = plan_layout(self.columns, plain, align)
+        layout = plan_layout(self.columns, plain, align, dense=self.dense)
         return {**asdict(self), "align": align, "layout": asdict(layout)}
 
 
@@ -136,23 +138,28 @@ def new_figure(height: float, width: float = 6.5) -> Figure:
 def write_exhibit(exhibit: Exhibit, directory: Path) -> tuple[Path, ...]:
     """Write `<id>.json`, `<id>.csv` and, for a figure, `<id>.svg` and `<id>.png`; return the paths.
 
+    That the data are synthetic goes from the footnote into `status` and into the metadata of the pictures: in the report
+    the banner of every page says it already.
+
     Raises UsageError when the words a reader needs are missing or a figure's alt text only repeats its caption.
     """
     _check(exhibit)
     directory.mkdir(parents=True, exist_ok=True)
     spec = exhibit.table or TableSpec.from_frame(exhibit.data)
+    footnote, status = _apart(exhibit.footnote)
     document = {
         "id": exhibit.id,
         "kind": exhibit.kind,
         "title": exhibit.title,
         "alt": exhibit.alt,
-        "footnote": exhibit.footnote,
+        "footnote": footnote,
+        "status": status,
         "row_ids": list(exhibit.row_ids),
         **spec.to_json(),
     }
     files = {f"{exhibit.id}.csv": exhibit.data.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()}
     if exhibit.figure is not None:
-        files |= {f"{exhibit.id}.{kind}": _drawn(exhibit.figure, kind) for kind in ("svg", "png")}
+        files |= {f"{exhibit.id}.{kind}": _drawn(exhibit.figure, kind, status) for kind in ("svg", "png")}
     files[f"{exhibit.id}.json"] = _json(document)  # last: whoever sees the description finds the rest
     return tuple(_write(directory / name, content) for name, content in files.items())
 
@@ -209,10 +216,17 @@ def _check(exhibit: Exhibit) -> None:
         raise UsageError("a table exhibit without a table", where=where)
 
 
-def _drawn(figure: Figure, kind: str) -> bytes:
-    """The figure's bytes without dates and versions in them."""
+def _apart(footnote: str) -> tuple[str, str]:
+    """The footnote without the warning on synthetic data, and the warning, "" for none."""
+    return footnote.replace(SYNTHETIC, "").strip(), SYNTHETIC if SYNTHETIC in footnote else ""
+
+
+def _drawn(figure: Figure, kind: str, status: str) -> bytes:
+    """The figure's bytes without dates and versions in them; `status` as their description."""
     buffer = BytesIO()
-    metadata: Mapping[str, None] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    metadata: dict[str, str | None] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    if status:
+        metadata["Description"] = status
     with exhibit_style():
         figure.savefig(buffer, format=kind, metadata=metadata, dpi=200)
     return buffer.getvalue()

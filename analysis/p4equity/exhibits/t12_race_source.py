@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from p4equity.exhibits import text
 from p4equity.exhibits.base import Align
 from p4equity.exhibits.builder import TableBuilder
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from p4equity.exhibits.base import Exhibit
     from p4equity.results import Results
 
@@ -20,7 +21,7 @@ SHARE = "self_reported_share"
 
 
 def build(results: Results) -> Exhibit | None:
-    """A block an arm, a row a group, a column a year: percent self-reported in the version in use that year."""
+    """A row an arm, a column a year: percent self-reported in the version in use that year; groups are in the data."""
     source, study = results.table("race_source"), results.study
     if source.empty or study.race is None:
         results.skip(ID, "the study holds no race and ethnicity data of persons")
@@ -28,25 +29,26 @@ def build(results: Results) -> Exhibit | None:
     years = sorted(int(y) for y in source["year"].unique())
     right: Align = "r"
     table = TableBuilder(("", *(str(y) for y in years)), ("l", *(right for _ in years)))
+    data: list[dict[str, Any]] = []
     for arm in ARMS:
-        table.group(f"{arm.capitalize()} {study.info.unit_label_plural}")
         own = source[source["arm"] == arm]
-        for group in (*study.group_ids, "all"):
-            cells = {y: _one(own, group, y) for y in years}
-            table.row(text.group_name(results, group), *(_said(c) for c in cells.values()), arm=arm, group=group, **_data(cells))
-    versions = ", ".join(
-        f"{y} {study.race.contemporaneous_versions[y]}" for y in years if y in study.race.contemporaneous_versions
-    )
+        cells = {y: _one(own, "all", y) for y in years}
+        table.row(f"{arm.capitalize()} {study.info.unit_label_plural}", *(_said(c) for c in cells.values()))
+        for group in ("all", *study.group_ids):
+            data.append({"arm": arm, "group": group, **_data({y: _one(own, group, y) for y in years})})
     hidden = " Suppressed: small counts, not zero." if (source["status"] != "ok").any() else ""
+    fixed = (
+        " The primary analysis uses one back-cast version for all years, which this drift cannot move."
+        if study.race.primary != study.race.sensitivity
+        else ""
+    )
     note = (
-        f"Percent of members whose recorded category is their own report, in the version in use each year ({versions}); the "
-        "rest is imputed. "
-        "The primary analysis uses one back-cast version for all years, so that this drift cannot move "
-        f"it.{hidden}{text.synthetic_note(results)}"
+        "Percent of members whose recorded category is their own report, each year in the version of the data that was in "
+        "use; the "
+        f"rest is imputed.{fixed} By group: in the data of this table.{hidden}{text.synthetic_note(results)}"
     )
-    return table.exhibit(
-        ID, "Self-reported share of race and ethnicity by arm, group and year, in percent", _alt(source, years), note
-    )
+    title = "Self-reported share of race and ethnicity by arm and year, version in use each year, in percent"
+    return replace(table.exhibit(ID, title, _alt(source, years), note), data=pd.DataFrame(data))
 
 
 def _one(own: pd.DataFrame, group: str, year: int) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""T1: who is compared: members by arm at baseline with standardized differences, and rates by arm and group."""
+"""T1: who is compared: members by arm at baseline with standardized differences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LARGE = 0.1  # a standardized difference often called small up to here
 
 
 def build(results: Results) -> Exhibit | None:
-    """Blocks of characteristics: n and percent by arm, standardized difference; then rates of contracted measures by group."""
+    """Blocks of characteristics: n and percent by arm, and the standardized difference."""
     profile = results.table("profile")
     if profile.empty:
         results.skip(ID, "the study has no member characteristics")
@@ -49,18 +49,25 @@ def build(results: Results) -> Exhibit | None:
             cells = [_count(rows[a]) for a in ARMS]
             smd = [v for a in ARMS for v in rows[a]["smd"] if not text.is_missing(v)]
             table.row(_level(results, name, level), *cells, text.number(smd[0] if smd else None, 2), **_data(name, level, rows))
-    _rates(results, table, year)
     large = profile[profile["smd"].abs() > LARGE]["smd"].abs()
     worst = text.number(float(profile["smd"].abs().max()), 2)
     alt = f"The largest standardized difference between arms is {worst}; {text.plural(large.nunique(), 'level')} above {LARGE}."
     note = (
-        f"Members of the systems of each arm in {year}, in the systems of the primary map. Standardized difference: "
-        "difference in shares "
-        f"over the pooled standard deviation of a share; {LARGE} is often called small. Rates: members of contracted and of "
-        "comparison "
-        f"systems for that measure, raw.{_hidden(profile)}{text.synthetic_note(results)}"
+        f"Members of the {results.study.info.unit_label_plural} of each arm in {year}, practices placed by the primary map. "
+        "Standardized "
+        f"difference: difference in shares over the pooled standard deviation of a share; up to {LARGE} is often called small."
+        f"{_race_note(results, profile)}{_hidden(profile)}{text.synthetic_note(results)}"
     )
-    return table.exhibit(ID, f"Members and quality by arm in {year}, before the first contract", alt, note)
+    return table.exhibit(ID, f"Members by arm in {year}, before the first {results.study.info.treatment_label}", alt, note)
+
+
+def _race_note(results: Results, profile: pd.DataFrame) -> str:
+    """Which version of the race and ethnicity data is counted here, since another table shows the version of each year."""
+    if results.study.race is None or "race_source" not in set(profile["characteristic"]):
+        return ""
+    fixed = results.study.race.primary == "frozen"
+    version = "back-cast version of the primary analysis, one for all years" if fixed else "version in use that year"
+    return f" Race and ethnicity and their source: {version}."
 
 
 def _levels(results: Results, own: pd.DataFrame) -> list[str]:
@@ -98,28 +105,6 @@ def _data(name: str, level: str, rows: dict[str, pd.DataFrame]) -> dict[str, Any
             "status": record.get("status"),
         }
     return out
-
-
-def _rates(results: Results, table: TableBuilder, year: int) -> None:
-    """Rates of the last baseline year by contracted measure and group, in place of the participating arm the contracted one."""
-    rate = results.table("rate")
-    for measure in results.study.measure_ids("contracted"):
-        own = rate[(rate["measure_id"] == measure) & (rate["year"] == year)] if len(rate) else rate
-        if own.empty:
-            continue
-        table.group(f"{text.measure_name(results, measure)}, rate in % (denominator)")
-        for group in results.study.group_ids:
-            cells: list[str] = []
-            data: dict[str, Any] = {"characteristic": f"rate {measure}", "level": group}
-            for arm, column in (("contracted", "participating"), ("comparison", "comparison")):
-                found = own[(own["group"] == group) & (own["arm"] == arm)]
-                ok = len(found) and found.iloc[0]["status"] == "ok"
-                cells.append(
-                    f"{text.number(found.iloc[0]['rate'])} ({text.number(found.iloc[0]['den'], 0)})" if ok else "suppressed"
-                )
-                data[f"n_{column}"] = found.iloc[0]["den"] if ok else None
-                data[f"rate_{column}"] = found.iloc[0]["rate"] if ok else None
-            table.row(text.group_name(results, group), *cells, "", **data)
 
 
 def _hidden(profile: pd.DataFrame) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from p4equity.exhibits import text
+from p4equity.exhibits import baseline_gap, text
 from p4equity.exhibits.builder import TableBuilder
 from p4equity.exhibits.select import OK, analysis_title, group_analysis, measure_analysis, one, pooled_analysis, rows_of
+from p4equity.exhibits.tabular import stacked
 
 if TYPE_CHECKING:
     from p4equity.exhibits.base import Exhibit
@@ -31,48 +32,59 @@ def _gaps(results: Results) -> Exhibit | None:
     rows = pd.concat([rows_of(results, a) for a in analyses])
     units = study.info.unit_label_plural.capitalize()
     table = TableBuilder(
-        ("", f"{units} (contracted)", "Baseline gap", "Effect on gap", "p", "Interval", "p", "Adjusted p", "Reference", "Group"),
-        ("l", "c", "r", "c", "r", "c", "r", "r", "c", "c"),
-        spanners=(("", 3), ("Knapp-Hartung", 2), ("Permutation", 2), ("Claim", 1), ("Effect on rate", 2)),
-    )  # fmt: skip
+        ("", units, "Baseline gap", "Knapp-Hartung", "Permutation", "Adjusted p", "Reference", "Group"),
+        ("l", "c", "r", "c", "c", "c", "c", "c"),
+        spanners=(("", 3), ("Effect on the gap", 3), ("Effect on the rate", 2)),
+    )
     if pooled_analysis(study):
         table.group("All contracted measures")
-        _gap_row(results, table, rows, "pooled", "pooled", "Groups pooled")
+        _gap_row(results, table, rows, "pooled", "pooled")
     for measure in study.measure_ids("contracted"):
         if (rows["measure_id"] == measure).any():
             table.group(text.measure_name(results, measure))
             for group in ("pooled", *study.groups.compared):
-                _gap_row(results, table, rows, measure, group, text.group_name(results, group))
+                _gap_row(results, table, rows, measure, group)
+    title = f"Main estimates: effect of the {study.info.treatment_label}s on equity gaps and on the rates behind them"
+    return table.exhibit(ID, title, _gap_alt(results, rows), _gap_note(results, rows))
+
+
+def _gap_alt(results: Results, rows: pd.DataFrame) -> str:
+    alpha = results.study.inference.alpha
     claims = rows[(rows["inference"] == "claim") & (rows["status"] == OK)]
-    yes = claims[claims["p_value"] < study.inference.alpha]
+    yes = claims[claims["p_value"] < alpha]
     named = [
         f"{text.measure_name(results, r['measure_id'])}: {text.group_name(results, r['group'])}" for r in yes.to_dict("records")
     ]
     said = f" ({text.listing(named)})" if named else ""
-    alt = f"{len(yes)} of {len(claims)} claims hold at {study.inference.alpha} after the hierarchy{said}. {_headline(rows)}"
-    note = (
-        "Percentage points; negative effects on the gap: it narrows. Intervals in parentheses. Effect on gap = effect on the "
-        "reference "
-        f"({text.group_name(results, str(study.groups.reference))}) minus effect on the group. A claim needs both primary "
-        "inferences to "
-        f"reject; its p is the larger of the two, adjusted: {study.inference.multiplicity}. Groups pooled: those with a "
-        "baseline gap above "
-        f"zero. {text.base_note(rows, results)}{text.missing_note(rows)}{text.synthetic_note(results)}"
+    return f"{len(yes)} of {len(claims)} claims hold at {alpha} after the hierarchy{said}. {_headline(rows)}"
+
+
+def _gap_note(results: Results, rows: pd.DataFrame) -> str:
+    study = results.study
+    return (
+        f"Percentage points; intervals in parentheses. {study.info.unit_label_plural.capitalize()}: all (of them with a "
+        f"{study.info.treatment_label}). Effect on the gap = effect on the reference "
+        f"({text.group_name(results, str(study.groups.reference))}) minus effect on the group; negative: the gap narrows."
+        f"{baseline_gap.note(results)} Pooled: groups with a baseline gap. A claim needs both inferences to reject; adjusted "
+        "p: the "
+        f"larger of the two, {study.inference.multiplicity}. "
+        f"{text.base_note(rows, results)}{text.missing_note(rows)}{text.synthetic_note(results)}"
     )
-    return table.exhibit(ID, "Main estimates: effect of the contracts on equity gaps and on the rates behind them", alt, note)
 
 
-def _gap_row(results: Results, table: TableBuilder, rows: pd.DataFrame, measure: str, group: str, label: str) -> None:
+def _gap_row(results: Results, table: TableBuilder, rows: pd.DataFrame, measure: str, group: str) -> None:
     own = rows[(rows["measure_id"] == measure) & (rows["group"] == group)]
     gap = own[own["outcome"] == "gap"]
     hartung, shuffled, claim = (one(gap, inference=m) for m in ("knapp_hartung", "permutation", "claim"))
     sides = [one(own, outcome=side, inference="knapp_hartung") for side in ("reference_rate", "group_rate")]
-    base = one(results.estimates[results.estimates["estimator"] == "descriptive"], measure_id=measure, group=group)
     first = hartung if hartung is not None else shuffled
     if first is None:
         return
     systems = f"{text.span([first['n_clusters']])} ({text.span([first['n_treated_clusters']])})"
-    data: dict[str, Any] = {"measure_id": measure, "group": group}
+    data: dict[str, Any] = {
+        "measure_id": measure, "group": group, "baseline_gap": baseline_gap.value(results, measure, group),
+        "gap_at_baseline": baseline_gap.is_gap(results, measure, group),
+    }  # fmt: skip
     for name, row in (
         ("gap", hartung),
         ("permutation", shuffled),
@@ -82,12 +94,10 @@ def _gap_row(results: Results, table: TableBuilder, rows: pd.DataFrame, measure:
     ):
         data |= {f"{name}_{k}": None if row is None else row[k] for k in (*NUMBERS, "status")}
     table.row(
-        label, systems if first["status"] == OK else "",
-        (text.number(base["estimate"]) if base and base["status"] == OK else text.MISSING, base),
-        (text.estimate(hartung), hartung), (_p(hartung), hartung),
-        (text.interval(shuffled) if shuffled is not None else text.MISSING, shuffled), (_p(shuffled), shuffled),
-        (_p(claim), claim),
-        (text.estimate(sides[0]), sides[0]), (text.estimate(sides[1]), sides[1]),
+        baseline_gap.group_label(results, measure, group), systems if first["status"] == OK else "",
+        (baseline_gap.cell(results, measure, group), baseline_gap.described(results, measure, group)),
+        (stacked(hartung), hartung), (stacked(shuffled, estimate=False), shuffled), (_p(claim), claim),
+        (stacked(sides[0], p=False), sides[0]), (stacked(sides[1], p=False), sides[1]),
         **data,
     )  # fmt: skip
 
@@ -110,21 +120,17 @@ def _values(results: Results) -> Exhibit | None:
         results.skip(ID, "no main analysis was registered")
         return None
     info = results.study.info
-    units = f"{info.unit_label_plural} (with {info.treatment_label})".capitalize()
-    table = TableBuilder(
-        ("Outcome", "Inference", "Effect", "Interval", "p", units),
-        ("l", "l", "r", "c", "r", "c"),
-    )  # fmt: skip
+    units = f"{info.unit_label_plural.capitalize()} (with {info.treatment_label})"
+    table = TableBuilder(("Outcome", "Inference", "Effect", "Interval", "p", units), ("l", "l", "r", "c", "r", "c"))
     for a in analyses:
         own = rows[rows["analysis_id"] == a.id]
         if len(own):
             table.group(f"{analysis_title(a, results.study)} ({a.registered})")
             _value_rows(results, table, a, own)
     note = (
-        f"Unit: {text.listing(sorted({str(u) for u in rows['outcome_unit'].dropna()}))}. Under each inference an effect is "
-        "the same "
-        "number; its error differs. "
-        f"{text.base_note(rows, results)}{text.missing_note(rows)}{text.synthetic_note(results)}"
+        f"Unit: {text.listing(sorted({str(u) for u in rows['outcome_unit'].dropna()}))}. Under each inference an effect is the "
+        "same "
+        f"number; its error differs. {text.base_note(rows, results)}{text.missing_note(rows)}{text.synthetic_note(results)}"
     )
     return table.exhibit(ID, f"Main estimates: effect of the {info.treatment_label} on each outcome", _value_alt(rows), note)
 

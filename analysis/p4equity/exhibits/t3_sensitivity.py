@@ -20,7 +20,7 @@ from p4equity.exhibits.select import (
     rows_of,
     sensitivities,
 )
-from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, traced, with_labels
+from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, stacked, with_labels
 
 if TYPE_CHECKING:
     from p4equity.results import Results
@@ -35,6 +35,8 @@ ESTIMATORS = {
     "event_study": "Event study, mean of the years under the {label}",
 }
 Row = Mapping[str, Any]
+Line = tuple[Cell | str, ...]
+ABBREVIATED = {"Permutation": "perm."}
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,11 @@ def build(results: Results) -> Exhibit | None:
         return None
     columns = _columns(results, checks)
     headings = dict.fromkeys(c.block for c in checks)
-    blocks = [Block(heading, tuple(_line(c, columns) for c in checks if c.block == heading)) for heading in headings]
-    heads = ("Check", "Inference", *(text.measure_name(results, m) for m in columns))
-    table = spec(heads, blocks, stub=2, align="ll" + "r" * len(columns))
+    lines = (_gap_lines if gaps else _value_lines)(checks, columns)
+    blocks = [Block(heading, tuple(line for block, line in lines if block == heading)) for heading in headings]
+    stub = ("Check",) if gaps else ("Check", "Inference")
+    heads = (*stub, *(text.measure_name(results, m) for m in columns))
+    table = spec(heads, blocks, stub=len(stub), align="l" * len(stub) + "c" * len(columns))
     ids = row_ids(table)
     data = results.estimates[results.estimates["row_id"].isin(ids)].set_index("row_id").loc[list(ids)].reset_index()
     what = "effect on the equity gap" if gaps else "effect on the outcome"
@@ -79,14 +83,37 @@ def _columns(results: Results, checks: list[Check]) -> list[str]:
     return [m for m in (POOLED, *results.study.measure_ids("contracted")) if m in have]
 
 
-def _line(check: Check, columns: Sequence[str]) -> tuple[Cell | str, ...]:
-    return (check.label, check.inference, *(_cell(check.rows.get(m)) for m in columns))
+def _gap_lines(checks: Sequence[Check], columns: Sequence[str]) -> list[tuple[str, Line]]:
+    """Block and cells of each line: one a check, the inferences of its row in one cell."""
+    by_line: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        by_line.setdefault((check.block, check.label), []).append(check)
+    return [
+        (block, (label, *(_cell([c.rows.get(m) for c in same], [c.inference for c in same]) for m in columns)))
+        for (block, label), same in by_line.items()
+    ]
 
 
-def _cell(row: Row | None) -> Cell:
-    if row is None or row["status"] != OK or text.is_missing(row["p_value"]):
-        return traced(row)
-    return traced(row, f"{text.estimate(row)}\np {text.p(row['p_value'])}")
+def _value_lines(checks: Sequence[Check], columns: Sequence[str]) -> list[tuple[str, Line]]:
+    """Block and cells of each line: one a check and inference, the check named once."""
+    out: list[tuple[str, Line]] = []
+    named = ("", "")
+    for check in checks:
+        label = "" if named == (check.block, check.label) else check.label
+        named = (check.block, check.label)
+        out.append((check.block, (label, check.inference, *(_cell([check.rows.get(m)], [check.inference]) for m in columns))))
+    return out
+
+
+def _cell(rows: Sequence[Row | None], methods: Sequence[str]) -> Cell:
+    """Estimate, p and interval of the first row, and the p of the others under their names."""
+    first, *others = rows
+    more = [
+        f"\n{ABBREVIATED.get(method, method.lower())} p {text.p(row['p_value'])}"
+        for row, method in zip(others, methods[1:], strict=True)
+        if row is not None and row["status"] == OK
+    ]
+    return Cell(stacked(first) + "".join(more), " ".join(text.row_id(r) for r in rows if r is not None))
 
 
 def _check(
@@ -125,6 +152,7 @@ def _gap_checks(results: Results) -> Iterable[Check]:
         block = f"Other estimators, {text.group_name(results, name)} alone"
         for analysis in [group, *others] if group else others:
             label = ", ".join(part for part in (_name(results, analysis), _weighting(results, analysis)) if part)
+            label += f" ({text.SHORT.get(analysis.inference[0], analysis.inference[0])})"
             yield _check(results, block, label, (analysis,), analysis.inference[0], name, primary=analysis is group)
 
 
@@ -217,14 +245,11 @@ def _excludes_zero(row: Row) -> bool:
 
 def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
     study = results.study
-    units = study.info.unit_label_plural
-    parts = [f"Cells: estimate (interval) and p, none of them adjusted for the number of checks; {MISSING}: not registered"]
+    unit = "percentage points" if gaps else text.listing([str(u) for u in data["outcome_unit"].dropna().unique()])
+    parts = [f"Cells: estimate, p and interval in {unit}; no p is adjusted for the number of checks; {MISSING}: not registered"]
     if gaps:
-        parts[0] += "; percentage points; negative: the gap narrows"
-        parts.append("Only the first registered inference is shown for other estimators")
+        parts.append("perm.: by permutation. Negative: the gap narrows. Other estimators: by their first registered inference")
     else:
-        unit = [str(u) for u in dict.fromkeys(data["outcome_unit"]) if not text.is_missing(u)]
-        parts[0] += f"; unit: {text.listing(unit)}"
         weights = {a.weighting: _weighting(results, a) for a in study.analyses if a.outcome == "value"}
         parts += [
             f"{'Unweighted' if way == 'system' else 'Weighted'}: {said.removeprefix('weighted ')}"
@@ -233,8 +258,8 @@ def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
     if any(a.estimator == "triple_difference" for a in study.analyses) and gaps:
         parts.append(
             "With one group and its reference the triple difference equals the member-weighted difference-in-differences of "
-            f"the gaps; {units} with fewer than the "
-            "registered minimum of members count in neither"
+            "the gaps; "
+            f"{study.info.unit_label_plural} with fewer than the registered minimum of members count in neither"
         )
     note = with_labels(results, text.missing_note(data))
     return ". ".join(parts) + f". {text.base_note(data, results)}{note}{text.synthetic_note(results)}"

@@ -39,7 +39,7 @@ def build(results: Results) -> Exhibit | None:
         found = [_finding(results, item) for item in items] or [(MISSING, NOT_EVALUATED, [])]
         rows = [(name, Cell(capital(said), " ".join(ids))) for name, said, ids in found]
         remedies = (str(threat["remedy"]), *[""] * (len(found) - 1))
-        heading = f"{threat['description']} (would push results: {_lower(str(threat['direction']))})"
+        heading = f"{threat['description']}. Direction of bias: {_lower(str(threat['direction']))}"
         blocks.append(Block(heading, tuple((remedy, *row) for remedy, row in zip(remedies, rows, strict=True))))
         for item, (name, said, ids) in zip(items or [""], found, strict=True):
             data.append([threat["threat_id"], threat["description"], threat["direction"], item, name, said, " ".join(ids)])
@@ -52,7 +52,7 @@ def build(results: Results) -> Exhibit | None:
 
 
 def _lower(words_: str) -> str:
-    return words_[:1].lower() + words_[1:]
+    return {"Either": "either way"}.get(words_, words_[:1].lower() + words_[1:])
 
 
 def _finding(results: Results, item: str) -> Finding:

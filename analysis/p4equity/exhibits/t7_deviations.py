@@ -19,9 +19,6 @@ SHORT_HASH = 12
 LOGGED = ("No.", "Date", "Part of the plan", "What was done instead", "Why", "Outcomes seen", "Consequence")
 NONE = ("Deviations logged", "Registration", "Plan of", "Hash of the plan")
 TITLE = "Deviations from the registered plan"
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 
 
 def build(results: Results) -> Exhibit | None:
@@ -32,7 +29,8 @@ def build(results: Results) -> Exhibit | None:
         return _none(results)
     rows = tuple(
         (
-            str(r["deviation_id"]), _day(r["date"]), _part(results, str(r["item_id"])), str(r["description"]), str(r["reason"]),
+            str(r["deviation_id"]), text.day(r["date"]), _part(results, str(r["item_id"])), str(r["description"]),
+            str(r["reason"]),
             "yes" if r["after_outcomes"] else "no", MISSING if text.is_missing(r["consequence"]) else str(r["consequence"]),
         )
         for r in log.to_dict("records")
@@ -47,17 +45,11 @@ def build(results: Results) -> Exhibit | None:
 def _none(results: Results) -> Exhibit:
     """That nothing was changed is an answer: to which plan it refers must be said."""
     info, plan_hash = results.study.info, results.study.plan_hash
-    row = ("None", info.registered_at, _day(info.registered_on), plan_hash[:SHORT_HASH])
+    row = ("None", info.registered_at, text.day(info.registered_on), plan_hash[:SHORT_HASH])
     table = spec(NONE, [Block("", (row,))], align="l" * len(NONE))
     data = pd.DataFrame([[0, info.registered_at, info.registered_on.isoformat(), plan_hash]], columns=list(NONE))
-    alt = f"No deviation is logged from the plan of {_day(info.registered_on)} (hash {plan_hash[:SHORT_HASH]})."
+    alt = f"No deviation is logged from the plan of {text.day(info.registered_on)} (hash {plan_hash[:SHORT_HASH]})."
     return Exhibit(ID, "table", TITLE, alt, _note(results), (), data, table=table)
-
-
-def _day(day: object) -> str:
-    """A date as "1 November 2026", the same in every locale."""
-    stamp = pd.Timestamp(str(day))
-    return f"{stamp.day} {MONTHS[stamp.month - 1]} {stamp.year}"
 
 
 def _part(results: Results, item: str) -> str:
@@ -73,7 +65,7 @@ def _part(results: Results, item: str) -> str:
 def _note(results: Results) -> str:
     info, plan_hash = results.study.info, results.study.plan_hash
     return (
-        f"Plan of {_day(info.registered_on)}, {info.registered_at}; its hash (SHA-256, first {SHORT_HASH} characters "
+        f"Plan of {text.day(info.registered_on)}, {info.registered_at}; its hash (SHA-256, first {SHORT_HASH} characters "
         f"{plan_hash[:SHORT_HASH]}) covers "
         "all files of the plan, this log among them, and every row of the estimates carries it. A deviation that lets rows "
         "stand behind a failed gate is logged here."

@@ -40,8 +40,12 @@ def build(results: Results) -> Exhibit | None:
     table = spec(COLUMNS, blocks, align="l" + "r" * (len(COLUMNS) - 1), spanners=SPANNERS)
     data = paid.drop(columns=["place", "rank", "system_id"])
     data.insert(0, "system", data.pop("label"))
+    note = (
+        "Narrowing: points, with its sampling standard error (SE). Rate held: the rate of all members did not fall too far. "
+        f"{formula_note(results, paid)}"
+    )
     title = f"Payments under the {'illustrative ' if _plan(results).illustrative else ''}formula, and the part expected by chance"
-    return Exhibit(ID, "table", title, _alt(results, paid), formula_note(results, paid), (), data, table=table)
+    return Exhibit(ID, "table", title, _alt(results, paid), note, (), data, table=table)
 
 
 def payments(results: Results) -> pd.DataFrame:
@@ -126,21 +130,18 @@ def formula_note(results: Results, paid: pd.DataFrame) -> str:
     """The formula in words, and that it is a stand-in."""
     plan, info = _plan(results), results.study.info
     base, after = (f"{min(y)}–{max(y)}" for y in (plan.baseline_years, plan.performance_years))
-    mark = f"The formula is illustrative: the terms of the {info.treatment_label}s are not public. " if plan.illustrative else ""
-    cells = f"{text.plural(int((paid['status'] == OK).sum()), 'cell')} of {paid['system_id'].nunique()} {info.unit_label_plural}"
+    ok = paid[paid["status"] == OK]
+    mark = f"Illustrative formula: the terms of the {info.treatment_label}s are not public. " if plan.illustrative else ""
     return (
-        f"{mark}{capital(cells)}. A {info.unit_label} is paid for the narrowing of its own gap from {base} to {after} (years "
-        f"under the {info.treatment_label} and before an "
-        f"exit): nothing up to {text.number(plan.threshold)} points, then {text.number(100 * plan.slope, 0)}% of the maximum "
-        "a point, at most "
+        f"{mark}{text.plural(len(ok), 'gap')} of {paid['system_id'].nunique()} {info.unit_label_plural} at stake, "
+        f"{int((ok['score'] > 0).sum())} earn something. Paid: the narrowing of a {info.unit_label}’s own gap from {base} to "
+        f"{after}, "
+        f"{text.number(100 * plan.slope, 0)}% of the maximum a point beyond {text.number(plan.threshold)} points, up to "
         f"{text.number(100 * plan.cap, 0)}%; nothing when the rate of all members falls by more than "
-        f"{text.number(abs(plan.gate_margin))} points. Maximum: "
-        f"{text.number(plan.pmpm_maximum, 2)} USD per member-month and measure, shared equally by groups with a baseline "
-        "gap. Narrowing: points, positive when "
-        "the gap is smaller, with its sampling standard error (SE), which counts members who recur. Rate held: the fall "
-        f"was not that large. By chance: expected when "
-        "nothing changed and the observed "
-        "narrowing is sampling noise. Shrunken: the same formula on empirical-Bayes narrowings. These are changes of the "
-        f"{info.unit_label_plural} themselves, no "
-        f"effects.{with_labels(results, text.missing_note(paid))}{text.synthetic_note(results)}"
+        f"{text.number(abs(plan.gate_margin))} points. Maximum: {text.number(plan.pmpm_maximum, 2)} USD per member-month and "
+        "measure, "
+        "shared equally by its groups. By chance: expected when no gap had changed and the narrowing seen is sampling noise; it "
+        "takes the rate as held, also where it did not hold, and so is an upper bound there. Shrunken: the formula applied to "
+        f"empirical-Bayes narrowings. Own changes of the {info.unit_label_plural}, no effects."
+        f"{with_labels(results, text.missing_note(paid))}{text.synthetic_note(results)}"
     )

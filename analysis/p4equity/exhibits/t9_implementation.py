@@ -9,6 +9,7 @@ import pandas as pd
 
 from p4equity.dictionary import load_dictionary
 from p4equity.errors import P4Error
+from p4equity.estimates import SUPPRESSED
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import OK
@@ -34,7 +35,7 @@ INDICATORS = {
     "amount_per_system": "Million USD per {unit}",
     "grants_by_purpose": "Grants (million USD)",
     "respondents": "Respondents, last wave",
-    "agree": "Agree",
+    "agree": "Agree that",
     "interviews": "Interviews (mean minutes)",
     "segments": "Coded segments",
     "kappa": "Agreement of coders (pooled kappa)",
@@ -57,26 +58,40 @@ def build(results: Results) -> Exhibit | None:
     labels = load_dictionary().table("implementation").field("section")
     blocks = []
     for section, part in shown.groupby("section", sort=False):
-        rows = []
-        for (indicator, item), own in part.groupby(["indicator", "item"], sort=False):
-            cells = {str(r["arm"]): _cell(r) for r in own.to_dict("records")}
-            rows.append((_label(results, str(indicator), str(item)), *(cells.get(a, MISSING) for a in arms)))
-        blocks.append(Block(labels.label(str(section)), tuple(rows)))
+        blocks.append(Block(labels.label(str(section)), _lines(results, part, arms)))
     made = spec(("Indicator", *(HEADS[a] for a in arms)), blocks, align="l" + "r" * len(arms))
     title = "How the program was carried out: reach, adoption, coaching, grants, provider survey and interviews"
     data = table.reset_index(drop=True)
     return Exhibit(ID, "table", title, _alt(results, table), _note(results, table, arms), (), data, table=made)
 
 
+def _lines(results: Results, part: pd.DataFrame, arms: list[str]) -> tuple[tuple[str, ...], ...]:
+    """A line an indicator and item; items of one indicator without any number to show share one."""
+    lines: list[tuple[str, ...]] = []
+    hidden: dict[str, list[str]] = {}
+    for (indicator, item), own in part.groupby(["indicator", "item"], sort=False):
+        cells = {str(r["arm"]): _cell(r) for r in own.to_dict("records")}
+        if item != "all" and (own["status"] == SUPPRESSED).all():
+            hidden.setdefault(str(indicator), []).append(_item(results, str(indicator), str(item)))
+        else:
+            lines.append((_label(results, str(indicator), str(item)), *(cells.get(a, MISSING) for a in arms)))
+    for indicator, items in hidden.items():
+        label = f"{_indicator(results, indicator).split(' (')[0]}: {text.listing(items)}"
+        lines.append((label, text.STATUS[SUPPRESSED], *[MISSING] * (len(arms) - 1)))
+    return tuple(lines)
+
+
 def _label(results: Results, indicator: str, item: str) -> str:
     """An indicator and its item in words."""
+    name = _indicator(results, indicator)
+    return name if item == "all" else f"{name.split(' (')[0]}: {_item(results, indicator, item)}"
+
+
+def _indicator(results: Results, indicator: str) -> str:
     info = results.study.info
     many = info.unit_label_plural
     known = {"unit": info.unit_label, "units": many, "Units": capital(many), "label": info.treatment_label}
-    name = INDICATORS.get(indicator, capital(indicator.replace("_", " "))).format(**known)
-    if item == "all":
-        return name
-    return f"{name.split(' (')[0]}: {_item(results, indicator, item)}"
+    return INDICATORS.get(indicator, capital(indicator.replace("_", " "))).format(**known)
 
 
 def _item(results: Results, indicator: str, item: str) -> str:
@@ -147,13 +162,12 @@ def _note(results: Results, table: pd.DataFrame, arms: list[str]) -> str:
         if (table["status"] == "suppressed").any()
         else ""
     )
+    label = study.info.treatment_label
     return (
         f"Counts, in brackets their share or what the row names; {MISSING}: does not apply. Participating: {units} with any "
-        f"{study.info.treatment_label}"
-        f"{outside}. Members under {study.info.treatment_label}: share of the denominator of the last baseline year. Survey: "
-        "weighted share of answers 4 or 5 of 5, with the number of answers; “do not know” and refusals left out. Interviews: "
-        "withdrawn "
-        "consent left out. No inference: these numbers "
-        f"describe.{hidden}{text.missing_note(table[table['status'] == 'not_estimable'])}"
-        f"{text.synthetic_note(results)}"
+        f"{label}{outside}. Members under {label}: share of the denominator of the last baseline year. Survey: weighted share of "
+        "answers 4 or 5 of 5 among those who answered, statements by short name; how many were invited was not handed over, "
+        "so there "
+        "is no response rate. Interviews: withdrawn consent left out. No inference: these numbers describe."
+        f"{hidden}{text.missing_note(table[table['status'] == 'not_estimable'])}{text.synthetic_note(results)}"
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from p4equity.study import Published
 
 ID, KIND = "T_PUB", "table"
-COLUMNS = ("Outcome", "Published treatment", "Published (SE)", "This study (SE)", "Difference", "Same", "Source and place")
+COLUMNS = ("Outcome", "Published (SE)", "This study (SE)", "Difference", "Source and place")
 PLACES = 4  # what the published tables print
 Row = Mapping[str, Any]
 
@@ -29,8 +29,9 @@ def build(results: Results) -> Exhibit | None:
         results.skip(ID, "the study names no published results to stand beside its own")
         return None
     pairs = [(p, _ours(results, p)) for p in sorted(published, key=lambda p: not p.same_specification)]
-    lines = Block("", tuple(_line(results, p, row) for p, row in pairs))
-    table = spec(COLUMNS, [lines], align="llrrrll")
+    headings = dict.fromkeys(_heading(p) for p, _ in pairs)
+    blocks = [Block(h, tuple(_line(results, p, row) for p, row in pairs if _heading(p) == h)) for h in headings]
+    table = spec(COLUMNS, blocks, align="lrrrl")
     ids = row_ids(table)
     data = pd.DataFrame([_record(p, row) for p, row in pairs])
     shown = results.estimates[results.estimates["row_id"].isin(ids)]
@@ -61,13 +62,17 @@ def _line(results: Results, published: Published, row: Row | None) -> tuple[Any,
     weights = _weights(results, published)
     return (
         f"{name}, {weights}" if weights else name,
-        published.description,
         _number(published.estimate, published.std_error),
         traced(row, _number(row["estimate"], row["std_error"]) if row is not None and row["status"] == OK else None),
         MISSING if _difference(published, row) is None else text.number(_difference(published, row), PLACES, signed=True),
-        "yes" if published.same_specification else "no",
         f"{published.source}: {published.place}",
     )
+
+
+def _heading(published: Published) -> str:
+    """Whether the published specification is this study's, and the treatment it measures."""
+    same = "The same specification, must agree" if published.same_specification else "Another specification, need only be near"
+    return f"{same}; published treatment: {published.description[:1].lower()}{published.description[1:]}"
 
 
 def _weights(results: Results, published: Published) -> str:
@@ -121,8 +126,7 @@ def _note(results: Results, shown: pd.DataFrame) -> str:
     sources = " ".join(f"{s.id}: {s.title}{f' ({s.published})' if s.published else ''}." for s in named)
     checked = "; ".join(dict.fromkeys(p.verified[:1].lower() + p.verified[1:] for p in study.published))
     return (
-        f"Coefficients in {units}. Same: whether the published specification is that of this study, so that both must agree; "
-        "else they need only be near. "
-        f"Difference: this study minus published. How the published numbers were checked: {checked}. "
-        f"{sources} {text.base_note(shown, results)}{text.missing_note(shown)}{text.synthetic_note(results)}"
+        f"Coefficients in {units}; standard errors in parentheses. Difference: this study minus published. How the "
+        f"published numbers were checked: {checked}. {sources} "
+        f"{text.base_note(shown, results)}{text.missing_note(shown)}{text.synthetic_note(results)}"
     )

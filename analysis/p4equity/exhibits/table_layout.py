@@ -7,13 +7,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-PORTRAIT_WIDTH = 453.0  # points of text width on the report's upright page
+PORTRAIT_WIDTH = 468.0  # points of text width on the report's upright page
 LANDSCAPE_WIDTH = 648.0  # the same on its side
 INSET = 9.0  # points of cell padding, both sides of one column together
-_STEPS = ((9.0, False), (8.25, False), (7.5, False), (8.25, True), (7.5, True), (6.75, True))
-_MAX_LINES = 7  # a cell that wraps over more lines asks for the next step,
+_SIZES = (8.75, 8.25, 7.5)
+_DENSE = 6.75  # for lists that nobody reads from top to bottom
+_SIDEWAYS = (8.25, 7.5, 6.75)  # only where upright words or numbers would have to break
+_MAX_LINES = 7  # a cell that wraps over more lines asks for smaller type,
 _MAX_LINES_LONG = 3  # or over more than these in a table of more than _LONG rows
 _LONG = 12
+_VERY_LONG = 24  # such tables are never set in the largest type
+_ANY = 10**6  # as many lines as it takes
+_SHARES = 48  # steps in which the spare width is given to the columns
 _STRETCH = 0.55  # a table wider than this share of the page is stretched over all of it
 _NARROW, _WIDE, _WIDEST = set("ijltfr.,:;'|!()[] -"), set("ABCDEFGHJKLNOPQRSTUVXYZw&"), set("mMW%@")
 
@@ -34,31 +39,37 @@ def text_width(text: str) -> float:
     return sum(0.31 if c in _NARROW else 0.7 if c in _WIDE else 0.86 if c in _WIDEST else 0.5 for c in text)
 
 
-def plan_layout(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> TableLayout:
-    """The first of six steps (upright 9 pt ... landscape 6.75 pt) on which every column fits without tall cells.
+def plan_layout(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str], *, dense: bool = False
+) -> TableLayout:
+    """The largest type in which every column fits without tall cells, else in which it fits at all; upright before sideways.
 
     Numeric columns (`align` r or c) keep their cells on one line; text columns may wrap down to their longest word.
     """
     natural, least = _demands(columns, rows, align)
     limit = _MAX_LINES_LONG if len(rows) > _LONG else _MAX_LINES
-    for size, landscape in _STEPS:
+    sizes = _SIZES if len(rows) <= _VERY_LONG else _SIZES[1:]
+    steps = [(size, False, limit) for size in sizes] + [(_SIZES[1], False, _ANY), (_SIZES[-1], False, _ANY)]
+    if dense:
+        steps = [(_DENSE, False, _ANY)]
+    for size, landscape, most in [*steps, *((size, True, _ANY) for size in _SIDEWAYS)]:
         room = (LANDSCAPE_WIDTH if landscape else PORTRAIT_WIDTH) - INSET * len(columns)
         want, floor = [n * size for n in natural], [m * size for m in least]
         if sum(want) <= room:
             spare = (room - sum(want)) / len(want) if sum(want) > _STRETCH * room else 0.0
             return _layout(size, landscape, [w + spare for w in want], rows)
         if sum(floor) <= room:
-            widths = _shared(want, floor, room)
-            if max(_lines(row, widths, size) for row in rows) <= limit:
+            widths = _shared(floor, room, rows, size)
+            if max(_lines(row, widths, size) for row in rows) <= most:
                 return _layout(size, landscape, widths, rows)
     return _last_resort(natural, least, rows)
 
 
 def _last_resort(natural: Sequence[float], least: Sequence[float], rows: Sequence[Sequence[str]]) -> TableLayout:
     """The smallest type on a page on its side, with tall cells and, if need be, broken words."""
-    size, landscape = _STEPS[-1]
+    size, landscape = _SIDEWAYS[-1], True
     room = LANDSCAPE_WIDTH - INSET * len(natural)
-    widths = _shared([n * size for n in natural], [m * size for m in least], room)
+    widths = _shared([m * size for m in least], room, rows, size)
     tight = sum(widths) > room
     if tight:
         widths = [room * n / (sum(natural) or 1.0) for n in natural]
@@ -98,17 +109,21 @@ def _words(cell: str) -> list[str]:
     return [part for word in cell.split() for part in (re.split(r"(?<=[_/:|.-])", word) if len(word) > 24 else [word])]
 
 
-def _shared(want: Sequence[float], floor: Sequence[float], room: float) -> list[float]:
-    """Floors first; what is left goes to the columns that want more, by the square root of their shortage.
+def _shared(floor: Sequence[float], room: float, rows: Sequence[Sequence[str]], size: float) -> list[float]:
+    """Floors first; then the rest, in small steps, always to the column that makes the table shortest.
 
-    The root keeps one long text from starving another.
+    A row is as tall as its tallest cell: the length of its text over the width of its column.
     """
     widths = list(floor)
-    for _ in range(8):
-        spare = room - sum(widths)
-        short = [max(w - have, 0.0) ** 0.5 for w, have in zip(want, widths, strict=True)]
-        if spare <= 0.5 or sum(short) == 0:
-            break
-        share = spare / sum(short)
-        widths = [min(max(w, have), have + share * s) for w, have, s in zip(want, widths, short, strict=True)]
+    long = [[sum(max(text_width(line) * size, 1.0) for line in cell.split("\n")) for cell in row] for row in rows]
+    step = max((room - sum(widths)) / _SHARES, 0.0)
+    for _ in range(_SHARES if step > 0 and long else 0):
+        heights = [max(need / have for need, have in zip(row, widths, strict=True)) for row in long]
+        gains = []
+        for j in range(len(widths)):
+            wider = [*widths[:j], widths[j] + step, *widths[j + 1 :]]
+            after = (max(need / have for need, have in zip(row, wider, strict=True)) for row in long)
+            gains.append(sum(max(h, 1.0) - max(a, 1.0) for h, a in zip(heights, after, strict=True)))
+        best = max(range(len(widths)), key=lambda j: (gains[j], max(row[j] for row in long) / widths[j]))
+        widths[best] += step
     return widths

@@ -38,6 +38,15 @@ def traced(row: Mapping[str, Any] | None, said: str | None = None) -> Cell:
     return Cell(text.estimate(row) if said is None else said, text.row_id(row))
 
 
+def stacked(row: Mapping[str, Any] | None, *, estimate: bool = True, p: bool = True) -> str:
+    """One answer on two lines, which keeps columns narrow: estimate and p, and below them the interval."""
+    if row is None or row["status"] != "ok":
+        return text.estimate(row)
+    first = [text.number(row["estimate"], text.decimals(row))] if estimate else []
+    second = [f"p {text.p(row['p_value'])}"] if p and not text.is_missing(row["p_value"]) else []
+    return f"{', '.join([*first, *second])}\n({text.interval(row)})"
+
+
 def spec(
     columns: Sequence[str],
     blocks: Iterable[Block],

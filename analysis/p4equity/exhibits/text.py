@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from p4equity import words
 from p4equity.exhibits.base import MISSING as MISSING
+from p4equity.exhibits.base import SYNTHETIC
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from p4equity.results import Results
 
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 METHODS = {
-    "knapp_hartung": "random-effects regression of system-level changes with Knapp-Hartung t",
-    "permutation": "permutation of contract rows among systems",
+    "knapp_hartung": "random-effects regression with Knapp-Hartung t",
+    "permutation": "permutation of contracts among systems",
     "claim": "larger p of both primary inferences, adjusted by the registered hierarchy",
-    "cr0": "cluster-robust (CR0)",
-    "cr1": "cluster-robust (CR1)",
-    "cr2": "cluster-robust with bias reduction (CR2) and Satterthwaite degrees of freedom",
-    "cr3": "cluster-robust (CR3)",
-    "wild_bootstrap": "wild cluster bootstrap, restricted",
+    "cr0": "cluster-robust errors (CR0)",
+    "cr1": "cluster-robust errors (CR1)",
+    "cr2": "cluster-robust errors (CR2, Satterthwaite t)",
+    "cr3": "cluster-robust errors (CR3)",
+    "wild_bootstrap": "restricted wild cluster bootstrap",
     "sampling": "sampling error of members only",
 }
 SHORT = {
@@ -78,8 +83,10 @@ def number(value: Any, places: int = 1, *, signed: bool = False) -> str:
 
 
 def p(value: Any) -> str:
-    """A p value, or the sign for a missing one."""
-    return MISSING if is_missing(value) else words.p_value(float(value))
+    """A p value, or the sign for a missing one: three decimals in every table, for a column reads by comparing digits."""
+    if is_missing(value):
+        return MISSING
+    return "<0.001" if float(value) < 0.001 else number(value, 3)
 
 
 def interval(row: Mapping[str, Any]) -> str:
@@ -109,6 +116,11 @@ def listing(items: Sequence[str], last: str = "and") -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else "none"
 
 
+def day(date: dt.date) -> str:
+    """ "November 1, 2026", the same in every locale."""
+    return f"{MONTHS[date.month - 1]} {date.day}, {date.year}"
+
+
 def plural(n: int, one: str, many: str | None = None) -> str:
     """ "1 system", "3 systems"."""
     return f"{n} {one if n == 1 else many or one + 's'}"
@@ -124,30 +136,25 @@ def span(values: Iterable[Any], places: int = 0) -> str:
 
 
 def base_note(rows: pd.DataFrame, results: Results) -> str:
-    """G, treated G, degrees of freedom, method, smallest attainable p, years and members of the rows of an exhibit."""
+    """Two short sentences on the rows of an exhibit: G, treated G, years; method, degrees of freedom, smallest attainable p."""
     ok = rows[rows["status"] == "ok"]
     info = results.study.info
     if ok.empty:
         return "No row could be estimated."
+    with_it = f"{span(ok['n_treated_clusters'])} with {_article(info.treatment_label)}"
+    base = f"{span(ok['n_clusters'])} {info.unit_label_plural}, {with_it}"
+    if ok["first_year"].notna().any():
+        base += f", {int(ok['first_year'].min())} to {int(ok['last_year'].max())}"
     methods = [METHODS.get(str(m), str(m)) for m in dict.fromkeys(ok["inference"]) if m != "claim"]
-    treated = f"of them with {_article(info.treatment_label)}: {span(ok['n_treated_clusters'])}"
-    parts = [
-        f"{info.unit_label_plural.capitalize()} in each row: {span(ok['n_clusters'])}, {treated}",
-        f"inference: {listing(methods)}",
-    ]
+    how = f"{span(100 * ok['conf_level'].astype(float))}% intervals by {listing(methods)}"
+    facts = []
     if ok["df"].notna().any():
-        parts.append(f"degrees of freedom {span(ok['df'], 1)}")
+        facts.append(f"{span(ok['df'], 1)} degrees of freedom")
     if ok["p_attainable"].notna().any():
         ends = dict.fromkeys(p(ok["p_attainable"].agg(which)) for which in ("min", "max"))
-        parts.append(f"smallest attainable p {' to '.join(ends)}")
-    level = span(100 * ok["conf_level"].astype(float))
-    parts.append(f"{level}% intervals")
-    members = ok.loc[ok["outcome"] != "spending", "n_members"]  # spending counts member-months
-    if members.notna().any():
-        parts.append(f"{span(members)} member-years a row")
-    if ok["first_year"].notna().any():
-        parts.append(f"data of {int(ok['first_year'].min())} to {int(ok['last_year'].max())}")
-    return "; ".join(parts) + "."
+        facts.append(f"smallest attainable p {' to '.join(ends)}")
+    tail = f" ({'; '.join(facts)})" if facts else ""
+    return f"Each row: {base}. {how[:1].upper()}{how[1:]}{tail}."
 
 
 def _article(noun: str) -> str:
@@ -162,5 +169,5 @@ def missing_note(rows: pd.DataFrame) -> str:
 
 
 def synthetic_note(results: Results) -> str:
-    """The warning on invented data."""
-    return " Synthetic data: no number describes a real organization." if results.synthetic else ""
+    """The warning on invented data, for the end of a footnote; the report itself says it in the banner of every page."""
+    return f" {SYNTHETIC}" if results.synthetic else ""

@@ -27,12 +27,12 @@ def test_every_sensitivity_analysis_has_its_line_and_its_row(study: Study) -> No
     assert headings[:2] == ["The registered primary question", "One choice changed"]
     start = table.row_groups[1][0]
     assert len(table.rows) - start == len(changed)
-    assert [row[3].split("\n")[0] for row in table.rows[start:]] == [
-        f"−{2 + k}.0 (−{3 + k}.0 to −{1 + k}.0)" for k in range(len(changed))
+    assert [row[2] for row in table.rows[start:]] == [
+        f"−{2 + k}.0, p 0.020\n(−{3 + k}.0 to −{1 + k}.0)" for k in range(len(changed))
     ]
     known = dict(zip(exhibit.data["row_id"], exhibit.data["estimate"], strict=True))
-    assert known[table.cell_row_ids[start][4]] == 0.5
-    assert set(exhibit.row_ids) == {i for row in table.cell_row_ids for i in row if i}
+    assert known[table.cell_row_ids[start][3]] == 0.5
+    assert set(exhibit.row_ids) == {i for row in table.cell_row_ids for cell in row for i in cell.split()}
     assert f"Of {len(changed) + 1} checks with a number, {len(changed)} have the sign" in exhibit.alt
 
 
@@ -61,7 +61,7 @@ def test_what_has_no_number_says_so_in_its_cell_and_why_below(study: Study) -> N
     assert [row for row in table_of(exhibit).rows if "not estimable" in row]
     assert UNABLE["reason"] in exhibit.footnote
     assert "1 could not be estimated" in exhibit.alt
-    for part in ("12, of them with a contract: 5", "degrees of freedom 10", "Knapp-Hartung", "95% intervals"):
+    for part in ("Each row: 12 systems, 5 with a contract", "10.0 degrees of freedom", "Knapp-Hartung", "95% intervals"):
         assert part in exhibit.footnote
 
 
@@ -82,10 +82,13 @@ def test_without_groups_estimators_and_weights_are_compared(published_study: Stu
     exhibit = build("t3_sensitivity", Results(study, estimates_table(rows), {}, masked=False))
     table = table_of(exhibit)
     assert table.columns[2:] == tuple(study.measure(m).short_title for m in study.measure_ids("contracted"))
+    methods = ("CR2", "Wild bootstrap", "CR1")
     assert [row[:2] for row in table.rows] == [
-        (weighted, method) for weighted in ("Weighted", "Unweighted") for method in ("CR2", "Wild bootstrap", "CR1")
+        (label, method)
+        for weighted in ("Weighted", "Unweighted")
+        for label, method in zip((weighted, "", ""), methods, strict=True)
     ]
-    assert table.rows[0][2] == "0.080 (0.030 to 0.130)\np 0.020"
+    assert table.rows[0][2] == "0.080, p 0.020\n(0.030 to 0.130)"
     assert table.rows[1][3] == MISSING
     assert not set(exhibit.data["measure_id"]) & set(study.measure_sets.negative_control)
 
@@ -96,25 +99,48 @@ def test_without_groups_estimators_and_weights_are_compared(published_study: Stu
 @pytest.mark.parametrize(
     ("estimate", "half", "gap", "said"),
     [
-        (-4.0, 1.0, 8.0, "no change"),
-        (-0.5, 1.0, 8.0, "a meaningful narrowing"),
-        (1.5, 1.0, 8.0, "both"),
-        (-1.0, 2.0, 8.0, "neither"),
-        (1.0, 2.0, -1.0, "neither"),
+        (-4.0, 1.0, 8.0, ("yes", "no")),
+        (-0.5, 1.0, 8.0, ("no", "yes")),
+        (1.5, 1.0, 8.0, ("yes", "yes")),
+        (-1.0, 2.0, 8.0, ("no", "no")),
+        (1.0, 2.0, -1.0, ("no", MISSING)),
     ],
 )
-def test_what_the_interval_rules_out(study: Study, estimate: float, half: float, gap: float, said: str) -> None:
+def test_what_the_interval_rules_out(study: Study, estimate: float, half: float, gap: float, said: tuple[str, str]) -> None:
     main, measure = measure_analysis(study), study.measure_sets.contracted[0]
     assert main
     results = made(study, [answer(main, measure, estimate, half)], power=pd.DataFrame([power_row(measure, gap)]))
     exhibit = build("t4_power", results)
     row = table_of(exhibit).rows[0]
-    assert row[6] == said
+    assert row[6:8] == said
     assert row[1] == "5 / 7"
     assert row[3] == (f"{0.25 * gap:.1f}" if gap > 0 else MISSING)
     assert row[4] == "3.0 to 4.0"
-    assert row[7:] == ("792", "0.001")
+    assert row[8:] == ("0.001",)
     assert exhibit.row_ids == tuple(results.estimates["row_id"])
+
+
+def test_a_group_without_a_gap_is_marked_and_out_of_the_pooled_label(study: Study) -> None:
+    main, group, measure = measure_analysis(study), group_analysis(study), study.measure_sets.contracted[0]
+    assert main
+    assert group
+    behind, ahead, *others = study.groups.compared
+    gaps = {behind: 6.0, ahead: -3.0, **dict.fromkeys(others, 5.0)}
+    rows = [answer(main, measure, -1.0), *(answer(group, measure, -1.0, group=g) for g in gaps)]
+    rows += [answer(main, measure, v, group=g) | DESCRIBED | {"row_id": f"gap.{g}"} for g, v in gaps.items()]
+    power = pd.DataFrame([power_row(measure, v, group=g) for g, v in gaps.items()] + [power_row(measure, 5.5)])
+    results = made(study, rows, power=power)
+    names = " and ".join(study.group(g).label for g in (behind, *others))
+    for name in ("t2_main_estimates", "t4_power"):
+        exhibit = build(name, results)
+        shown = lines(exhibit)
+        assert shown[study.group(ahead).label][1] == "−3.0†"
+        assert shown[study.group(behind).label][1] == "6.0"
+        assert shown[f"{names} pooled"][1] == "5.5"
+        assert "† The interval of the baseline gap does not lie above zero" in exhibit.footnote
+
+
+DESCRIBED = {"analysis_id": "baseline_gap", "estimator": "descriptive", "inference": "sampling"}
 
 
 def test_an_effect_without_number_rules_nothing_out(study: Study) -> None:
@@ -146,7 +172,9 @@ def test_threats_carry_what_their_tests_found(study: Study) -> None:
     assert set(unanswered["finding"]) == {"not evaluated"}
     assert "race data drift failed" in exhibit.alt
     assert [label for _, label in table_of(exhibit).row_groups] == [
-        f"{t['description']} (would push results: {t['direction'][:1].lower()}{t['direction'][1:]})"
+        f"{t['description']}. Direction of bias: {t['direction'][:1].lower()}{t['direction'][1:]}"
+        if t["direction"] != "Either"
+        else f"{t['description']}. Direction of bias: either way"
         for t in study.threats.to_dict("records")
     ]
 
@@ -159,4 +187,4 @@ def test_pretrends_are_counted_not_judged(study: Study) -> None:
     tests[2] |= UNABLE
     exhibit = build("t6_threats", made(study, tests))
     said = set(exhibit.data.loc[exhibit.data["evidence"] == analysis.id, "finding"])
-    assert said == {"test of the years before, p 0.030 to 0.50 in 2 series, 1 below 0.05; 1 not estimable"}
+    assert said == {"test of the years before, p 0.030 to 0.500 in 2 series, 1 below 0.05; 1 not estimable"}

@@ -19,7 +19,7 @@ from p4equity.study import Study, load_study
 
 def test_no_deviation_is_said_with_date_and_hash_of_the_plan(study: Study) -> None:
     exhibit = build("t7_deviations", made(study, main_rows(study)))
-    assert table_of(exhibit).rows == (("None", study.info.registered_at, "23 November 2026", study.plan_hash[:12]),)
+    assert table_of(exhibit).rows == (("None", study.info.registered_at, "November 23, 2026", study.plan_hash[:12]),)
     assert exhibit.data.iloc[0].tolist()[-1] == study.plan_hash
 
 
@@ -32,7 +32,7 @@ def test_deviations_stand_in_order_with_what_they_are_about(edited: Callable[[st
     assert [r[0] for r in rows] == ["D1", "D2"]
     gate = study.gate("balance")
     assert gate
-    assert rows[0][1:3] == ("30 September 2026", f"Gate: {gate.question}")
+    assert rows[0][1:3] == ("September 30, 2026", f"Gate: {gate.question}")
     assert rows[1][2] == "Analysis: Measure"
     assert [r[5] for r in rows] == ["no", "yes"]
     assert rows[1][6] == MISSING
@@ -109,12 +109,13 @@ def test_published_coefficients_stand_beside_their_row(published_study: Study) -
     exhibit = build("t_published", Results(study, estimates_table(rows.values()), {}, masked=False))
     table = table_of(exhibit)
     assert len(table.rows) == len(study.published)
-    same = [row for row in table.rows if row[5] == "yes"]
-    assert same == list(table.rows[: len(same)])
-    assert {row[4] for row in same} == {"0.0000"}
+    same = table.rows[: sum(p.same_specification for p in study.published)]
+    assert [label.split(",")[0] for _, label in table.row_groups] == ["The same specification", "Another specification"]
+    assert table.row_groups[1][0] == len(same)
+    assert {row[3] for row in same} == {"0.0000"}
     for row, ids, record in zip(table.rows, table.cell_row_ids, exhibit.data.to_dict("records"), strict=True):
-        assert row[6] == f"{record['source']}: {record['place']}"
-        assert ids[3] == record["row_id"]
+        assert row[4] == f"{record['source']}: {record['place']}"
+        assert ids[2] == record["row_id"]
     assert f"The {len(same)} coefficients with the same specification differ by less than 0.0001" in exhibit.alt
 
 
@@ -123,9 +124,9 @@ def test_a_published_row_without_ours_says_so(published_study: Study) -> None:
     item = study.published[0]
     rows = [answer(study.analysis(item.analysis_id), item.measure_id, group="all", outcome_unit="log points", **UNABLE)]
     table = table_of(build("t_published", Results(study, estimates_table(rows), {}, masked=False)))
-    cells = {row[3] for row in table.rows}
+    cells = {row[2] for row in table.rows}
     assert cells == {"not estimable", MISSING}
-    assert {row[4] for row in table.rows} == {MISSING}
+    assert {row[3] for row in table.rows} == {MISSING}
 
 
 # --- T13
