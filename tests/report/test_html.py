@@ -106,7 +106,7 @@ def test_exhibits_are_numbered_in_order_and_referred_to(text: str) -> None:
     assert '<a href="#fig:F3" class="xref">Figure 1</a> and <a href="#tbl:T2" class="xref">Table 2</a>' in plain
     assert '<a href="#sec:methods" class="xref">Section 2</a>' in plain
     assert '<a href="#eq:did" class="xref">Equation 1</a>' in plain
-    assert "is not shown:</em> the study compares no groups" in plain
+    assert "is not shown here:</em> the study compares no groups" in plain
     assert "<math" in plain
     assert "2022" in plain.split('id="ref-roth_2022"')[1][:200]
 

@@ -2,7 +2,8 @@
 local util, tables = ...
 local exhibits = {}
 
-local MAX_FLOAT = 420 -- points; a taller table stands in the text and may break over pages
+local WHOLE = 150 -- points; a lower table never breaks over pages
+local ROOM_FOR_NOTE = 360 -- points; in a narrower table the note would be a column of its own
 
 local function load(block)
   local spec = pandoc.json.decode(block.text, false)
@@ -34,7 +35,9 @@ function exhibits.read(block, order)
   local spec = load(block)
   spec.anchor = block.identifier
   spec.word = spec.kind == "figure" and "Figure" or "Table"
-  if not spec.skipped then
+  if spec.folded then
+    check(spec) -- without a number, since paper does not have it
+  elseif not spec.skipped then
     check(spec)
     order[spec.kind] = (order[spec.kind] or 0) + 1
     spec.number = order[spec.kind]
@@ -86,7 +89,9 @@ end
 
 local function download(spec)
   local link = '<a class="csv" download="%s.csv" href="data:text/csv;charset=utf-8,%s">Download as CSV</a>'
-  return link:format(util.escape(spec.id), csv(spec))
+  -- Away from the report nothing else says that the data are synthetic.
+  local name = spec.id .. (util.is_blank(spec.status) and "" or "-synthetic")
+  return link:format(util.escape(name), csv(spec))
 end
 
 local function box(content, label)
@@ -96,7 +101,7 @@ end
 
 local function html(spec)
   local blocks = pandoc.Blocks({})
-  local label = ("%s %d"):format(spec.word, spec.number)
+  local label = ("%s %d: %s"):format(spec.word, spec.number, pandoc.utils.stringify(util.inlines(spec.title)))
   local rows = table.concat(spec.row_ids or {}, " ")
   local attributes = ('class="exhibit %s" data-exhibit="%s"%s'):format(spec.kind, util.escape(spec.id), rows ~= "" and (' data-row-ids="' .. util.escape(rows) .. '"') or "")
   if spec.anchor ~= "" then
@@ -105,7 +110,7 @@ local function html(spec)
   if spec.kind == "figure" then
     blocks:insert(util.raw_block("<figure " .. attributes .. ">"))
     local box_of = '<div class="figure-box" tabindex="0" role="group" aria-label="%s">'
-    blocks:insert(util.raw_block(box_of:format(label)))
+    blocks:insert(util.raw_block(box_of:format(util.escape(label))))
     blocks:insert(pandoc.Plain({ pandoc.Image(spec.alt, "exhibits/" .. spec.id .. ".svg") }))
     blocks:insert(util.raw_block("</div>"))
     blocks:insert(pandoc.Plain({ util.raw("<figcaption>"), table.unpack(caption(spec)) }))
@@ -119,7 +124,7 @@ local function html(spec)
     blocks:insert(pandoc.Div({ pandoc.Para(words) }, pandoc.Attr("", { "note" })))
   end
   if spec.kind == "figure" then
-    blocks:insert(util.raw_block("<details><summary>The numbers behind " .. label .. "</summary>"))
+    blocks:insert(util.raw_block(("<details><summary>The numbers behind %s %d</summary>"):format(spec.word, spec.number)))
     blocks:extend(box(tables.native(spec, nil, true), "The numbers behind " .. label))
     blocks:insert(util.raw_block("<p>" .. download(spec) .. "</p></details></figure>"))
   else
@@ -128,28 +133,36 @@ local function html(spec)
   return blocks
 end
 
+local function typst_figure(spec, put)
+  put(("file: %s, alt: %s"):format(util.literal("exhibits/" .. spec.id .. ".svg"), util.literal(spec.alt)))
+  return note(spec)
+end
+
+local function typst_table(spec, put, out)
+  local width = 0
+  for _, part in ipairs(spec.layout.widths) do
+    width = width + part
+  end
+  local words, inside = note(spec), width > ROOM_FOR_NOTE
+  local whole = tostring(spec.layout.height < WHOLE or #spec.rows < 4)
+  put(("landscape: %s, whole: %s, body: "):format(tostring(spec.layout.landscape), whole))
+  out:extend(tables.typst(spec, inside and words or pandoc.Inlines({})))
+  return inside and pandoc.Inlines({}) or words
+end
+
 local function typst(spec)
   local out = pandoc.Inlines({})
   local function put(text)
     out:insert(pandoc.RawInline("typst", text))
   end
-  local is_table = spec.kind == "table"
-  put(("#exhibit(index: %d, kind: %s, landscape: %s, float: %s, label: %s, body: "):format(
-    spec.index,
-    is_table and "table" or "image",
-    tostring(is_table and spec.layout.landscape),
-    tostring(not is_table or spec.layout.height < MAX_FLOAT),
-    spec.anchor ~= "" and ("<" .. spec.anchor .. ">") or "none"
-  ))
-  if spec.kind == "figure" then
-    put(("image(%s, alt: %s, width: 100%%)"):format(util.literal("exhibits/" .. spec.id .. ".svg"), util.literal(spec.alt)))
-  else
-    out:extend(tables.typst(spec))
-  end
+  local is_figure = spec.kind == "figure"
+  put(is_figure and ("#figure-exhibit(index: %d, "):format(spec.index) or "#table-exhibit(")
+  put(("label: %s, "):format(spec.anchor ~= "" and ("<" .. spec.anchor .. ">") or "none"))
+  local words = (is_figure and typst_figure or typst_table)(spec, put, out)
   put(", caption: [")
   out:extend(caption(spec))
   put("], note: [")
-  out:extend(note(spec))
+  out:extend(words)
   put("])")
   return pandoc.Blocks({ pandoc.Plain(out) })
 end
@@ -170,7 +183,7 @@ local function docx(spec)
 end
 
 local function skipped(spec)
-  local words = pandoc.Inlines({ pandoc.Emph({ pandoc.Str(spec.id .. " is not shown:") }), pandoc.Space() })
+  local words = pandoc.Inlines({ pandoc.Emph({ pandoc.Str("A " .. spec.kind .. " is not shown here:") }), pandoc.Space() })
   words:extend(util.inlines(spec.skipped))
   if util.typst then
     words:insert(1, pandoc.RawInline("typst", "#skipped["))
@@ -180,7 +193,26 @@ local function skipped(spec)
   return pandoc.Blocks({ pandoc.Div({ pandoc.Para(words) }, pandoc.Attr(spec.anchor, { "skipped" })) })
 end
 
+-- A long list for those who look something up: folded in HTML, left out on paper.
+local function folded(spec)
+  local blocks = pandoc.Blocks({})
+  if util.html then
+    local open = '<div class="exhibit table" data-exhibit="%s"><details><summary>%s</summary>'
+    blocks:insert(util.raw_block(open:format(util.escape(spec.id), util.escape(spec.title))))
+    blocks:extend(box(tables.native(spec, nil), spec.title))
+    local words = note(spec)
+    if #words > 0 then
+      blocks:insert(pandoc.Div({ pandoc.Para(words) }, pandoc.Attr("", { "note" })))
+    end
+    blocks:insert(util.raw_block("<p>" .. download(spec) .. "</p></details></div>"))
+  end
+  return blocks
+end
+
 function exhibits.blocks(spec)
+  if spec.folded then
+    return folded(spec)
+  end
   if spec.skipped then
     return skipped(spec)
   end

@@ -64,13 +64,10 @@ local function first_pass(document)
   local blocks = pandoc.Blocks({})
   for _, block in ipairs(document.blocks) do
     if block.t == "Header" then
-      if util.typst and block.level == 1 then
-        blocks:insert(pandoc.RawBlock("typst", "#place.flush()")) -- no exhibit drifts into the next section
-      end
       blocks:extend({ heading(block) })
     elseif block.t == "CodeBlock" and block.classes:includes("p4-exhibit") then
       local spec = exhibits.read(block, order)
-      register(spec.anchor, spec.skipped and spec.id or ("%s %d"):format(spec.word, spec.number))
+      register(spec.anchor, spec.skipped and ("the " .. spec.kind .. " that is not shown") or ("%s %d"):format(spec.word, spec.number or 0))
       blocks:extend(exhibits.blocks(spec))
     else
       blocks:insert(block:walk({ Span = equation }))

@@ -46,6 +46,13 @@ local function body_row(spec, i, stub, long)
   return pandoc.Row(cells)
 end
 
+-- The name of a group over all columns, in a span of its own that stays in sight when a wide table is scrolled.
+local function group_row(label, n)
+  local words = pandoc.Plain({ pandoc.Span(util.cell(label), pandoc.Attr("", { "stick" })) })
+  local over_all = pandoc.Cell({ words }, "AlignLeft", 1, n, pandoc.Attr("", {}, { scope = "rowgroup" }))
+  return pandoc.Row({ over_all }, pandoc.Attr("", { "group" }))
+end
+
 -- One table body for each group of rows, headed by the group's name over all columns.
 local function bodies_of(spec, plain)
   local groups, long, stub = groups_of(spec), long_columns(spec), plain and 0 or math.tointeger(spec.stub or 1)
@@ -53,7 +60,7 @@ local function bodies_of(spec, plain)
   for i = 1, #spec.rows do
     local group = groups[i - 1]
     if group or #bodies == 0 then
-      local head = group and { pandoc.Row({ cell(group, "AlignLeft", { scope = "rowgroup" }, #spec.columns) }, pandoc.Attr("", { "group" })) }
+      local head = group and { group_row(group, #spec.columns) }
       table.insert(bodies, { attr = pandoc.Attr(), head = head or {}, body = {}, row_head_columns = stub })
     end
     table.insert(bodies[#bodies].body, body_row(spec, i, stub, long))
@@ -122,8 +129,41 @@ local function typst_head(out, spec)
   put(out, "table.hline(stroke: 0.5pt + ink)), ")
 end
 
--- The Typst code of a table in the width, size and orientation its layout asks for, as one list of inlines.
-function tables.typst(spec)
+local function put_group(out, spec, label, open, close)
+  put(out, (open .. "table.cell(colspan: %d, align: left, inset: (top: 6.5pt))[#row-group["):format(#spec.columns))
+  out:extend(util.cell(label))
+  put(out, "]]" .. close .. ", ")
+end
+
+-- Rows `first` to `last`. In the body the heading of a group is a header of its own that stands again where the group goes on
+-- after a page break; the last one only if the footer goes on with it.
+local function put_rows(out, spec, groups, first, last, in_body)
+  local goes_on = not groups[last]
+  local current = 0
+  for i = first, last do
+    current = groups[i - 1] and i or current
+  end
+  for i = first, last do
+    if groups[i - 1] and in_body then
+      local again = tostring(i < current or goes_on)
+      put_group(out, spec, groups[i - 1], "table.header(level: 2, repeat: " .. again .. ", ", ")")
+    elseif groups[i - 1] then
+      put_group(out, spec, groups[i - 1], "", "")
+    end
+    for _, value in ipairs(spec.rows[i]) do
+      put_cell(out, value)
+    end
+  end
+end
+
+-- Number of the last row that stands outside the footer: the last few rows go with the note.
+local function last_of_body(spec)
+  local n = #spec.rows
+  return math.min(math.max(n - (n > 12 and 4 or 2), 1), n)
+end
+
+-- The Typst code of a table in the width, size and orientation its layout asks for, as one list of inlines; `note` under it.
+function tables.typst(spec, note)
   local out, widths, aligns = pandoc.Inlines({}), {}, {}
   for j, width in ipairs(spec.layout.widths) do
     table.insert(widths, ("%gpt"):format(width))
@@ -134,17 +174,17 @@ function tables.typst(spec)
   put(out, format:format(size, tostring(spec.layout.tight), table.concat(widths, ", "), table.concat(aligns, ", ")))
   typst_head(out, spec)
   local groups = groups_of(spec)
-  for i, values in ipairs(spec.rows) do
-    if groups[i - 1] then
-      put(out, "table.cell(colspan: " .. #spec.columns .. ", align: left, inset: (top: 7pt))[#row-group[")
-      out:extend(util.cell(groups[i - 1]))
-      put(out, "]], ")
-    end
-    for _, value in ipairs(values) do
-      put_cell(out, value)
-    end
+  local last = last_of_body(spec)
+  put_rows(out, spec, groups, 1, last, true)
+  put(out, "table.footer(repeat: false, ")
+  put_rows(out, spec, groups, last + 1, #spec.rows, false)
+  if #note > 0 then
+    put(out, ("table.hline(stroke: 0.9pt + ink), table.cell(colspan: %d, align: left, inset: (x: 0pt, top: 5pt))[#note-text["):format(#spec.columns))
+    out:extend(note)
+    put(out, "]]))")
+  else
+    put(out, "table.hline(stroke: 0.9pt + ink)))")
   end
-  put(out, "table.hline(stroke: 0.9pt + ink))")
   return out
 end
 
