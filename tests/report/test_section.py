@@ -91,7 +91,7 @@ def test_small_p_values() -> None:
 
 @pytest.mark.usefixtures("rendered")
 def test_context_names_the_study_without_a_path(run_dir: Path) -> None:
-    assert context_of(run_dir) == {"study": "bcbsma_pay_for_equity", "edition": "test", "synthetic": True}
+    assert context_of(run_dir) == {"study": "bcbsma_pay_for_equity", "edition": "test", "synthetic": True, "tier": "C"}
 
 
 def test_empty_run_dir_is_the_latest_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from p4equity.errors import P4Error
 from p4equity.exhibits.base import TableSpec
+from p4equity.exhibits.text import day
 from p4equity.report.facts import Facts
 from p4equity.section.display import LOOKUPS, block
 
@@ -119,8 +120,8 @@ def _listing(numbers: Sequence[InTextNumber]) -> str:
     )
     title = "Numbers in the prose and the rows of the estimates table behind them"
     return block(
-        {"id": "in_text_numbers", "kind": "table", "title": title, "alt": "", "footnote": "", **spec.to_json()},
-        "tbl:in_text_numbers",
+        {"id": "in_text_numbers", "kind": "table", "title": title, "alt": "", "footnote": "", "folded": True, **spec.to_json()},
+        "",
     )
 
 
@@ -134,14 +135,13 @@ def _promoted(body: str, fallback: str) -> tuple[str, str]:
 
 def _metadata(facts: Facts, title: str, *, compact: bool) -> str:
     """The document's YAML block; texts are quoted by the YAML writer."""
-    date = f"{facts.report_date:%B} {facts.report_date.day}, {facts.report_date.year}"
     block = {
         "title": title,
         "pagetitle": re.sub(r"[*_`\[\]]", "", title),
         "short-title": facts.short_title,
         "subtitle": facts.subtitle,
         "author": facts.evaluator,
-        "date": date,
+        "date": day(facts.report_date),
         "date-iso": facts.report_date.isoformat(),
         "year": facts.report_date.year,
         "month": facts.report_date.month,

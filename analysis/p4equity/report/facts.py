@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p4equity.exhibits.text import day
 from p4equity.resources import study_reference
 from p4equity.section.lookup import CONTEXT
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 BANNER = "Synthetic data: every number and every finding in this document is invented"
 CONFIDENTIAL = "Confidential: not for distribution"
+TIERS = {
+    "A": "member-level extract of the payer",
+    "B": "analytic cells: counts or published aggregates, no data of single persons",
+    "C": "synthetic extract, made by the toolkit",
+}
 AFFILIATION = "p4equity is not affiliated with any insurer or health system."
 
 
@@ -42,9 +48,9 @@ def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audi
         ("Evaluator", info.evaluator),
         ("Payer under evaluation", info.payer),
         ("Funding", info.funder),
-        ("Registration", f"{info.registered_at} (plan dated {info.registered_on.isoformat()})"),
+        ("Registration", f"{info.registered_at} (plan dated {day(info.registered_on)})"),
         ("Ethics", info.ethics),
-        ("Data", "synthetic, made by the toolkit" if synthetic else "real; see the section on data"),
+        ("Data", TIERS[tier_of(run_dir, synthetic=synthetic)]),
         ("Edition", edition or "working copy"),
         ("Readers", "public" if audience == "public" else CONFIDENTIAL.lower()),
         ("Affiliation", " ".join(filter(None, (AFFILIATION, info.disclaimer)))),
@@ -76,12 +82,27 @@ def is_synthetic(run_dir: Path, study: Study) -> bool:
     return bool(study.info.synthetic_default)
 
 
+def tier_of(run_dir: Path, *, synthetic: bool) -> str:
+    """Tier of the run's data: A members, B cells, C synthetic; as the manifest or the validation says, else B or C.
+
+    A run without either was made from published aggregates, which nobody validates as an extract.
+    """
+    for name in ("manifest.json", "validation.json"):
+        path = run_dir / name
+        if path.is_file():
+            said = json.loads(path.read_text("utf-8")).get("tier")
+            if said in TIERS:
+                return str(said)
+    return "C" if synthetic else "B"
+
+
 def write_context(run_dir: Path, study: Study, *, edition: str, synthetic: bool) -> Path:
-    """Describe the run for its notebooks: which study, which edition, synthetic or not. No machine path is written."""
+    """Describe the run for its notebooks: which study, which edition, synthetic or not, which tier. No machine path."""
     document: dict[str, Any] = {
         "study": study_reference(Path(study.folder), run_dir),
         "edition": edition,
         "synthetic": synthetic,
+        "tier": tier_of(run_dir, synthetic=synthetic),
     }
     path = run_dir / CONTEXT
     temporary = path.with_name(f".{CONTEXT}.part")

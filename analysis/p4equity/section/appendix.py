@@ -1,11 +1,14 @@
-"""The appendix: every registered analysis with its rows, the codebook, software, what is not shown, and how to repeat the run."""
+"""The appendix: every row of the estimates, the codebook, software, what is not shown, and how to repeat the run."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from p4equity.section import phrases
+from p4equity import words
+from p4equity.exhibits.base import TableSpec
+from p4equity.section import display, phrases
 from p4equity.section.questions import question
 
 if TYPE_CHECKING:
@@ -13,7 +16,22 @@ if TYPE_CHECKING:
 
     from p4equity.dictionary import Table
     from p4equity.section.section import Section
+    from p4equity.study import Analysis
 
+_METHODS = {
+    "knapp_hartung": "KH",
+    "permutation": "perm.",
+    "wild_bootstrap": "boot.",
+    "cr1": "CR1",
+    "cr2": "CR2",
+    "sampling": "sampling",
+    "claim": "claim",
+}
+_SIDES = {"reference_rate": "reference", "group_rate": "group"}
+KEY = (
+    "KH Knapp-Hartung, perm. permutation, boot. wild bootstrap, claim the adjusted p of the hierarchy; reference and group:"
+    " effects on their rates. Units, methods and counts of each row: estimates.csv."
+)
 PACKAGES = (
     "duckdb",
     "ibis-framework",
@@ -28,47 +46,85 @@ PACKAGES = (
 )
 
 
-def results(s: Section) -> tuple[pd.DataFrame, tuple[tuple[int, str], ...]]:
-    """Rows with a number, without, and why, by analysis and measure; and (first row, question) of each analysis."""
+def every_row(s: Section) -> tuple[pd.DataFrame, tuple[tuple[int, str], ...]]:
+    """All rows of the estimates in few lines, by analysis and measure; and (first row, question) of each analysis."""
     import pandas as pd
 
     table = s.results("estimates")
-    rows: list[list[str]] = []
+    lines: list[list[str]] = []
     groups: list[tuple[int, str]] = []
     for analysis in s.study.analyses:
-        groups.append((len(rows), f"{question(s, analysis)} [{analysis.id}]"))
+        groups.append((len(lines), f"{question(s, analysis)} [{analysis.id}]"))
         own = table[table["analysis_id"] == analysis.id]
-        for measure_id in dict.fromkeys(own["measure_id"]):
-            part = own[own["measure_id"] == measure_id]
-            bad = part[part["status"] != "ok"]
-            reasons = dict.fromkeys(phrases.with_labels(s, str(r)) for r in bad["reason"].dropna())
-            rows.append([phrases.measure(s, str(measure_id)), str(len(part) - len(bad)), str(len(bad)), "; ".join(reasons)])
+        for measure_id, part in own.groupby("measure_id", sort=False):
+            lines.append([phrases.measure(s, str(measure_id)), _said(s, part, analysis)])
         if own.empty:
-            rows.append(["none", "0", "0", "no row: nothing to estimate"])
-    return pd.DataFrame(rows, columns=["Measure", "With a number", "Without", "Why not"]), tuple(groups)
+            lines.append(["None", "No row: nothing to estimate"])
+    rest = table[~table["analysis_id"].isin([a.id for a in s.study.analyses])]
+    for analysis_id, own in rest.groupby("analysis_id", sort=False):
+        groups.append((len(lines), f"{phrases.capital(str(analysis_id).replace('_', ' '))}, described [{analysis_id}]"))
+        for measure_id, part in own.groupby("measure_id", sort=False):
+            lines.append([phrases.measure(s, str(measure_id)), _said(s, part, None)])
+    return pd.DataFrame(lines, columns=["Measure", "Results"]), tuple(groups)
 
 
-def not_shown(s: Section) -> pd.DataFrame:
-    """Exhibits that do not apply to this study, with the reason."""
-    import pandas as pd
+def _said(s: Section, rows: pd.DataFrame, analysis: Analysis | None) -> str:
+    """The results of one analysis and measure: each answer under each inference, then what has no number, reason by reason."""
+    drawn = rows["event_time"].notna()
+    ok = rows["status"] == "ok"
+    parts = []
+    keys = ["outcome", "group", "system_id", "sample"]
+    for _, same in rows[ok & ~drawn].groupby(keys, sort=False, dropna=False):
+        parts.append(_answer(s, same.to_dict("records"), analysis))
+    if (ok & drawn).any():
+        where = phrases.exhibit_ref(s, "F3", "gaps", ", drawn in ")
+        parts.append(f"{int((ok & drawn).sum())} coefficients by year{where}")
+    bad = rows[~ok]
+    for (status, reason), same in bad.groupby(["status", "reason"], sort=False, dropna=False):
+        who = phrases.join(dict.fromkeys(phrases.group(s, str(g)) for g in same["group"]))
+        why = phrases.with_labels(s, str(reason))
+        parts.append(f"{len(same)} {str(status).replace('_', ' ')} ({who}): {why}")
+    return "; ".join(parts)
 
-    rows = []
+
+def _answer(s: Section, rows: Sequence[Mapping[str, Any]], analysis: Analysis | None) -> str:
+    """One answer: what it is about, its estimate, and interval and p under each inference."""
+    first = rows[0]
+    places = phrases.decimals(str(first["outcome_unit"]))
+    about = [] if first["group"] in (phrases.POOLED, "all") else [phrases.group(s, str(first["group"]))]
+    if first["system_id"] not in ("all", None) and first["system_id"] == first["system_id"]:
+        about.append(s.label(str(first["system_id"])))
+    if first["sample"] not in ("main", None) and first["sample"] == first["sample"]:
+        about.append(phrases.with_labels(s, str(first["sample"])))
+    if analysis is None or first["outcome"] != analysis.outcome:
+        about.append(_SIDES.get(str(first["outcome"]), str(first["outcome"]).replace("_", " ")))
+    methods = []
+    for row in rows:
+        bounds = [None if row[k] != row[k] else float(row[k]) for k in ("conf_low", "conf_high")]
+        interval = "" if row["inference"] == "claim" else words.interval(bounds[0], bounds[1], places)
+        p = "" if row["p_value"] != row["p_value"] else f"p {words.p_value(float(row['p_value']))}"
+        methods.append(f"{_METHODS.get(row['inference'], row['inference'])} {', '.join(filter(None, (interval, p)))}")
+    estimate = "" if first["estimate"] != first["estimate"] else f" {words.number(float(first['estimate']), places)}"
+    return f"{', '.join(about)}{estimate} ({'; '.join(methods)})".strip()
+
+
+def not_shown(s: Section) -> str:
+    """One sentence on the exhibits that do not apply to this study, with the reasons; "" when all do."""
+    said = []
     for path in sorted((s.run_dir / "exhibits").glob("*.json")):
         spec = json.loads(path.read_text("utf-8"))
         if "skipped" in spec:
-            rows.append([spec["id"], spec["kind"], phrases.capital(str(spec["skipped"]))])
-    return pd.DataFrame(rows, columns=["Exhibit", "Kind", "Why it is not shown"])
+            said.append(f"a {spec['kind']} ({spec['skipped']})")
+    return f"Not made, because it does not apply to this study: {phrases.join(said)}." if said else ""
 
 
-def software() -> pd.DataFrame:
-    """Python and the packages numbers and pages depend on, with their versions; the lock file holds all others."""
+def software() -> str:
+    """Python and the packages numbers and pages depend on, with their versions, in one sentence."""
     import platform
     from importlib import metadata
 
-    import pandas as pd
-
-    rows = [["Python", platform.python_version()], *([name, metadata.version(name)] for name in PACKAGES)]
-    return pd.DataFrame(rows, columns=["Software", "Version"])
+    named = [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in PACKAGES)]
+    return f"Software behind numbers and pages: {phrases.join(named)}; all other versions stand in `requirements.lock`."
 
 
 def hashes(s: Section) -> pd.DataFrame:
@@ -95,8 +151,8 @@ def tables(s: Section) -> list[Table]:
     ]
 
 
-def codebook(s: Section) -> tuple[pd.DataFrame, tuple[tuple[int, str], ...]]:
-    """Columns of all tables with type, unit and meaning; and (first row, title and grain) of each table."""
+def codebook(s: Section) -> None:
+    """Show the columns of all tables with type, unit and meaning: folded in the HTML edition, not on paper."""
     import pandas as pd
 
     from p4equity.dictionary import codebook as rows_of
@@ -108,7 +164,12 @@ def codebook(s: Section) -> tuple[pd.DataFrame, tuple[tuple[int, str], ...]]:
         if table.name in wanted:
             groups.append((len(cells), f"{table.title} ({table.name}): {table.grain}"))
             cells += [[r["column"] + ("*" if r["presence"] == "key" else ""), _kind(r), r["description"]] for r in rows]
-    return pd.DataFrame(cells, columns=["Column", "Type, unit", "Meaning"]), tuple(groups)
+    frame = pd.DataFrame(cells, columns=["Column", "Type, unit", "Meaning"])
+    spec = TableSpec.from_frame(frame, row_groups=tuple(groups))
+    title = "Codebook: columns of each table"
+    note = "Colored lines name a table and what a row of it is. * part of the key."
+    document = {"id": "codebook", "kind": "table", "title": title, "alt": "", "footnote": note, "folded": True, **spec.to_json()}
+    display.show(display.block(document, ""), display.table_html(document, title))
 
 
 def _kind(row: dict[str, str]) -> str:
