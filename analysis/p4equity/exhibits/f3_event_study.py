@@ -202,10 +202,14 @@ def _note(results: Results, panels: list[list[Key]], shown: pd.DataFrame) -> str
         f"Zero by construction in {where}. Simultaneous over the years of a panel; cut where an interval leaves it. "
         "Pre-trend p: joint test that all periods before the start are zero; a large p is no evidence of parallel trends."
     ]
+    early = max(int(study.analysis(key[0]).options.get("anticipation", 0)) for line in panels for key in line)
+    if early:
+        last = "period" if early == 1 else f"{early} periods"
+        parts.append(f"The last {last} before the start: anticipation allowed for, in no pre-trend test.")
     if study.groups.compared:
         parts.append(f"Below zero the gap is narrower than in {study.baseline.reference_year}.")
         if any(key[2] not in gap_groups(results, key[1]) for line in panels for key in line):
-            parts.append("Grey: no baseline gap shown; below zero the group's lead is wider.")
+            parts.append("Gray: no baseline gap shown; below zero the group's lead is wider.")
         parts.append(marks.marks_note(results, drawn, events=False))
         parts += [_short(results, shown, measure) for measure in drawn]
         absent = [text.measure_name(results, m) for m in dict.fromkeys(shown["measure_id"]) if m not in drawn]

@@ -100,7 +100,7 @@ def _note(results: Results, points: pd.DataFrame) -> str:
     rows = results.estimates[results.estimates["row_id"].isin(ids)]
     margin, reference = text.number(study.leveling.margin), text.group_name(results, str(study.groups.reference))
     none = points["baseline_gap"].eq(False).any() if "baseline_gap" in points else False
-    grey = f" Grey, open: no baseline gap shown; a fall below zero would widen the group's lead over {reference}." if none else ""
+    grey = f" Gray, open: no baseline gap shown; a fall below zero would widen the group's lead over {reference}." if none else ""
     members = f"{reference} members"
     return (
         "Words in the areas say what point estimates in them mean (green: the gap narrows and the group gains; orange: it "

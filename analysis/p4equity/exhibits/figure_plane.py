@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from p4equity.results import Results
 
-UP, DOWN = "#e3f3ea", "#f6d2b3"  # also apart in gray
+UP, DOWN = "#e3f3ea", "#f9ddc6"  # also apart in gray
 POOLED, POOLED_MARKER = "pooled", "X"
+SIZES = (7.6, 7.0, 4.0)  # of the marks of groups, in order
 
 
 def draw_plane(results: Results, shown: pd.DataFrame) -> Any:
@@ -120,7 +121,7 @@ def _look(results: Results, group: str, behind: bool = True) -> tuple[str, str]:
 
 
 def _marks(ax: Any, results: Results, own: pd.DataFrame, reach: float) -> None:
-    for row in reversed(own.to_dict("records")):
+    for row in own.to_dict("records"):
         _mark(ax, results, row, reach)
 
 
@@ -138,13 +139,18 @@ def _mark(ax: Any, results: Results, row: dict[str, Any], reach: float) -> None:
             if abs(at[k]) > reach:
                 ax.plot(line[0][k], line[1][k], marker=arrow, ms=3.5, color=color, ls="none", clip_on=False, zorder=3)
     face, edge = (color, "white") if behind else ("white", color)
-    style = {"ms": 8.0, "zorder": 3} if pooled else {"ms": 5.2, "zorder": 4, "alpha": 0.85}
+    style = {"ms": _size(results, str(row["group"])), "zorder": 3 if pooled else 4}
     ax.plot(x, y, marker=marker, color=color, mfc=face, mec=edge, mew=0.6 if behind else 1.0, ls="none", **style)
+
+
+def _size(results: Results, group: str) -> float:
+    """Later groups are drawn over earlier ones and smaller, so that marks in one place stay visible."""
+    return 9.0 if group == POOLED else SIZES[min(list(results.study.groups.compared).index(group), len(SIZES) - 1)]
 
 
 def _keys(results: Results, small: pd.DataFrame) -> list[Any]:
     keys = [key(*_look(results, POOLED), "groups pooled, with intervals", line=True, size=6.0)]
-    keys += [key(*_look(results, g), text.group_name(results, g)) for g in results.study.groups.compared]
+    keys += [key(*_look(results, g), text.group_name(results, g), size=_size(results, g)) for g in results.study.groups.compared]
     if len(small) and not small["baseline_gap"].all():
         keys.append(key(PALE, "o", "no baseline gap (shape: group)", hollow=True))
     return keys

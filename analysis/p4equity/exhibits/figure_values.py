@@ -65,7 +65,9 @@ def _draw(points: pd.DataFrame, unit: str) -> Any:
         color, marker, shift = looks[row["weighting"]]
         y = places[row["label"]] + shift
         if row["status"] == OK:
-            interval_mark(ax, row, y, np.inf, color=color, marker=marker, hollow=not row["primary"], size=6.0)
+            interval_mark(
+                ax, row, y, np.inf, color=color, marker=marker, hollow=not row["primary"], size=6.8 if row["primary"] else 5.8
+            )
         else:
             ax.text(0, y, text.STATUS.get(str(row["status"]), ""), fontsize=SMALL, ha="center", va="center")
     zero_line(ax)
@@ -79,9 +81,9 @@ def _draw(points: pd.DataFrame, unit: str) -> Any:
     for tick, label in zip(ax.get_yticklabels(), labels, strict=True):
         tick.set_fontweight("bold" if label in first else "normal")
     ax.set_xlabel(f"Effect, {unit}")
-    figure.legend(
-        handles=[key(*looks[k][:2], k, line=True) for k in kinds], loc="outside upper right", ncols=len(kinds), fontsize=8
-    )
+    keys = [key(*looks[k][:2], k, line=True, hollow=True) for k in kinds]
+    keys.append(key(LOOKS[0][0], LOOKS[0][1], "filled: primary"))
+    figure.legend(handles=keys, loc="outside upper right", ncols=len(keys), fontsize=8)
     return figure
 
 
@@ -94,8 +96,9 @@ def _note(results: Results, points: pd.DataFrame) -> str:
     return (
         f"Bars: {level}% intervals of each answer alone, {text.SHORT.get(str(ok['inference'].iloc[0]), '')}, degrees of freedom"
         f" {text.span(ok['df'], 1)}; {text.span(ok['n_clusters'])} {info.unit_label_plural},"
-        f" {text.span(ok['n_treated_clusters'])} of them with {article} {info.treatment_label}.{_weights(results)} Filled,"
-        f" bold: the primary question; open: secondary, intervals not adjusted for their number.{text.missing_note(points)}"
+        f" {text.span(ok['n_treated_clusters'])} of them with {article} {info.treatment_label}.{_weights(results)} Bold:"
+        f" the primary question; the others are secondary, their intervals not adjusted for their number."
+        f"{text.missing_note(points)}"
     )
 
 

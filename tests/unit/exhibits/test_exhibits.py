@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from p4equity.exhibits import modules
+from p4equity.exhibits import modules, text
 from p4equity.exhibits.base import Exhibit, write_exhibit
 from p4equity.exhibits.f4_leveling_plane import plane_points
 from p4equity.exhibits.figure_facts import CONDITION
@@ -53,7 +53,7 @@ def test_words_rows_and_files(name: str, results: Results, tmp_path: Path) -> No
     assert exhibit.title
     assert exhibit.alt
     assert exhibit.alt != exhibit.title
-    assert "Synthetic data" in exhibit.footnote
+    assert text.synthetic_note(results) in exhibit.footnote
     assert set(exhibit.row_ids) <= set(results.estimates["row_id"])
     write_exhibit(exhibit, tmp_path)
     written = pd.read_csv(tmp_path / f"{exhibit.id}.csv")
@@ -103,8 +103,8 @@ def test_event_study_draws_no_point_for_a_year_that_is_not_estimable(results: Re
     zeros = drawn[drawn == 0]
     assert len(zeros) == len(panels)  # the reference year of each panel, and nothing else
     assert sorted(drawn[drawn != 0]) == pytest.approx(sorted(ok["estimate"]))
-    for words in ("Systems in each row: 12", "with a contract: 5", "degrees of freedom 10", "CR2", "smallest attainable p 0.001"):
-        assert words in exhibit.footnote
+    shown = results.estimates[results.estimates["row_id"].isin(set(exhibit.data["row_id"]))]
+    assert text.base_note(shown, results) in exhibit.footnote
 
 
 def test_the_leveling_plane_calls_a_fall_of_the_reference_leveling_down(results: Results) -> None:
@@ -123,7 +123,7 @@ def test_the_leveling_plane_calls_a_fall_of_the_reference_leveling_down(results:
         line
         for ax in exhibit.figure.axes
         for line in ax.get_lines()
-        if line.get_marker() in "sD^X" and len(line.get_xdata()) == 1 and line.get_markersize() > 4  # smaller: an arrow
+        if line.get_marker() in "sD^X" and len(line.get_xdata()) == 1 and line.get_markersize() > 3.5  # smaller: an arrow
     ]
     drawn = sorted((float(p.get_xdata()[0]), float(p.get_ydata()[0])) for p in points)
     wanted = sorted(zip(exhibit.data["effect_reference"], exhibit.data["effect_group"], strict=True))
