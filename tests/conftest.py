@@ -15,7 +15,7 @@ FIRST = "bcbsma_pay_for_equity"
 
 @pytest.fixture(scope="session")
 def small_extract(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tier C, 150,000 members, scenario `default`: large enough to pass every gate."""
+    """Tier C, 150,000 members, scenario `default`: enough to pass every gate but the power of the smallest measure."""
     from p4equity.study import load_study
     from p4equity.synthetic import simulate
 

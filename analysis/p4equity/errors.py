@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-LISTED = 30  # known words named in a message
+LISTED = 8  # known words named in a message
 
 
 class P4Error(Exception):
@@ -82,8 +82,9 @@ class NotReproduced(P4Error):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'did you mean X?' for the nearest known word, or the list of known words when nothing is near."""
     options: Sequence[str] = sorted(set(known))
-    near = get_close_matches(word, options, n=1, cutoff=0.6)
+    lower = {option.lower(): option for option in reversed(options)}  # case is the commonest slip
+    near = get_close_matches(word.lower(), sorted(lower), n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
+        return f"did you mean '{lower[near[0]]}'?"
     more = f" and {len(options) - LISTED} more" if len(options) > LISTED else ""
     return "one of: " + ", ".join(options[:LISTED]) + more

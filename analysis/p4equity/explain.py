@@ -22,7 +22,10 @@ def explain(row_id: str, run_dir: Path | None = None, study: str | Path | None =
     found = estimates[estimates["row_id"] == row_id]
     if found.empty:
         raise UsageError(
-            "no such row", where=f"{folder.name}/estimates.csv", found=row_id, fix=did_you_mean(row_id, estimates["row_id"])
+            "no such row",
+            where=f"{folder.name}/estimates.csv",
+            found=row_id,
+            fix=f"{did_you_mean(row_id, estimates['row_id'])}; for a row of another run add --run RUN",
         )
     row = found.iloc[0]
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -38,4 +41,7 @@ def explain(row_id: str, run_dir: Path | None = None, study: str | Path | None =
         console.print(block.model_dump_json(indent=1, exclude_defaults=True), markup=False)
     else:
         console.print("\nNo block of study.toml: a descriptive row that every run has.")
-    console.print("\n[bold]Cells[/bold]: results/cells.csv after disclosure control; restricted/cell.parquet before it")
+    shown = "cells.csv" if (folder / "cells.csv").is_file() else "results/cells.csv"
+    hidden = folder / "restricted" / "cell.parquet"
+    before = f"; {hidden} before it" if hidden.is_file() else ""
+    console.print(f"\n[bold]Cells[/bold]: {folder / shown} after disclosure control{before}", markup=True, soft_wrap=True)

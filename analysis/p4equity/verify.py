@@ -95,6 +95,12 @@ def _differences(a: pd.DataFrame, b: pd.DataFrame, tolerance: float) -> list[str
     return lines
 
 
+def can_be_verified(folder: Path) -> bool:
+    """Whether a run or edition can be made again from what it names: synthetic data or a published panel."""
+    facts = read_facts(folder)
+    return not (facts.get("tier") == "A" or (facts.get("tier") == "B" and facts.get("extract")))
+
+
 def verify(
     edition: Path,
     *,
@@ -108,7 +114,7 @@ def verify(
     """
     facts = read_facts(edition)
     extract = facts.get("extract", {})
-    if facts.get("tier") == "A" or (facts.get("tier") == "B" and extract):
+    if not can_be_verified(edition):
         raise UsageError(
             "this edition rests on data that are not in it", where=str(edition), expected="a synthetic or published-data edition",
             fix="run p4equity run --data EXTRACT on the restricted machine, then p4equity compare RUN EDITION",

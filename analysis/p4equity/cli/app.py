@@ -28,7 +28,9 @@ Folder = Annotated[Path, typer.Argument(help="Folder of an extract of tier A, B 
 def run(
     study: Study = FIRST,
     data: Annotated[Path | None, typer.Option("--data", help="Extract (tier A, B or C). Default: a synthetic one.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the run goes. Default: reports/runs/demo.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the run goes. Default: reports/runs/demo (other studies: their id).")
+    ] = None,
     members: Annotated[int | None, typer.Option(min=1000, help="Members of the synthetic extract.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the synthetic extract.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Scenario of the synthetic extract (truth.toml).")] = None,
@@ -50,7 +52,7 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder to write the extract to; must not exist.")],
     study: Study = FIRST,
     members: Annotated[int | None, typer.Option(min=1000, help="Default: the study's own size.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the study's own seed.")] = None,
     scenario: Annotated[str | None, typer.Option(help="A scenario of truth.toml: default, clean, ...")] = None,
     workers: Workers = 2,
 ) -> None:
@@ -146,7 +148,7 @@ def render(
 
 @app.command()
 def power(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
-    """Detectable effects by measure and group, from denominators and baseline years, before any outcome is read."""
+    """Detectable effects, pooled and by measure and group, from sampling variances and baseline gaps: no effect is looked at."""
     from p4equity.cli.stages import print_power
 
     print_power(study, data, workers)
@@ -160,9 +162,11 @@ def release(
 ) -> None:
     """Check a run for disclosure and copy what may leave into an edition. Fails on a leak."""
     from p4equity.release import release as make
+    from p4equity.verify import can_be_verified
 
     files = make(run_dir, edition, study)
-    typer.echo(f"Released {len(files)} files to {edition}. Next: p4equity verify {edition}")
+    again = f"verify {edition}" if can_be_verified(run_dir) else f"compare {run_dir} {edition}"
+    typer.echo(f"Released {len(files)} files to {edition}. Next: p4equity {again}")
 
 
 @app.command()

@@ -14,6 +14,16 @@ from p4equity.pipeline import Run, obtain_cells, write_report
 from p4equity.run_folder import read_facts, study_of
 from p4equity.study import load_study
 
+UNITS = {"percentage points": "points", "standardized difference": "SD", "standard errors": "SE"}
+
+
+def ids_first(*columns: str) -> Table:
+    """A table whose first two columns, the ids, are never cut."""
+    table = Table()
+    for i, name in enumerate(columns):
+        table.add_column(name, no_wrap=i < 2, overflow="fold", min_width=None if i >= 2 else 9)
+    return table
+
 
 def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
     """Cells of an extract as a tier-B extract."""
@@ -42,14 +52,12 @@ def print_gates(study: str, data: Path, workers: int) -> None:
         found = diagnose(
             Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()), cells.cell_profile
         )
-    table = Table("gate", "measure", "finding", "limit", "verdict")
+    table = ids_first("gate", "measure", "finding", "limit", "verdict")
     for row in found.to_dict("records"):
-        value = (
-            "" if row["finding"] != row["finding"] or row["finding"] is None else f"{row['finding']:.2f} {row['finding_unit']}"
-        )
-        table.add_row(
-            row["gate_id"], row["measure_id"], value, f"{row['direction'].replace('_', ' ')} {row['limit']:g}", row["status"]
-        )
+        empty = row["finding"] != row["finding"] or row["finding"] is None
+        value = "" if empty else f"{row['finding']:.2f} {UNITS.get(row['finding_unit'], row['finding_unit'])}"
+        limit = f"{row['direction'].replace('_', ' ')} {row['limit']:g}"
+        table.add_row(row["gate_id"], row["measure_id"], value, limit, row["status"])
     console.print(table)
     failed = failed_gates(found)
     if failed:
@@ -70,7 +78,7 @@ def print_power(study: str, data: Path, workers: int) -> None:
         state = Run(loaded, Path(scratch), progress, workers)
         cells, _ = obtain_cells(state, data, None, None, None)
         found = power_table(Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()))
-    table = Table("measure", "group", "contracted", "comparison", "detectable change, points", "smallest p", "baseline gap")
+    table = ids_first("measure", "group", "with", "without", "detectable, points", "smallest p", "baseline gap")
     for row in found.to_dict("records"):
         table.add_row(
             row["measure_id"], row["group"], str(row["n_contracted"]), str(row["n_comparison"]),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from p4equity.diagnostics.findings import GAUGES, Finding, value_completeness
 from p4equity.dictionary import load_dictionary
-from p4equity.evaluation.context import Context
+from p4equity.evaluation.context import Context, alone
 from p4equity.study import Gate
 
 PASS, FAIL, NOT_EVALUATED = "PASS", "FAIL", "NOT EVALUATED"
@@ -39,7 +39,7 @@ def _row(context: Context, gate: Gate, finding: Finding) -> dict[str, Any]:
         "gate_id": gate.id,
         "gating": True,
         "question": gate.question,
-        "governs": finding.measure_id if gate.governs == "measure" else gate.governs,
+        "governs": _scope(gate, finding),
         "measure_id": finding.measure_id,
         "group": "all",
         "system_id": "all",
@@ -51,6 +51,12 @@ def _row(context: Context, gate: Gate, finding: Finding) -> dict[str, Any]:
         "reason": reason,
         "deviation_id": logged["deviation_id"].iloc[0] if status == FAIL and len(logged) else None,
     }
+
+
+def _scope(gate: Gate, finding: Finding) -> str:
+    if gate.governs == "measure_alone":
+        return alone(finding.measure_id)
+    return finding.measure_id if gate.governs == "measure" else gate.governs
 
 
 def failed_gates(diagnostics: pd.DataFrame) -> dict[str, dict[str, str]]:

@@ -160,6 +160,11 @@ def failed_rows(context: Context, analysis: Analysis, reason: str, **identity: A
     return [{**common, "inference": inference} for inference in analysis.inference]
 
 
+def alone(measure: str) -> str:
+    """The scope of a gate that governs a measure's own rows, and no pooled row it is part of."""
+    return f"{measure} alone"
+
+
 def no_arm(arms: Arms, what: str) -> str | None:
     """The reason why a question has no answer because an arm is empty; StudyError is for whole studies, this for one row."""
     if not arms.treated:

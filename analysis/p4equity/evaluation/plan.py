@@ -12,7 +12,7 @@ from p4equity.estimates import NOT_ESTIMABLE, estimates_table
 from p4equity.evaluation.baseline import baseline_rows
 from p4equity.evaluation.by_system import system_rows
 from p4equity.evaluation.claims import claim_rows
-from p4equity.evaluation.context import Context, check_study_arms
+from p4equity.evaluation.context import Context, alone, check_study_arms
 from p4equity.evaluation.pooled import pooled_rows
 from p4equity.evaluation.two_stage import two_stage_rows
 from p4equity.study import Analysis, Study
@@ -59,7 +59,7 @@ def govern(rows: list[dict[str, Any]], failed: Mapping[str, Mapping[str, str]], 
     """Rows that a failed gate governs become not estimable, with the gate as the reason. Descriptive rows stay."""
     out = []
     for row in rows:
-        scopes = ["all", row["measure_id"]]
+        scopes = ["all", row["measure_id"], alone(row["measure_id"])]
         if row["measure_id"] == "pooled":
             scopes += list(study.measure_sets.contracted)
         if study.race and row["race_version"] != study.race.primary:

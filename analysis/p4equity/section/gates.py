@@ -36,6 +36,9 @@ def row_groups(s: Section) -> tuple[tuple[int, str], ...]:
 
 
 def _governs(s: Section, what: str) -> str:
+    own = what.removesuffix(" alone")
+    if own != what and own in s.study.measures:
+        return f"the rows on {phrases.lower(phrases.measure(s, own))}, not the pooled ones,"
     if what in s.study.measures:
         return f"all rows on {phrases.lower(phrases.measure(s, what))}"
     return {"all": "all rows", "race_sensitivity": "rows on other versions of race and ethnicity data"}.get(what, what)

@@ -194,13 +194,15 @@ class Analysis(Block):
 
 
 class Gate(Block):
-    """[[gate]]: an effect-blind check. `limit` is the worst value that passes; `governs` says which rows fall with it."""
+    """[[gate]]: an effect-blind check. `limit` is the worst value that passes; `governs` says which rows fall with it: those of the
+    measure and pooled answers it is part of, those of the measure alone, other race versions, or all.
+    """
 
     id: GateId
     question: str
     limit: float
     direction: Literal["at_least", "at_most"]
-    governs: Literal["measure", "race_sensitivity", "all"]
+    governs: Literal["measure", "measure_alone", "race_sensitivity", "all"]
 
 
 class Disclosure(Block):

@@ -85,6 +85,12 @@ def _folder_problems(extract: Extract, study: Study | None) -> Iterator[Problem]
             stranger, "unknown_file", "no table of the dictionary has this name; the file is not read",
             "rename or remove it", None, did_you_mean(name, known), stranger, severity="warning",
         )  # fmt: skip
+    if not isinstance(extract.metadata.get("synthetic"), bool):
+        yield Problem(
+            "extract.json", "origin_not_stated", "nothing says whether these data are real or synthetic",
+            'write extract.json beside the tables, such as {"synthetic": false, "source": "...", "extract_date": "2026-01-31"}',
+            "synthetic", "true or false", "nothing", severity="warning",
+        )  # fmt: skip
     stated = extract.metadata.get("study")
     if study is not None and stated is not None and stated != study.id:
         yield Problem(

@@ -52,6 +52,7 @@ def cells_copy(good_cells: Path, tmp_path: Path) -> Path:
 def write_extract(folder: Path, study: Study, n: int, cells: bool = False, mark: str = PERSON_MARK) -> Path:
     """Writes a valid extract with n members, or valid cells."""
     folder.mkdir(parents=True)
+    (folder / "extract.json").write_text(json.dumps({"synthetic": True}))
     words = _words(study, n, mark)
     with duckdb.connect() as con:
         for name, frame in _study_tables(study).items():
@@ -112,5 +113,5 @@ def _copy(good: Path, copy: Path, tier: str) -> Path:
     copy.mkdir()
     for f in good.iterdir():
         (copy / f.name).write_bytes(f.read_bytes())
-    (copy / "extract.json").write_text(json.dumps({"tier": tier}))
+    (copy / "extract.json").write_text(json.dumps({"tier": tier, "synthetic": True}))
     return copy

@@ -226,6 +226,20 @@ def test_unknown_column_is_a_warning(extract_copy: Path, study: Study) -> None:
     assert "adi_national_pct" in str(report.problems[0].expected)
 
 
+def test_an_extract_that_does_not_say_whether_it_is_real_is_pointed_out(extract_copy: Path, study: Study) -> None:
+    (extract_copy / "extract.json").unlink()
+    report = check(extract_copy, study)
+    assert [(p.rule, p.severity) for p in report.problems] == [("origin_not_stated", "warning")]
+    assert report.ok
+    assert '"synthetic": false' in report.problems[0].next
+
+
+def test_a_column_in_capitals_is_recognized(extract_copy: Path, study: Study) -> None:
+    rewrite(extract_copy, "practice", 'SELECT * EXCLUDE practice_id, practice_id AS "PRACTICE_ID_" FROM t')
+    unknown = next(p for p in check(extract_copy, study).problems if p.rule == "unknown_column")
+    assert "did you mean 'practice_id'?" in str(unknown.expected)
+
+
 def test_misspelled_file_is_named_beside_the_missing_table(extract_copy: Path, study: Study) -> None:
     (extract_copy / "practice.parquet").rename(extract_copy / "practices.parquet")
     report = check(extract_copy, study)
@@ -235,7 +249,7 @@ def test_misspelled_file_is_named_beside_the_missing_table(extract_copy: Path, s
 
 
 def test_extract_of_another_study_is_pointed_out(extract_copy: Path, study: Study) -> None:
-    (extract_copy / "extract.json").write_text('{"tier": "A", "study": "elsewhere"}')
+    (extract_copy / "extract.json").write_text('{"tier": "A", "study": "elsewhere", "synthetic": true}')
     report = check(extract_copy, study)
     assert [(p.rule, p.found) for p in report.problems] == [("other_study", "elsewhere")]
     assert report.ok
