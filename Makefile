@@ -4,26 +4,29 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: report test test-slow setup lint lock edition clean
+.PHONY: report test test-slow setup lint lock edition clean help
 .DEFAULT_GOAL := report
 
-report: setup
+help:  ## what each target does
+	@grep -hE "^[a-z-]+:.*## " $(MAKEFILE_LIST) | sed -E "s/:.*## /\t/" | expand -t 12
+
+report: setup  ## the report of the first study from a synthetic extract
 	@$(BIN)/p4equity run
 
-test: setup lint
+test: setup lint  ## style, types, import layers and tests
 	@$(BIN)/python -m pytest -q -m "not slow" -n 2 tests
 
 # The long simulations behind the claims on size and coverage.
-test-slow: setup
+test-slow: setup  ## the long simulations
 	@$(BIN)/python -m pytest -q -m slow -n 2 tests
 
-lint: setup
+lint: setup  ## style, types and import layers alone
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q . || { echo "format with: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready  ## the environment in .venv from the hash-pinned lock
 
 # Made again whenever the lock changes; the script says what is missing and how to mend it.
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -35,7 +38,7 @@ lock:
 	  --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 # Make the committed synthetic edition again, after a change that moves numbers.
-edition: setup
+edition: setup  ## the committed synthetic edition again
 	@$(BIN)/p4equity run --out reports/runs/edition
 	@$(BIN)/p4equity release reports/runs/edition reports/editions/synthetic
 

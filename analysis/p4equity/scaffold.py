@@ -1,8 +1,9 @@
-"""A starting point for another program: a commented study that runs as it is, and an empty template of every extract table."""
+"""A starting point for another program: a commented study that runs as it is, and empty templates of both kinds of extract."""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import tempfile
@@ -72,10 +73,13 @@ def _fill(part: Path, study: str, target: Path, dictionary: Dictionary) -> None:
     for table, name in _STUDY_TABLES.items():
         if not (part / name).exists():
             write_template(part / name, dictionary.table(table))
-    (part / TEMPLATES).mkdir()
-    for table_schema in dictionary.tables.values():
-        if table_schema.role == "extract":
-            write_template(part / TEMPLATES / f"{table_schema.name}.csv", table_schema)
+    for tier in ("A", "B"):
+        folder = part / TEMPLATES / f"tier_{tier}"
+        folder.mkdir(parents=True)
+        for table_schema in dictionary.in_tier(tier):
+            write_template(folder / f"{table_schema.name}.csv", table_schema)
+        about = {"study": study, "tier": tier, "synthetic": False, "source": "", "extract_date": ""}
+        (folder / "extract.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def write_template(path: Path, table: Table) -> None:

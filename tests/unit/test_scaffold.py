@@ -25,10 +25,14 @@ def test_new_study_loads_and_takes_its_id_from_the_folder(tmp_path: Path) -> Non
 def test_templates_are_the_tables_of_the_dictionary(tmp_path: Path) -> None:
     new_study(tmp_path / "s")
     d = load_dictionary()
-    templates = {p.stem: p.read_text().strip().split(",") for p in (tmp_path / "s" / TEMPLATES).iterdir()}
-    assert templates == {t.name: list(t.names) for t in d.tables.values() if t.role == "extract"}
-    report = validate(open_extract(tmp_path / "s" / TEMPLATES))
-    assert not [p for p in report.problems if p.rule in ("missing_table", "missing_column", "unknown_column", "unreadable_file")]
+    for tier in ("A", "B"):
+        folder = tmp_path / "s" / TEMPLATES / f"tier_{tier}"
+        templates = {p.stem: p.read_text().strip().split(",") for p in folder.glob("*.csv")}
+        assert templates == {t.name: list(t.names) for t in d.in_tier(tier)}
+        report = validate(open_extract(folder))
+        structural = ("missing_table", "missing_column", "unknown_column", "unknown_file", "unreadable_file", "origin_not_stated")
+        assert report.tier == tier
+        assert not [p for p in report.problems if p.rule in structural]
 
 
 def test_new_study_simulates_and_its_extract_is_valid(tmp_path: Path) -> None:
