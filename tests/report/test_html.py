@@ -123,6 +123,16 @@ def test_every_number_in_prose_names_its_row(rendered: RenderedReport, text: str
     assert set(rendered.row_ids) == {"r1", "r2", "r3", "r4"}
 
 
+def test_lists_to_look_things_up_are_folded_and_have_no_number(text: str) -> None:
+    assert "<details><summary>Numbers in the prose and the rows of the estimates table behind them</summary>" in text
+
+
+def test_regions_that_scroll_carry_their_caption(page: Page) -> None:
+    labels = [r.get("aria-label", "") for r in page.all("div", lambda a: a.get("class") == "table-box")]
+    assert labels
+    assert all(": " in label or label.startswith("Numbers in") or label.startswith("The numbers behind") for label in labels)
+
+
 def test_synthetic_banner_stands_on_top(page: Page) -> None:
     assert page.all("aside", lambda a: a.get("class") == "banner synthetic")
 

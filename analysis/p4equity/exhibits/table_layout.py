@@ -16,7 +16,7 @@ _SIDEWAYS = (8.25, 7.5, 6.75)  # only where upright words or numbers would have 
 _MAX_LINES = 7  # a cell that wraps over more lines asks for smaller type,
 _MAX_LINES_LONG = 3  # or over more than these in a table of more than _LONG rows
 _LONG = 12
-_VERY_LONG = 24  # such tables are never set in the largest type
+_SMALLER = (24, 40)  # with more rows than these the largest type, or the two largest, are left out
 _ANY = 10**6  # as many lines as it takes
 _SHARES = 48  # steps in which the spare width is given to the columns
 _STRETCH = 0.55  # a table wider than this share of the page is stretched over all of it
@@ -48,7 +48,7 @@ def plan_layout(
     """
     natural, least = _demands(columns, rows, align)
     limit = _MAX_LINES_LONG if len(rows) > _LONG else _MAX_LINES
-    sizes = _SIZES if len(rows) <= _VERY_LONG else _SIZES[1:]
+    sizes = _SIZES[sum(len(rows) > n for n in _SMALLER) :]
     steps = [(size, False, limit) for size in sizes] + [(_SIZES[1], False, _ANY), (_SIZES[-1], False, _ANY)]
     if dense:
         steps = [(_DENSE, False, _ANY)]
