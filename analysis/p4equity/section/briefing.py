@@ -152,7 +152,7 @@ def earned_text(s: Section, system_id: str) -> str:
         return "No cell of yours has an amount under the formula."
     met = ok[ok["gate_met"].astype(str).str.lower() == "true"]
     got, top = (float(ok[c].sum()) for c in ("earned", "max_possible"))
-    text = f"Under the illustrative formula you would earn {phrases.money(got)} of at most {phrases.money(top)}."
+    text = f"Under the illustrative formula you would earn {phrases.against(got, top, 'of at most')}."
     if met.empty:
         return f"{text} In no row did the rate of all members hold, so nothing can be paid."
     chance = phrases.money(float(met["earned_by_chance"].sum()))

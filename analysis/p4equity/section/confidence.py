@@ -36,7 +36,7 @@ def rating(s: Section, a: Answer) -> tuple[str, str]:
         return LOW, f"the sign changes in {of_checks(len(turned), len(checks(s, a)))}"
     against = [*_sensitivity(s, a), *_left_out(s, a), *_before(s, a)]
     if treated < MANY:
-        against.append(f"only {phrases.units(s, treated)} with a {label}, not chosen at random")
+        against.append(f"only {phrases.units(s, treated)} with a {label}")
     if against:
         return (MODERATE if len(against) == 1 else LOW), "; ".join(against)
     return HIGH, f"no {phrases.planned(s)} check speaks against it"

@@ -184,7 +184,7 @@ def _why(s: Section, reasons: list[Any]) -> str:
 
 
 def other_methods(s: Section) -> str:
-    """How the registered regressions compare with the primary method, in one paragraph; nothing for a study without gaps."""
+    """How the regressions of the plan compare with the primary method, in one paragraph; nothing for a study without gaps."""
     ours = next(
         (a for a in s.study.analyses if a.groups == "each" and a.estimator == "meta_regression" and a.outcome == "gap"), None
     )

@@ -60,7 +60,7 @@ def _years(s: Section) -> str:
 
 
 def findings(s: Section) -> str:
-    """Three to five numbered findings, each first in words, then in numbers."""
+    """Up to five numbered findings, each first in words, then in numbers."""
     found = _gap_findings(s) if s.study.groups.compared else _value_findings(s)
     return "\n".join(f"{i}. {text}" for i, text in enumerate([f for f in found if f], start=1))
 
@@ -69,14 +69,8 @@ def _gap_findings(s: Section) -> list[str]:
     first = primary_question(s)
     if first is None:
         return []
-    cost = f"{overall(s)} {spending_sentence(s)}".strip()
-    return [
-        _first(s, first),
-        _movers(s, first),
-        _single_measures(s),
-        f"**At what cost.** {cost}" if cost else "",
-        totals(s, brief=True),
-    ]
+    cost = f"{overall(s)} {spending_sentence(s)} {totals(s, brief=True)}".strip()
+    return [_first(s, first), _movers(s, first), _single_measures(s), f"**At what cost.** {cost}" if cost else ""]
 
 
 def _first(s: Section, a: Answer) -> str:
@@ -93,7 +87,7 @@ def _first(s: Section, a: Answer) -> str:
     return (
         f"**{head}.** {_before(s, a)} By {phrases.years(_after(s))} they had {'narrowed' if down else 'widened'} by {estimate}"
         f" points more ({phrases.level(s)} interval {interval}) in {units} with a {label} than in comparison {units}."
-        f" {_chance(s, a)} {span(s, a, down=down)} {rated(s, a)}"
+        f" {_chance(s, a)} {span(s, a, down=down, brief=True)} {rated(s, a)}"
     )
 
 
@@ -127,7 +121,11 @@ def _movers(s: Section, a: Answer) -> str:
     level = judge(a, margin(s))
     name = "the data cannot tell" if level.verdict == CANNOT_TELL else level.verdict
     share = share_of_reference(a)
-    part = "" if share is None else f", {phrases.part_of(share)} of the narrowing by these estimates"
+    part = (
+        ""
+        if share is None or not excludes_zero(a.reference)
+        else f", {phrases.part_of(share)} of the narrowing by these estimates"
+    )
     text = (
         f"**By whose movement: {name}.** Against comparison {s.study.info.unit_label_plural}, the rate of {members(s, a)}"
         f" {moved(s, a.rate)} and that of {phrases.reference(s)} members {moved(s, a.reference)}{part}."
@@ -136,12 +134,12 @@ def _movers(s: Section, a: Answer) -> str:
     if others:
         same = sum(v == level.verdict for v in others)
         text += (
-            " This verdict rests on the regression intervals alone, not on the rule for claims, and returns in"
+            " The verdict rests on regression intervals alone, not on the rule for claims, and returns in"
             f" {phrases.count(same) if same else 'none'} of the {phrases.count(len(others))} changed analyses."
         )
     down = [b for b in by_measure(s) if judge(b, margin(s)).verdict == DOWN]
     if down:
-        text += f" On {phrases.measures(s, [b.measure_id for b in down])} the same intervals point to leveling down."
+        text += f" On {phrases.measures(s, [b.measure_id for b in down])} they point to leveling down."
     return text
 
 
@@ -163,11 +161,9 @@ def _single_measures(s: Section) -> str:
         text += f" {'Not claimed: ' if claimed else ''}{phrases.capital(_changes(s, open_))}."
     alone = [a for a in open_ if excludes_zero(a.main)]
     if alone:
-        names = phrases.measures(s, [a.measure_id for a in alone])
         text += (
-            f" Alone, the {'interval' if len(alone) == 1 else 'intervals'} for {names}"
-            f" {'excludes' if len(alone) == 1 else 'exclude'} zero; with several questions and few"
-            f" {s.study.info.unit_label_plural}, chance is not excluded."
+            f" Alone, {phrases.count(len(alone))} of these intervals {'excludes' if len(alone) == 1 else 'exclude'} zero; with"
+            f" several questions and few {s.study.info.unit_label_plural}, chance is not excluded."
         )
     for a in absent:
         text += f" {phrases.measure(s, a.measure_id)}: {without_number(s, a.main)}."
@@ -179,7 +175,7 @@ def _changes(s: Section, items: list[Answer]) -> str:
     parts = []
     for a in items:
         who = members(s, a)
-        name = phrases.lower(phrases.measure(s, a.measure_id)) + ("" if who == EVERYONE else f" ({who} only)")
+        name = phrases.lower(phrases.measure(s, a.measure_id)) + ("" if who == EVERYONE else f" ({who})")
         parts.append(f"{name} {figures(s, a.main, level=False, with_unit=False)}")
     return f"{'; '.join(parts)} points"
 
@@ -236,29 +232,27 @@ def caveats(s: Section) -> str:
     study, items = s.study, []
     units, label = study.info.unit_label_plural, study.info.treatment_label
     if s.synthetic:
-        items.append("**Synthetic data.** Nothing here is about a real payer or system.")
+        items.append("*Synthetic data:* nothing here is about a real payer or system.")
     few = ""
     if first is not None and (first.main["n_treated_clusters"] or MANY) < MANY:
         treated, every = int(first.main["n_treated_clusters"]), int(first.main["n_clusters"])
-        few = f" Only {phrases.count(treated)} of {phrases.count(every)} have one: small effects would go unseen."
-    items.append(
-        f"**Assignment was not random.** {phrases.capital(units)} with a {label} may have been on another path anyway.{few}"
-    )
+        few = f"; only {phrases.count(treated)} of {phrases.count(every)} have one, so small effects would go unseen"
+    items.append(f"*Assignment was not random:* {units} with a {label} may have been on another path anyway{few}.")
     if study.cointerventions:
-        items.append(f"**Help on both sides.** {increment(s, brief=True)}")
-    return phrases.bullets([*items, f"**What this study cannot tell.** {cannot_tell(s)}"])
+        items.append(f"*Help on both sides:* {phrases.lower(increment(s, brief=True))}")
+    return f"**Before using these numbers.** {' '.join(items)} *What this study cannot tell:* {cannot_tell(s)}"
 
 
 def cannot_tell(s: Section) -> str:
     """What this study cannot answer, whatever its numbers."""
     study, items = s.study, []
     if study.cointerventions:
-        items.append("what the whole package did")
+        items.append("the effect of the whole package")
     unanswered = study.threats[study.threats["evidence"].isna()] if len(study.threats) else study.threats
     if study.groups.compared:
-        items.append(f"what happened in a single {study.info.unit_label}")
+        items.append(f"effects on one {study.info.unit_label}")
     items.append(
-        f"what {study.info.treatment_label}s do elsewhere" + (", for other payers," if study.info.payer else "") + " or later"
+        f"effects of {study.info.treatment_label}s elsewhere" + (", for other payers" if study.info.payer else "") + " or later"
     )
     where = phrases.section_ref(s, "limits", " (")
     tail = (
@@ -267,4 +261,4 @@ def cannot_tell(s: Section) -> str:
         if len(unanswered)
         else ""
     )
-    return f"{phrases.capital(phrases.join(items, 'or'))}.{tail}"
+    return f"{phrases.join(items, 'or')}.{tail}"

@@ -98,7 +98,10 @@ def increment(s: Section, *, brief: bool = False) -> str:
     if money is not None and not ALIKE[0] <= _ratio(money) <= ALIKE[1]:
         word = "more" if _ratio(money) > 1 else "less"
         mark = ", synthetic" if s.synthetic else ""
-        parts.append(f"{word} grant money per {unit} ({_value(money[0])} against {_value(money[1])}{mark})")
+        parts.append(
+            f"{word} grant money per {unit}"
+            f" ({phrases.against(float(str(money[0]['value'])), float(str(money[1]['value'])), 'against')}{mark})"
+        )
     if more:
         parts.append(f"more agreement, by {APART} points or more, on {phrases.plural(len(more), 'survey statement')}")
     where = phrases.section_ref(s, "implementation", " (")

@@ -68,7 +68,7 @@ def _bounds(row: Row) -> Bounds:
 
 
 def margin(s: Section) -> float:
-    """The registered gain below which a group is not called leveling up; 0 when the plan names none."""
+    """The gain of the plan below which a group is not called leveling up; 0 when the plan names none."""
     return float(s.study.leveling.margin) if s.study.leveling else 0.0
 
 

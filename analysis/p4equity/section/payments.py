@@ -33,18 +33,23 @@ def totals(s: Section, *, brief: bool = False) -> str:
     rows = table[table["status"] == "ok"]
     earned, top = (float(rows[c].sum()) for c in ("earned", "max_possible"))
     if not top:
-        return "**Payments: no answer.** No cell has an amount under the formula."
+        return ("" if brief else "**Payments: no answer.** ") + "No cell has an amount under the payment formula."
     met = rows[rows["gate_met"].astype(str).str.lower() == "true"]
     chance, every = float(met["earned_by_chance"].sum()), float(rows["earned_by_chance"].sum())
+    if brief:
+        return (
+            f"Under an illustrative formula {phrases.against(earned, top, 'of at most')} would be paid; chance alone"
+            f" would be expected to earn {phrases.money(chance)} had no gap changed."
+        )
     if not earned:
         head = "Nothing would be paid"
     else:
         head = f"Payments would be {'largely' if chance > earned / 2 else 'partly'} a matter of chance"
     text = (
-        f"**{head}.** Under an illustrative formula payments come to {phrases.money(earned)} of at most {phrases.money(top)}."
+        f"**{head}.** Under an illustrative formula payments come to {phrases.against(earned, top, 'of at most')}."
         f" Had no gap changed, chance alone would be expected to earn {phrases.money(chance)}"
     )
-    if brief or len(met) == len(rows):
+    if len(met) == len(rows):
         return f"{text}."
     return f"{text} where overall quality held, as the formula requires ({phrases.money(every)} if it had held everywhere)."
 

@@ -137,6 +137,15 @@ def money(value: float) -> str:
     return f"{words.number(value, 0)} USD"
 
 
+def against(one: float, other: float, word: str) -> str:
+    """Two amounts with the unit once where both have the same: "1.77 against 0.84 million USD"."""
+    first, second = money(one), money(other)
+    tail = " million USD"
+    if first.endswith(tail) and second.endswith(tail):
+        first = first.removesuffix(tail)
+    return f"{first} {word} {second}"
+
+
 def level(s: Section) -> str:
     """The confidence level of intervals, as "95%"."""
     return f"{words.number(100 * s.study.inference.conf_level, 0)}%"

@@ -67,8 +67,11 @@ def _same_movers(s: Section, a: Answer, found: list[Answer]) -> str:
     )
 
 
-def span(s: Section, a: Answer, *, down: bool = False) -> str:
-    """One sentence: the range over the sensitivity analyses, and whether any interval includes zero; `down` counts a fall."""
+def span(s: Section, a: Answer, *, down: bool = False, brief: bool = False) -> str:
+    """One sentence: the range over the sensitivity analyses, and whether any interval includes zero; `down` counts a fall.
+
+    `brief` leaves intervals that include zero to the confidence, which names them.
+    """
     found = checks(s, a)
     if not found:
         return "The plan has no sensitivity analysis of this answer."
@@ -79,8 +82,9 @@ def span(s: Section, a: Answer, *, down: bool = False) -> str:
     weak = holding_zero(found)
     if len(found) == 1:
         return f"With one choice of method changed it is {ends[0]}, with an interval that {'in' if weak else 'ex'}cludes zero."
-    tail = f"{phrases.count(weak)} with an interval that includes zero" if weak else "no interval includes zero"
-    return f"Changing one choice at a time ({phrases.count(len(found))} analyses) gives {ends[0]} to {ends[1]}; {tail}."
+    tail = f"; {phrases.count(weak)} with an interval that includes zero" if weak else "; no interval includes zero"
+    tail = "" if weak and brief else tail
+    return f"Changing one choice at a time ({phrases.count(len(found))} analyses) gives {ends[0]} to {ends[1]}{tail}."
 
 
 def _measures(s: Section) -> str:
