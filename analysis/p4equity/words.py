@@ -21,10 +21,8 @@ def number(value: float, decimals: int = 1, *, signed: bool = False) -> str:
 
 
 def p_value(value: float) -> str:
-    """Three decimals under 0.1, two above, "<0.001" below that."""
-    if value < 0.001:
-        return "<0.001"
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    """Three decimals, "<0.001" below that: the same number reads the same in text and tables."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def interval(low: float | None, high: float | None, decimals: int = 1, *, signed: bool = False) -> str:

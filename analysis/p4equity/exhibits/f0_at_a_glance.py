@@ -25,7 +25,7 @@ SIDE_NAMES = ("gap", "reference", "group")
 def build(results: Results) -> Exhibit | None:
     """Gaps before and after, effects on gap, reference and groups, a line a measure; a study of values: effects alone."""
     if not results.study.groups.compared:
-        return figure_values.build(results, ID)
+        return figure_values.value_figure(results, ID)
     points = glance_points(results)
     shown = points[points["status"] == OK] if len(points) else points
     if shown.empty:

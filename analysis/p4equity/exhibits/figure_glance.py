@@ -9,7 +9,7 @@ import numpy as np
 
 from p4equity.exhibits import text
 from p4equity.exhibits.base import new_figure
-from p4equity.exhibits.figure_parts import ARM_LOOKS, INK, MUTED, PALE, SMALL, directions, interval_mark, key, zero_line
+from p4equity.exhibits.figure_parts import ARM_LOOKS, INK, MUTED, PALE, PAPER, SMALL, directions, interval_mark, key, zero_line
 from p4equity.exhibits.select import OK
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _raw_panel(ax: Any, gaps: pd.DataFrame, places: dict[str, int]) -> None:
             if text.is_missing(before) or text.is_missing(after):
                 continue
             ax.plot([before, after], [y, y], color=color, lw=1.3, marker="none", zorder=2)
-            ax.plot(before, y, marker=marker, ms=4.2, mfc="white", mec=color, ls="none", zorder=3)
+            ax.plot(before, y, marker=marker, ms=4.2, mfc=PAPER, mec=color, ls="none", zorder=3)
             ax.plot(after, y, marker=marker, ms=4.2, color=color, ls="none", zorder=4)
             said = f"{text.number(before)} → {text.number(after)}"
             ax.text(0.995, y, said, transform=ax.get_yaxis_transform(), fontsize=SMALL, color=color, ha="right", va="center")

@@ -9,7 +9,7 @@ import numpy as np
 
 from p4equity.exhibits.text import is_missing
 
-INK, MUTED, PALE = "#1f2933", "#52606d", "#8a939d"
+INK, MUTED, PALE, PAPER = "#1f2933", "#52606d", "#8a939d", "#ffffff"
 ARM_LOOKS = {"contracted": (INK, "o"), "comparison": ("#6b7785", "s")}
 SMALL = 7.2  # smallest size of words at the printed width, points
 
@@ -30,7 +30,7 @@ def interval_mark(
     for end, x, arrow in ((low, cut[0], "<"), (high, cut[1], ">")):
         if abs(end) > reach:
             ax.plot(x, y, marker=arrow, ms=4, color=color, ls="none", clip_on=False, zorder=3)
-    face, edge = ("white", color) if hollow else (color, "white")
+    face, edge = (PAPER, color) if hollow else (color, PAPER)
     width = 1.1 if hollow else 0.5
     ax.plot(float(row["estimate"]), y, marker=marker, ms=size, mfc=face, mec=edge, mew=width, ls="none", zorder=3)
 
@@ -52,7 +52,7 @@ def key(color: str, marker: str, label: str, *, hollow: bool = False, line: bool
     """A legend handle of one mark."""
     from matplotlib.lines import Line2D
 
-    face = "white" if hollow else color
+    face = PAPER if hollow else color
     return Line2D(
         [], [], color=color, marker=marker, ms=size, mfc=face, mec=color, ls="-" if line else "none", lw=1.1, label=label
     )

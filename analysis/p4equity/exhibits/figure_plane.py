@@ -9,7 +9,7 @@ import numpy as np
 
 from p4equity.exhibits import text
 from p4equity.exhibits.base import new_figure
-from p4equity.exhibits.figure_parts import INK, MUTED, PALE, SMALL, key
+from p4equity.exhibits.figure_parts import INK, MUTED, PALE, PAPER, SMALL, key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +138,7 @@ def _mark(ax: Any, results: Results, row: dict[str, Any], reach: float) -> None:
         for k, arrow in enumerate((low, high)):
             if abs(at[k]) > reach:
                 ax.plot(line[0][k], line[1][k], marker=arrow, ms=3.5, color=color, ls="none", clip_on=False, zorder=3)
-    face, edge = (color, "white") if behind else ("white", color)
+    face, edge = (color, PAPER) if behind else (PAPER, color)
     style = {"ms": _size(results, str(row["group"])), "zorder": 3 if pooled else 4}
     ax.plot(x, y, marker=marker, color=color, mfc=face, mec=edge, mew=0.6 if behind else 1.0, ls="none", **style)
 

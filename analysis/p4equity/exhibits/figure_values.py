@@ -20,7 +20,7 @@ SHIFT = 0.17
 LOOKS = ((COLORS[0], "o"), (COLORS[1], "s"), (COLORS[2], "D"))
 
 
-def build(results: Results, exhibit_id: str) -> Exhibit | None:
+def value_figure(results: Results, exhibit_id: str) -> Exhibit | None:
     """A line an outcome, a mark a weighting, the primary question on top."""
     points = value_points(results)
     shown = points[points["status"] == OK] if len(points) else points

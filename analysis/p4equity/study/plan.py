@@ -194,7 +194,7 @@ class Analysis(Block):
 
 
 class Gate(Block):
-    """[[gate]]: an effect-blind check. `limit` is the worst value that passes; `governs` says which rows fall with it: those of the
+    """[[gate]]: an effect-blind check. `limit` is the worst value that passes; `governs`: which rows fall with it, those of the
     measure and pooled answers it is part of, those of the measure alone, other race versions, or all.
     """
 

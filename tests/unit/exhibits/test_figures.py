@@ -9,6 +9,7 @@ import pytest
 from p4equity.exhibits.base import Exhibit
 from p4equity.exhibits.f0_at_a_glance import raw_gaps
 from p4equity.exhibits.figure_facts import claimed, gap_groups, qualified
+from p4equity.exhibits.figure_parts import PAPER
 from p4equity.exhibits.marks import MANY_EVENTS, few_events, marks_keys
 from p4equity.exhibits.select import group_analysis, measure_analysis
 from p4equity.results import Results
@@ -102,7 +103,7 @@ def test_first_page_says_gap_movers_and_chance_and_fits_the_page(results: Result
     assert gaps.loc["pooled", "beyond_chance"]
     assert not gaps.loc[first, "beyond_chance"]
     effect = figure.axes[1]
-    filled = [line.get_markerfacecolor() != "white" for line in effect.get_lines() if line.get_marker() == "D"]
+    filled = [line.get_markerfacecolor() != PAPER for line in effect.get_lines() if line.get_marker() == "D"]
     assert filled == list(gaps["beyond_chance"])
     reference = next(g for g in results.study.group_ids if g == results.study.groups.reference)
     assert results.study.group(reference).label in exhibit.alt  # who moved
@@ -167,7 +168,7 @@ def test_plane_opens_marks_of_groups_without_a_baseline_gap_and_gives_them_no_ve
     row = exhibit.data[~exhibit.data["baseline_gap"].astype(bool)]
     assert len(row) == 1
     assert row["verdict"].iloc[0] == "cannot tell"
-    open_marks = [line for ax in exhibit.figure.axes for line in ax.get_lines() if line.get_markerfacecolor() == "white"]  # type: ignore[union-attr]
+    open_marks = [line for ax in exhibit.figure.axes for line in ax.get_lines() if line.get_markerfacecolor() == PAPER]  # type: ignore[union-attr]
     assert len(open_marks) == 1
     assert "widen the group's lead" in exhibit.footnote
     for group in results.study.groups.compared:
