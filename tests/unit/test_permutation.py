@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
 import pytest
 from p4equity.errors import StudyError
+from p4equity.inference import permutation
 from p4equity.inference.permutation import (
     count_assignments,
     enumerate_assignments,
@@ -104,3 +106,41 @@ def test_shuffled_units_give_the_same_answer() -> None:
 def test_no_comparison_unit() -> None:
     with pytest.raises(StudyError):
         permutation_test(np.arange(4.0), np.ones(4, bool))
+
+
+def test_blocks_and_one_piece_give_the_same_draws_and_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    y, v, arm = rng.normal(size=24), rng.uniform(0.3, 2, 24), np.arange(24) % 2 == 0
+    strata = np.repeat([0, 1, 2], 8)
+    whole = permutation_test(y, arm, v, strata=strata, limit=3000, seed=5)
+    monkeypatch.setattr(permutation, "BLOCK", 500)
+    assert permutation_test(y, arm, v, strata=strata, limit=3000, seed=5) == whole
+    assert whole.n_draws == 3000
+
+
+def test_a_table_stays_within_its_cells_and_says_so() -> None:
+    rng = np.random.default_rng(1)
+    y, arm = rng.normal(size=400), np.arange(400) < 130
+    drawn = permutation.assignments(arm, np.zeros(400, int), 1_000_000, 0)
+    assert drawn.sampled
+    assert drawn.table.nbytes <= permutation.CELLS
+    assert drawn.table.shape == (permutation.CELLS // 400, 400)
+    few = permutation_test(y, arm, limit=2000)
+    assert few.sampled
+    assert few.monte_carlo_error == pytest.approx(np.sqrt(few.p_value * (1 - few.p_value) / 2000))
+    tracemalloc.start()
+    permutation_test(y[:300], arm[:300], np.ones(300), limit=20_000)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_fixed_weights_without_variances_are_two_sums_for_all_effects() -> None:
+    rng = np.random.default_rng(2)
+    y, arm = rng.normal(size=10) + 2 * (np.arange(10) < 4), np.arange(10) < 4
+    result = permutation_test(y, arm)
+    for end, outward in ((result.conf_low, -1), (result.conf_high, 1)):
+        assert permutation_test(y - (end - outward * 1e-5) * arm, arm).p_value > 0.05
+        assert permutation_test(y - (end + outward * 1e-5) * arm, arm).p_value <= 0.05
+    w = rng.uniform(1, 3, 10)
+    held = permutation_test(y, arm, np.ones(10), weights=w)
+    assert held.estimate == pytest.approx(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
