@@ -19,6 +19,7 @@ ENUMERATED = 2**12  # sign vectors up to which all are taken
 BLOCK = 10_000_000  # draws x clusters held at once
 TIE = 1e-9  # relative tolerance within which two statistics are equal
 FEW = 4  # treated clusters up to which the bootstrap is known to be unreliable
+FEW_UNRESTRICTED = 6  # the unrestricted one rejects a true null 10 to 14% of the time with 3 or 5 treated, sizes unequal
 _WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
 
 
@@ -26,8 +27,8 @@ _WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt
 class WildResult:
     """p value and interval of one contrast; numbers are NaN and `reason` filled when not available.
 
-    p_value: share of |t*| strictly above |t|. p_attainable: its step, 2 / 2^G when enumerated, else 1 / draws; a
-    printed 0 means below that. conf_low, conf_high: by inversion, infinite where no value is rejected or the step
+    p_value: share of |t*| strictly above |t|, and no less than p_attainable: its step, 2 / 2^G when enumerated, else
+    1 / draws. conf_low, conf_high: by inversion, infinite where no value is rejected or the step
     exceeds the level. warnings: sentences for the reader.
     """
 
@@ -169,7 +170,7 @@ def wild_bootstrap(
     b = float(c @ moments.theta) if estimate is None else estimate
     se, step = float(np.sqrt(factor)) * own, (2 if enumerated else 1) / size
     low, high = _interval(parts, b, own, 1 - conf_level, step)
-    p, warnings = parts.p_value(b - null), _warnings(n_treated, low, high)
+    p, warnings = max(parts.p_value(b - null), step), _warnings(n_treated, restricted, low, high)
     return WildResult(b, se, (b - null) / se, p, low, high, step, size, used, enumerated, warnings)
 
 
@@ -181,10 +182,12 @@ def _interval(parts: _Scores, b: float, scale: float, alpha: float, step: float)
     return b - _end(parts.p_value, 1.0, scale, alpha), b - _end(parts.p_value, -1.0, scale, alpha)
 
 
-def _warnings(n_treated: int | None, low: float, high: float) -> tuple[str, ...]:
+def _warnings(n_treated: int | None, restricted: bool, low: float, high: float) -> tuple[str, ...]:
     out = []
     if n_treated is not None and n_treated <= FEW:
         out.append(f"{n_treated} treated clusters: the restricted bootstrap rejects too rarely, the unrestricted one too often")
+    elif n_treated is not None and n_treated <= FEW_UNRESTRICTED and not restricted:
+        out.append(f"{n_treated} treated clusters: the unrestricted bootstrap rejects too often; prefer wild_bootstrap")
     if not (np.isfinite(low) and np.isfinite(high)):
         out.append("the interval is unbounded: the bootstrap cannot reject at this level")
     return tuple(out)
