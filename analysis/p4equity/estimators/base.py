@@ -118,6 +118,10 @@ class Estimate(ABC):
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """One answer a term under one method of inference."""
 
+    def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
+        """Sentences about the whole estimate."""
+        return ()
+
 
 def finite(value: float) -> float:
     """The value, or NaN when it is infinite: an unbounded limit is printed as missing."""

@@ -26,7 +26,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     `anticipation` periods (left out), one effect for all cohorts and periods when adoption is staggered (otherwise b
     weighs them unequally, and changes in the effect on units already treated count against it: Goodman-Bacon 2021).
     Units treated throughout and units seen once are left out, with a row that says so. aggregate="cohort" adds one row
-    a cohort against clean comparisons (never treated, or not yet with comparison="not_yet"). Source: Angrist and
+    a cohort against clean comparisons (never treated, or not yet with comparison="not_yet"). Permutation and the
+    unrestricted bootstrap reject a true null too often where few, or smaller, units are treated. Source: Angrist and
     Pischke (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine
     (tests/reference/did).
     """

@@ -26,7 +26,9 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     their average) or why it is not available; then each b_e with pointwise, and at the end with simultaneous limits
     (over all e of one group and outcome). Periods of anticipation are shown and are no leads. Own options:
     reference_period (default the last one before treatment and anticipation; -1), bin_below and bin_above (event times
-    beyond them share a coefficient), variance, ssc. With a group: gap, reference and group, as in `did`. Assumptions:
+    beyond them share a coefficient), variance, ssc. An event time that one cluster alone reaches has no error of its
+    own, nor a joint test with it; in the average CR2 leaves its share of the variance unseen, and a warning says so.
+    With a group: gap, reference and group, as in `did`. Assumptions:
     those of `did`, and in staggered designs effects that do not differ between cohorts (Sun and Abraham 2021).
     Source: Freyaldenhoven, Hansen, Perez Perez and Shapiro (2021).
     Reference cases: fixest `feols(gap ~ i(rel, treated, ref = -1) | system + year)`, clubSandwich's Satterthwaite and

@@ -10,15 +10,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from p4equity.estimators.base import Answer, Array, Estimate, Flags, Request, Term
-from p4equity.inference.moments import ClusterMoments, Codes, cluster_moments, dummies, independent_columns, is_nested
+from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
+from p4equity.inference.sweeping import Codes, take_out
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One regression: coefficients (k, m) of its k columns for m outcomes, and the moments of each outcome."""
+    """One regression: coefficients (k, m) of its k columns for m outcomes, and the moments of each outcome.
+
+    idle: names of the covariates that add nothing to effects and other covariates.
+    """
 
     coefficients: Array
     moments: tuple[ClusterMoments, ...]
+    idle: tuple[str, ...] = ()
 
     def value(self, contrast: Array, outcome: int) -> float:
         """The linear combination (k,) of an outcome's coefficients."""
@@ -39,6 +44,12 @@ class LinearEstimate(Estimate):
         from p4equity.estimators.linear_answers import answer_terms
 
         return answer_terms(self, inference, request)
+
+    def notes(self, request: Request) -> tuple[str, ...]:
+        """Covariates that were left out of the first regression."""
+        names = {f"x{j}": name for j, name in enumerate(request.covariates)}
+        text = "adds nothing to the effects and the other covariates, and is left out"
+        return tuple(f"covariate '{names[x]}' {text}" for x in self.fits[0].idle if x in names)
 
 
 def codes(*columns: object) -> Codes:
@@ -67,52 +78,38 @@ def regress(
     """Weighted regression of each outcome (N, m) on terms (N, p) and covariates (N, c) with two or three categorical
     effects.
 
-    The first effect is the unit; linearmodels absorbs the first two, the third enters as dummies. Columns that add
-    nothing are left out there; whether a combination is identified is decided on the moments.
+    The first effect is the unit. Terms and covariates are residuals on all effects first. Columns that add nothing are
+    left out of the coefficients; whether a combination is identified is decided on the moments.
     """
-    X = np.hstack([terms, covariates])
+    X = take_out(np.hstack([terms, covariates]), effects, weights, codes(cluster))
     moments = cluster_moments(X, Y, np.asarray(cluster), weights=weights, effects=effects, names=names, n_obs=n_obs)
-    design = moments[0].design
-    k = X.shape[1]
-    total = design.S.sum(axis=0)
-    order = np.r_[k : total.shape[0], terms.shape[1] : k, : terms.shape[1]]
-    kept = np.zeros(total.shape[0], bool)
-    kept[order] = independent_columns(total[np.ix_(order, order)])
-    coefficients = np.zeros((total.shape[0], Y.shape[1]))
-    if len(effects) > 2 and is_nested(effects[2], codes(cluster)):
-        # One cluster holds all: the third effect is swept, not a column, and no error will follow. The engine's own values.
-        return Fit(np.stack([design.whitener @ m.theta for m in moments], axis=1), moments)
-    extra = np.zeros((len(X), 0))
-    if len(effects) > 2:
-        third = dummies(effects[2])
-        extra = third[:, kept[total.shape[0] - third.shape[1] :]]
-    if kept[:k].any():
-        columns = np.flatnonzero(kept[:k])
-        exog = np.hstack([X[:, columns], extra])
-        coefficients[columns] = _panel_ols(Y, exog, effects, weights)[: len(columns)]
-    return Fit(coefficients, moments)
+    p, k = terms.shape[1], X.shape[1]
+    order = np.r_[p:k, :p]  # covariates first: a term that repeats them has no coefficient
+    kept = np.zeros(k, bool)
+    kept[order] = independent_columns(np.einsum("n,ni,nj->ij", weights, X[:, order], X[:, order]))
+    coefficients = np.zeros((len(moments[0].design.names), Y.shape[1]))
+    if kept.any():
+        coefficients[np.flatnonzero(kept)] = _panel_ols(Y, X[:, kept], effects, weights)
+    return Fit(coefficients, moments, tuple(n for n, used in zip(names[p:], kept[p:], strict=True) if not used))
 
 
 def _panel_ols(Y: Array, exog: Array, effects: Sequence[Codes], weights: Array) -> Array:
-    """(columns, m) coefficients of linearmodels' PanelOLS, first two effects absorbed; its standard errors are not used."""
+    """(columns, m) coefficients of linearmodels' PanelOLS, first two effects absorbed; its standard errors are not used.
+
+    exog (N, columns) has no part in any effect, so that a third one need not enter; columns are scaled to unit size.
+    """
     from linearmodels.panel import PanelOLS
 
-    index = codes(*effects)
-    unique = np.unique(index)
-    if len(unique) < len(index):  # clusters within unit and period: the coefficients are those of the unit-period means
-        total = np.bincount(index, weights)
-        Y = np.stack([np.bincount(index, weights * y) / total for y in Y.T], axis=1)
-        first = np.unique(index, return_index=True)[1]
-        exog, effects, weights = exog[first], [e[first] for e in effects], np.asarray(total, float)
+    scale = np.sqrt(weights @ exog**2 / weights.sum())
     number = pd.Series(effects[0]).groupby(effects[0]).cumcount().to_numpy()
     rows = pd.MultiIndex.from_arrays([effects[0], number], names=["entity", "row"])
-    X = pd.DataFrame(exog, index=rows, columns=[f"c{j}" for j in range(exog.shape[1])])
+    X = pd.DataFrame(exog / scale, index=rows, columns=[f"c{j}" for j in range(exog.shape[1])])
     w = pd.Series(weights / weights.mean(), index=rows, name="w")
     other = pd.DataFrame({"effect": effects[1]}, index=rows)
     out = np.zeros((exog.shape[1], Y.shape[1]))
     for j in range(Y.shape[1]):
         model = PanelOLS(pd.Series(Y[:, j], index=rows, name="y"), X, weights=w, entity_effects=True, other_effects=other)
-        out[:, j] = model.fit(cov_type="unadjusted", debiased=False, count_effects=False).params.to_numpy()
+        out[:, j] = model.fit(cov_type="unadjusted", debiased=False, count_effects=False).params.to_numpy() / scale
     return out
 
 

@@ -15,11 +15,13 @@ from p4equity.inference.cluster_robust import (
     joint_test,
     small_sample_factor,
 )
-from p4equity.inference.permutation import permutation_test
+from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.simultaneous import simultaneous_band
 from p4equity.inference.wild_bootstrap import wild_bootstrap
 
 CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3")
+FEW_PERMUTED = 6  # treated units up to which the warning on exchangeability is given
+EXCHANGEABLE = "where the treated are smaller, and so noisier, than the others it rejects too often, where larger too rarely"
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
 METHODS = (*CLUSTER_ROBUST, *WILD, "permutation", "none")
 
@@ -86,7 +88,8 @@ def _robust(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inf
     test = contrast_test(moments, contrast, kind=inference.upper(), ssc=_ssc(request), conf_level=request.conf_level, estimate=b)
     if test.reason:
         return Answer(reason=test.reason)
-    return Answer(b, test.std_error, test.statistic, test.p_value, test.conf_low, test.conf_high, test.df)
+    warnings = (test.warning,) if test.warning else ()
+    return Answer(b, test.std_error, test.statistic, test.p_value, test.conf_low, test.conf_high, test.df, warnings=warnings)
 
 
 def _wild(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
@@ -127,21 +130,26 @@ def _permutation(estimate: LinearEstimate, term: Term, b: float, request: Reques
     result = permutation_test(
         y, treated, conf_level=request.conf_level, limit=int(request.own.get("limit", 1_000_000)), seed=request.seed
     )
-    return permutation_answer(b, result.statistic, result.p_value, result.conf_low, result.conf_high, result.p_attainable)
+    answer = permutation_answer(b, result)
+    few = f"permutation takes units for exchangeable: {EXCHANGEABLE}"
+    return replace(answer, warnings=(*answer.warnings, few)) if treated.sum() <= FEW_PERMUTED else answer
 
 
-def permutation_answer(b: float, statistic: float, p: float, low: float, high: float, attainable: float) -> Answer:
-    """An answer without standard error; unbounded limits become missing and are mentioned."""
-    unbounded = not (np.isfinite(low) and np.isfinite(high))
-    warnings = ("the permutation interval is unbounded: the attainable p exceeds the level",) if unbounded else ()
+def permutation_answer(b: float, result: PermutationResult) -> Answer:
+    """An answer without standard error; unbounded limits become missing and are mentioned, as is the error of drawing."""
+    unbounded = not (np.isfinite(result.conf_low) and np.isfinite(result.conf_high))
+    warnings = ["the permutation interval is unbounded: the attainable p exceeds the level"] if unbounded else []
+    if result.sampled:
+        drawn = f"{result.n_draws:,} of the possible assignments were drawn"
+        warnings.append(f"{drawn}: Monte Carlo error of the p value {result.monte_carlo_error:.2g}")
     return Answer(
         b,
-        statistic=statistic,
-        p_value=p,
-        conf_low=finite(low),
-        conf_high=finite(high),
-        p_attainable=attainable,
-        warnings=warnings,
+        statistic=result.statistic,
+        p_value=result.p_value,
+        conf_low=finite(result.conf_low),
+        conf_high=finite(result.conf_high),
+        p_attainable=result.p_attainable,
+        warnings=tuple(warnings),
     )
 
 
@@ -152,7 +160,8 @@ def _joint(estimate: LinearEstimate, term: Term, contrast: Array, b: float, infe
         return Answer(reason=f"not available, because {reason}")
     test = joint_test(estimate.fits[term.fit].moments[term.outcome], contrast, kind=inference.upper(), ssc=_ssc(request))
     if test.reason:
-        return Answer(reason=test.reason)
+        more = "; bin_below lets early periods share a coefficient" if "alone identifies" in test.reason else ""
+        return Answer(reason=test.reason + more)
     return Answer(b, statistic=test.statistic, p_value=test.p_value, df=test.df_denominator)
 
 

@@ -7,24 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from p4equity.errors import DataError, UsageError, did_you_mean
-from p4equity.estimators.base import NAN, Answer, Array, Estimate, Request, Term, estimand
+from p4equity.estimators.base import Answer, Estimate, Request, Term, estimand
 from p4equity.estimators.changes import Changes, average_over_groups, unit_changes
 from p4equity.estimators.linear_answers import permutation_answer
 from p4equity.estimators.panels import Panel, gap_panel, plain_panel, unbalanced
 from p4equity.estimators.tidy import Cells, require_arms
-from p4equity.inference.permutation import (
-    PermutationResult,
-    attainable_p,
-    count_assignments,
-    enumerate_assignments,
-    invert,
-    null_weights,
-    permutation_test,
-    sample_assignments,
-    standardized_difference,
-    two_sided_p,
-)
-from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression
+from p4equity.inference.permutation import null_weights, permutation_test
+from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression, t_answer
 
 OPTIONS = ("tau2", "limit")
 
@@ -135,18 +124,28 @@ def _answer(changes: Changes, term: Term, known: bool, inference: str, request: 
         )
     if inference == "permutation":
         return _permutation(changes, term.outcome, known, request)
-    V = changes.V if known else np.ones_like(changes.V)
-    method = str(request.own.get("tau2", "PM"))
-    main = meta_regression(changes.Y[:, 0], arm, V[:, 0], method=method, conf_level=request.conf_level)
-    fit: RandomEffectsFit = main
-    if term.outcome:
-        y, v = changes.Y[:, term.outcome], V[:, term.outcome]
-        fit = linear_component(y, v, arm, main.weights, method=method, conf_level=request.conf_level)
+    fit = _fitted(changes, term.outcome, known, request)
     if inference == "none":
         return Answer(fit.estimate)
     if not fit.std_error > 1e-10 * float(np.abs(changes.Y).max(initial=1e-300)):
         return Answer(reason="no variation left to estimate a standard error from")
     return Answer(fit.estimate, fit.std_error, fit.statistic, fit.p_value, fit.conf_low, fit.conf_high, float(fit.df))
+
+
+def _fitted(changes: Changes, outcome: int, known: bool, request: Request) -> RandomEffectsFit:
+    """The regression of one outcome's changes. Without sampling errors all weights are equal: the t test of two means."""
+    Y, V, arm, method = changes.Y, changes.V, changes.treated, str(request.own.get("tau2", "PM"))
+    if not known:
+        n1, n = int(arm.sum()), len(arm)
+        weights = np.where(arm, 1 / n1, -1 / (n - n1))
+        y = Y[:, outcome]
+        rest = y - np.where(arm, y[arm].mean(), y[~arm].mean())
+        q = float(rest @ rest) / (n - 2)
+        return t_answer(float(weights @ y), float(np.sqrt(q * (weights @ weights))), n - 2, 0.0, q, weights, request.conf_level)
+    main = meta_regression(Y[:, 0], arm, V[:, 0], method=method, conf_level=request.conf_level)
+    if outcome == 0:
+        return main
+    return linear_component(Y[:, outcome], V[:, outcome], arm, main.weights, method=method, conf_level=request.conf_level)
 
 
 def _permutation(changes: Changes, outcome: int, known: bool, request: Request) -> Answer:
@@ -159,27 +158,6 @@ def _permutation(changes: Changes, outcome: int, known: bool, request: Request) 
     if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
         return Answer(reason="all units changed alike: every assignment gives the same difference")
     v = changes.V[:, 0] if known else None
-    if v is None or outcome == 0:
-        r = permutation_test(y, arm, v, conf_level=request.conf_level, limit=limit, seed=request.seed, method=method)
-    else:
-        r = _with_weights(y, changes, null_weights(changes.Y[:, 0], v, method), limit, request)
-    return permutation_answer(r.estimate, r.statistic, r.p_value, r.conf_low, r.conf_high, r.p_attainable)
-
-
-def _with_weights(y: Array, changes: Changes, w: Array, limit: int, request: Request) -> PermutationResult:
-    """The permutation test of another outcome of the same units, with the gap's null weights held fixed."""
-    arm, strata = changes.treated, np.zeros(len(y), np.int64)
-    total = count_assignments(arm, strata)
-    table = sample_assignments(arm, strata, limit, request.seed) if total > limit else enumerate_assignments(arm, strata)
-    grid, own = table.astype(float), arm.astype(float)[None, :]
-
-    def p_value(theta: float) -> float:
-        shifted = y - theta * arm
-        return two_sided_p(standardized_difference(shifted, grid, w), float(standardized_difference(shifted, own, w)[0]))
-
-    b = float(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
-    floor = attainable_p(grid)
-    spread = 2 * (float(np.ptp(y)) + float(1 / np.sqrt(w.min()))) + 1e-12
-    low, high = invert(p_value, b, spread, 1 - request.conf_level, floor)
-    statistic = float(standardized_difference(y, own, w)[0])
-    return PermutationResult(b, statistic, p_value(0.0), low, high, floor, total, total > limit, NAN)
+    held = None if v is None or outcome == 0 else null_weights(changes.Y[:, 0], v, method)  # the gap's, for its parts too
+    r = permutation_test(y, arm, v, conf_level=request.conf_level, limit=limit, seed=request.seed, method=method, weights=held)
+    return permutation_answer(r.estimate, r)

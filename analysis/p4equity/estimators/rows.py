@@ -44,7 +44,7 @@ def to_frame(estimate: Estimate, request: Request) -> pd.DataFrame:
 
     attrs: `dropped` and `unbalanced` (unit, period, reason each), `warnings` (sentences).
     """
-    rows, warnings = [], []
+    rows, warnings = [], list(estimate.notes(request))
     for inference in request.inference:
         for term, answer in estimate.answers(inference, request):
             rows.append(_row(term, answer, inference, request))

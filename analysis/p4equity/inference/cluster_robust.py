@@ -22,11 +22,16 @@ SSC = ("fixest", "stata", "none")
 NOT_IDENTIFIED = "the data do not identify this coefficient: its regressor is collinear with effects or other regressors"
 NO_VARIATION = "no variation left to estimate a standard error from"
 ONE_CLUSTER = "one cluster only: its error cannot be estimated"
+ALONE = 1e-8  # a leverage this close to 1 counts as 1
+UNSEEN = 0.5  # share of a contrast's working variance that one cluster alone carries from which CR2 gives no answer
 
 
 @dataclass(frozen=True)
 class ContrastTest:
-    """Answer for one linear combination; every number is NaN and `reason` filled when it is not available."""
+    """Answer for one linear combination; every number is NaN and `reason` filled when it is not available.
+
+    warning: what the reader of a number should know.
+    """
 
     estimate: float
     std_error: float
@@ -36,6 +41,7 @@ class ContrastTest:
     conf_low: float
     conf_high: float
     reason: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,9 @@ def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, st
     """Vectors (G, q, r) whose product with the scores gives each cluster's contribution to the contrasts, and why not.
 
     CR2: (I - S_g M)^(-1/2) applied to the score, Bell and McCaffrey's adjustment pushed into k x k space. CR3: its
-    inverse. A direction that one cluster alone identifies has no adjusted residual: a contrast that leans on it is not
-    available.
+    inverse. A direction that one cluster alone identifies has residuals of zero there and nothing to adjust: CR2 takes
+    the Moore-Penrose inverse as clubSandwich does (Pustejovsky and Tipton 2018), as long as such directions carry less
+    than UNSEEN of each contrast's working variance; CR3, the leave-one-out variance, is not defined for it.
     """
     groups = design.n_clusters
     if kind not in KINDS:
@@ -88,16 +95,39 @@ def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, st
         return np.zeros((groups, *c.shape)), ONE_CLUSTER
     if kind in ("CR0", "CR1"):
         return np.broadcast_to(c, (groups, *c.shape)), ""
+    share, label = unseen(design, c)
+    if share > (UNSEEN if kind == "CR2" else 1e-12):
+        return np.zeros((groups, *c.shape)), f"cluster {label} alone identifies this coefficient: {kind} is not defined"
     values, vectors = design.leverage
     projected = c @ vectors  # (G, q, r): coordinates of the contrasts on each cluster's directions
-    alone = 1 - values < 1e-8
-    weight = np.abs(projected * alone[:, None, :]).max(axis=(1, 2), initial=0.0)
-    if weight.max() > 1e-6 * float(np.abs(c).max()):
-        label = design.clusters[int(weight.argmax())]
-        return np.zeros((groups, *c.shape)), f"cluster {label} alone identifies this coefficient: {kind} is not defined"
     power = -0.5 if kind == "CR2" else -1.0
-    factor = np.where(alone, 0.0, np.maximum(1 - values, 1e-8) ** power)
+    factor = np.where(_alone(values), 0.0, np.maximum(1 - values, ALONE) ** power)
     return np.asarray((projected * factor[:, None, :]) @ vectors.transpose(0, 2, 1)), ""
+
+
+def _alone(values: Array) -> NDArray[np.bool_]:
+    """Which leverages are 1: directions seen in one cluster alone."""
+    return np.asarray(1 - values < ALONE)
+
+
+def unseen(design: ClusterDesign, c: Array, together: bool = False) -> tuple[float, str]:
+    """Largest share of a contrast's working variance on directions that one cluster alone identifies, and that cluster.
+
+    c: (q, r) whitened contrasts; the largest over its rows, or, `together`, over all their combinations. CR2's expectation
+    under the working model falls short of the variance by this share, for no other cluster tells how noisy such a
+    direction is.
+    """
+    values, vectors = design.leverage
+    lonely = (c @ vectors) * _alone(values)[:, None, :]
+    parts = lonely @ lonely.transpose(0, 2, 1)  # (G, q, q)
+    total = parts.sum(axis=0)
+    label = design.clusters[int(np.trace(parts, axis1=1, axis2=2).argmax())]
+    if together:
+        size, turn = np.linalg.eigh(c @ c.T)
+        kept = size > 1e-12 * size[-1]
+        root = turn[:, kept] / np.sqrt(size[kept])
+        return float(np.linalg.eigvalsh(root.T @ total @ root)[-1]), label
+    return float((np.diag(total) / np.einsum("qr,qr->q", c, c)).max()), label
 
 
 def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str = "fixest") -> tuple[Array, str]:
@@ -205,7 +235,13 @@ def contrast_test(
     if not (np.isfinite(df) and df > 0):
         return not_available("degrees of freedom are not defined")
     half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * se
-    return ContrastTest(b, se, df, b / se, float(2 * stats.t.sf(abs(b / se), df)), b - half, b + half)
+    share, label = unseen(moments.design, c) if kind == "CR2" else (0.0, "")
+    warning = (
+        f"cluster {label} alone identifies a part of it with {share:.0%} of its variance, which {kind} does not see: "
+        "the error is too small, and the test rejects too often"
+    )
+    p = float(2 * stats.t.sf(abs(b / se), df))
+    return ContrastTest(b, se, df, b / se, p, b - half, b + half, warning=warning if share >= 0.005 else "")
 
 
 def _expected(design: ClusterDesign, c: Array, kind: str, ssc: str) -> Array:
@@ -219,7 +255,9 @@ def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", 
     """Are several contrasts (q, k) jointly zero? Approximate Hotelling T2 test with a small-sample denominator (AHT,
     'HTZ').
 
-    Not available, with the reason, where the approximate denominator degrees of freedom are not positive.
+    Not available, with the reason, where the approximate denominator degrees of freedom are not positive, or where one
+    cluster alone identifies one of the coefficients (with the Moore-Penrose inverse the test rejects a true null about
+    half of the time there).
     Source: Pustejovsky and Tipton (2018); Zhang (2012).
     """
     nan, q = float("nan"), len(np.atleast_2d(contrasts))
@@ -228,6 +266,9 @@ def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", 
         return JointTest(nan, q, nan, nan, f"not available, because {reason}")
     design = moments.design
     c, _ = contrast_rows(design, contrasts)
+    share, label = unseen(design, c, together=True)
+    if kind == "CR2" and share > UNSEEN:
+        return JointTest(nan, q, nan, nan, f"not available, because cluster {label} alone identifies one of the coefficients")
     expected = _expected(design, c, kind, ssc)
     values, vectors = np.linalg.eigh(expected)
     if values[0] <= 1e-10 * values[-1] or np.linalg.matrix_rank(V, tol=1e-10 * float(np.trace(V))) < q:

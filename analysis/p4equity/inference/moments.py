@@ -1,7 +1,8 @@
 """Per-cluster moments of a weighted regression: all that few-cluster inference needs, exact from cells.
 
 A regression of y on X with weights W and clusters g enters everything that follows only through S_g = X_g'W X_g and
-u_g = X_g'W y_g. Effects whose levels each lie in one cluster are swept out first; the others enter as dummies.
+u_g = X_g'W y_g. Effects whose levels each lie in one cluster are swept out first; the others enter as dummies, beside
+which X and y are residuals on all effects (`sweeping`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from p4equity.errors import UsageError
+from p4equity.inference.sweeping import ABSORBED, Codes, by_cluster, dummies, is_nested, residuals, sweep, take_out
 
 Array = NDArray[np.float64]
-Codes = NDArray[np.int64]
-ABSORBED = 1e-9  # a column whose norm falls below this share when effects are swept out has nothing left
 SINGULAR = 1e-10  # eigenvalues of the scaled moment matrix below this share count as zero
 UNIDENTIFIED = 1e-7  # share of a contrast outside the row space beyond which it is not estimable
 
@@ -103,41 +103,6 @@ class ClusterMoments:
         return np.asarray(self.u @ self.design.whitener - self.design.blocks @ self.theta)
 
 
-def is_nested(effect: Codes, cluster: Codes) -> bool:
-    """Whether every level of an effect lies in one cluster."""
-    pairs = np.unique(np.stack([effect, cluster]), axis=1)
-    return bool(pairs.shape[1] == len(np.unique(effect)))
-
-
-def dummies(codes: Codes) -> Array:
-    """(N, levels) indicator columns of integer codes."""
-    levels, position = np.unique(codes, return_inverse=True)
-    out = np.zeros((len(codes), len(levels)))
-    out[np.arange(len(codes)), position] = 1.0
-    return out
-
-
-def sweep(columns: Array, effects: Sequence[Codes], weights: Array, cluster: Codes) -> tuple[Array, int]:
-    """Residuals of columns (N, m) on nested effects, weighted, and the rank of those effects."""
-    if not effects:
-        return columns, 0
-    if len(effects) == 1:
-        _, position = np.unique(effects[0], return_inverse=True)
-        total = np.bincount(position, weights)
-        means = np.stack([np.bincount(position, weights * column) / total for column in columns.T], axis=1)
-        return columns - means[position], len(total)
-    out, rank = columns.copy(), 0
-    for g in np.unique(cluster):
-        rows = np.flatnonzero(cluster == g)
-        root = np.sqrt(weights[rows])[:, None]
-        left, values, _ = np.linalg.svd(root * np.hstack([dummies(e[rows]) for e in effects]), full_matrices=False)
-        basis = left[:, values > 1e-9 * values[0]]
-        whitened = root * columns[rows]
-        out[rows] = (whitened - basis @ (basis.T @ whitened)) / root
-        rank += basis.shape[1]
-    return out, rank
-
-
 def cluster_moments(
     X: ArrayLike,
     Y: ArrayLike,
@@ -152,9 +117,9 @@ def cluster_moments(
 
     cluster: (N,) labels. weights: (N,) positive; with cell means and cell counts the moments are those of the members,
     so that coefficients, CR0, CR2, CR3, degrees of freedom and wild bootstrap are the members' own. effects: integer
-    codes (N,) each. n_obs: rows in the small-sample factor, by default N. The columns of the result's design are X,
-    then dummies of the effects not nested in the cluster. Raises UsageError when shapes differ or weights are not
-    positive.
+    codes (N,) each; X and Y are residuals on all of them. n_obs: rows in the small-sample factor, by default N. The
+    columns of the result's design are X, then dummies of the effects not nested in the cluster. Raises UsageError when
+    shapes differ or weights are not positive.
     """
     x, y = np.asarray(X, float), np.asarray(Y, float)
     y = y[:, None] if y.ndim == 1 else y
@@ -164,16 +129,11 @@ def cluster_moments(
     labels, g = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
     nested = [e for e in effects if is_nested(e, g)]
     crossed = [e for e in effects if not is_nested(e, g)]
-    D = np.hstack([x, *(dummies(e) for e in crossed)])
-    before = np.sqrt(w @ D**2)
-    D, swept_rank = sweep(D, nested, w, g)
-    D = D * (np.sqrt(w @ D**2) > ABSORBED * before)
-    outcome, _ = sweep(y, nested, w, g)
-    WD = D * w[:, None]
-    S, u = np.zeros((len(labels), D.shape[1], D.shape[1])), np.zeros((len(labels), D.shape[1], y.shape[1]))
-    for i in range(len(labels)):
-        rows = g == i
-        S[i], u[i] = WD[rows].T @ D[rows], WD[rows].T @ outcome[rows]
+    other = np.hstack([np.zeros((len(x), 0)), *(dummies(e) for e in crossed)])
+    before = np.sqrt(w @ other**2)
+    other, swept_rank = sweep(other, nested, w, g)
+    D = np.hstack([take_out(x, effects, w, g), other * (np.sqrt(w @ other**2) > ABSORBED * before)])
+    S, u = _sums(D, residuals(y, effects, w, g), w, g)
     columns = [
         *(names or [f"x{j}" for j in range(x.shape[1])]),
         *(f"effect{j}" for j in range(D.shape[1] - x.shape[1])),
@@ -183,6 +143,16 @@ def cluster_moments(
     k = rank - crossed_rank + sum(len(np.unique(e)) - 1 for e in crossed) + (1 if effects else 0)
     design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, rank + swept_rank)
     return tuple(ClusterMoments(design, u[:, :, j], float(np.sqrt(w @ y[:, j] ** 2))) for j in range(y.shape[1]))
+
+
+def _sums(D: Array, y: Array, w: Array, cluster: Codes) -> tuple[Array, Array]:
+    """X_g'W X_g (G, k, k) and X_g'W y_g (G, k, m) of each cluster."""
+    parts = by_cluster(cluster)
+    S, u = np.zeros((len(parts), D.shape[1], D.shape[1])), np.zeros((len(parts), D.shape[1], y.shape[1]))
+    for i, rows in enumerate(parts):
+        weighted = (D[rows] * w[rows, None]).T
+        S[i], u[i] = weighted @ D[rows], weighted @ y[rows]
+    return S, u
 
 
 def _rank(total: Array) -> int:
