@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from p4equity.errors import UsageError, did_you_mean
+from p4equity.errors import UsageError
 
 ESTIMATORS = ("did", "event_study", "triple_difference", "meta_regression")
 _LINEAR = ("cr0", "cr1", "cr2", "cr3", "wild_bootstrap", "wild_bootstrap_unrestricted", "permutation", "none")
@@ -45,7 +45,7 @@ def fit(
     weights: str | None = None,
     sampling_se: str | None = None,
     cluster: str | None = None,
-    covariates: Sequence[str] = (),
+    covariates: Sequence[str] | str | None = (),
     comparison: str = "never",
     anticipation: int = 0,
     inference: str | Sequence[str] | None = None,
@@ -58,13 +58,15 @@ def fit(
 
     data: one row an observation or a cell. outcome, unit, time, cohort, group, parent, weights, sampling_se, cluster,
     covariates name columns. time: whole numbers, one a period, or dates (then event time counts observed periods).
-    cohort: first treated period of the unit, null for never (0 is not never). group and reference (one of its
-    levels): the outcome becomes the gap, reference minus group. parent: what units belong to (the system of a
-    practice), and the default cluster; without it units are the clusters. weights: cell counts or other positive
-    weights. sampling_se: standard error of the outcome. covariates: time-varying numbers. comparison: never or
-    not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2, cr3,
+    cohort: first treated period of the unit, one of those in time where time is a date; null or infinity for never (0
+    is not never). group and reference (one of its levels): the outcome becomes the gap, reference minus group. parent:
+    what units belong to (the system of a practice), and the default cluster; without it units are the clusters.
+    weights: cell counts or other positive weights. sampling_se: standard error of the outcome (meta_regression).
+    covariates: time-varying numbers; what varies inside a unit and period is adjusted for row by row. comparison: never
+    or not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2, cr3,
     wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, none = estimate only); by default the
-    estimator's own. own: options of the estimator, see its module.
+    estimator's own. With few treated units, or smaller ones than the others, wild_bootstrap_unrestricted and the
+    permutation of did reject a true null too often (up to 14% at 5%). own: options of the estimator, see its module.
 
     Returns one row an answer, the pooled one first: estimand, group, cohort, event_time, period; estimate, std_error,
     statistic, p_value, conf_low, conf_high, conf_level, interval, outcome_unit; inference, df, n_clusters,
@@ -81,6 +83,7 @@ def _run(
     id: str, data: pd.DataFrame, inference: str | Sequence[str] | None, own: Mapping[str, Any], given: dict[str, Any]
 ) -> pd.DataFrame:
     """Check the words of a call, then tidy, estimate and print, on one thread."""
+    from p4equity.estimators.arguments import columns, known, level, methods, options, together, whole
     from p4equity.estimators.base import Request
     from p4equity.estimators.rows import to_frame
     from p4equity.estimators.tidy import tidy
@@ -92,15 +95,17 @@ def _run(
     module = import_module(f"p4equity.estimators.{id}")
     for option in own:
         known(option, module.OPTIONS, "option", f"fit: {id}")
+    given["covariates"] = columns(given["covariates"])
+    given["anticipation"] = whole(given["anticipation"], "anticipation", 0)
+    given["seed"] = whole(given["seed"], "seed", 0)
+    given["conf_level"] = level(given["conf_level"])
+    together(id, given)
+    wanted = methods(id, INFERENCES[id], inference, own)
     if given["unit"] is None:
         data, given["unit"] = _own_units(data, id, given["time"], given["parent"])
     if given["time"] is None and id != "meta_regression":
         raise UsageError("no time", where="fit: time", expected="the column of periods", found="nothing")
-    if given["anticipation"] < 0 or not 0 < given["conf_level"] < 1:
-        found = f"anticipation {given['anticipation']}, conf_level {given['conf_level']}"
-        raise UsageError("out of range", where="fit", expected="anticipation >= 0 and 0 < conf_level < 1", found=found)
-    given["covariates"] = tuple(given["covariates"])
-    request = Request(estimator=id, inference=_methods(id, inference, own), own=dict(own), **given)
+    request = Request(estimator=id, inference=wanted, own=options(own), **given)
     with _threads().limit(limits=1):
         return to_frame(module.estimate(tidy(data, request), request), request)
 
@@ -114,28 +119,3 @@ def _own_units(data: pd.DataFrame, id: str, time: str | None, parent: str | None
             "no unit", where="fit: unit", expected="the column that names treated and comparison units", found="nothing"
         )
     return data.assign(**{"(row)": range(len(data))}), "(row)"
-
-
-def known(word: str, words: Sequence[str], what: str, where: str) -> None:
-    """Raise UsageError with a suggestion unless the word is one of the known ones."""
-    if word not in words:
-        raise UsageError(
-            f"unknown {what} '{word}'",
-            where=where,
-            expected=", ".join(words),
-            found=word,
-            fix=did_you_mean(str(word), words),
-        )
-
-
-def _methods(id: str, inference: str | Sequence[str] | None, own: Mapping[str, Any]) -> tuple[str, ...]:
-    """The methods of inference to print, in order; without a list the estimator's `variance`, or Knapp-Hartung."""
-    variance = str(own.get("variance", "CR2")).lower()
-    if "variance" in own:
-        known(variance, ("cr0", "cr1", "cr2", "cr3"), "variance", f"fit: {id}")
-    if inference is None:
-        return ("knapp_hartung",) if id == "meta_regression" else (variance,)
-    methods = tuple(dict.fromkeys([inference] if isinstance(inference, str) else inference))
-    for method in methods:
-        known(method, INFERENCES[id], "inference", f"fit: {id}")
-    return methods

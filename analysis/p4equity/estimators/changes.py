@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from p4equity.errors import DataError
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
@@ -30,18 +31,6 @@ class Changes:
     dropped: tuple[Dropped, ...]
 
 
-def windows(panel: Panel, request: Request) -> dict[float, float]:
-    """Cohorts with a treated unit seen before and after, and their share of such units."""
-    counts: dict[float, int] = {}
-    for _, rows in panel.frame.groupby("unit", sort=True):
-        c = float(rows["cohort"].iloc[0])
-        t = rows["time"].to_numpy(float)
-        if (t >= c).any() and (t < c - request.anticipation).any():
-            counts[c] = counts.get(c, 0) + 1
-    total = sum(counts.values())
-    return {c: n / total for c, n in sorted(counts.items())}
-
-
 def unit_changes(panel: Panel, request: Request) -> Changes:
     """Changes of all units of a panel of one group.
 
@@ -50,50 +39,59 @@ def unit_changes(panel: Panel, request: Request) -> Changes:
     changes over the cohorts' dates, weighted by the cohorts' shares of treated units. With data of one period, the
     outcome is already the change.
     """
-    one = panel.frame["time"].nunique() == 1
-    share = {} if one else windows(panel, request)
-    rows_used = np.zeros(len(panel.frame), bool)
-    units, treated, Y, V, dropped = [], [], [], [], []
-    for unit, rows in panel.frame.groupby("unit", sort=True):
-        index = rows.index.to_numpy()
-        c = float(rows["cohort"].iloc[0])
-        plan = {c: 1.0} if not np.isnan(c) else share
-        weights, reason = (np.ones(len(rows)), "") if one else _weights(rows["time"].to_numpy(float), plan, request.anticipation)
-        if one and len(rows) > 1:
-            raise DataError(
-                "several rows a unit", where=f"fit: data, unit {unit}", expected="one change a unit", found=f"{len(rows)} rows"
-            )
-        if reason:
-            dropped.append(Dropped(str(unit), "", reason))
-            continue
-        rows_used[index] = weights != 0
-        units.append(str(unit))
-        treated.append(not np.isnan(c))
-        Y.append(weights @ panel.Y[index])
-        V.append(weights**2 @ panel.errors[index] ** 2)
-    m = len(panel.outcomes)
-    arm = np.array(treated, bool)
-    used = panel.frame[rows_used]
-    starts = used["cohort"].dropna().unique()
+    frame = panel.frame
+    position, units = pd.factorize(frame["unit"], sort=True)
+    n = len(units)
+    first = np.unique(position, return_index=True)[1]
+    start = frame["cohort"].to_numpy(float)[first]
+    if frame["time"].nunique() == 1:
+        if n < len(frame):
+            twice = str(units[np.bincount(position).argmax()])
+            found = f"{np.bincount(position).max()} rows"
+            raise DataError("several rows a unit", where=f"fit: data, unit {twice}", expected="one change a unit", found=found)
+        weights, reasons = np.ones(len(frame)), np.full(n, "", object)
+    else:
+        weights, reasons = _weights(frame, position, start, request.anticipation)
+    dropped = tuple(Dropped(str(u), "", str(r)) for u, r in zip(units, reasons, strict=True) if r)
+    kept = reasons == ""
+    rows_used = kept[position] & (weights != 0)
+    Y = np.stack([np.bincount(position, weights * y, n) for y in panel.Y.T], axis=1)[kept]
+    V = np.stack([np.bincount(position, (weights * e) ** 2, n) for e in panel.errors.T], axis=1)[kept]
+    arm = ~np.isnan(start[kept])
+    starts = frame[rows_used]["cohort"].dropna().unique()
     cohort = panel.cohorts.get(float(starts[0])) if len(starts) == 1 and request.time is not None else None
-    base = tuple(_base(panel, rows_used, j, arm) for j in range(m))
-    shape = (len(units), m)
-    return Changes(
-        tuple(units), arm, np.array(Y).reshape(shape), np.array(V).reshape(shape), base, len(starts) > 1, cohort, tuple(dropped)
-    )
+    base = tuple(_base(panel, rows_used, j, arm) for j in range(len(panel.outcomes)))
+    return Changes(tuple(str(u) for u in units[kept]), arm, Y, V, base, len(starts) > 1, cohort, dropped)
 
 
-def _weights(t: Array, plan: dict[float, float], anticipation: int) -> tuple[Array, str]:
-    """Weight of each period in the change, and why there is none."""
-    out = np.zeros(len(t))
-    for c, share in plan.items():
-        after, before = t >= c, t < c - anticipation
-        if not after.any():
-            return out, "no period after treatment"
-        if not before.any():
-            return out, "no period before treatment"
-        out += share * (after / after.sum() - before / before.sum())
-    return out, "" if plan else "no treated unit to take dates from"
+def _weights(
+    frame: pd.DataFrame, position: NDArray[np.intp], start: Array, anticipation: int
+) -> tuple[Array, NDArray[np.object_]]:
+    """Weight of each row in its unit's change, and why a unit has none ('' where it has)."""
+    t, n = frame["time"].to_numpy(float), len(start)
+    own = start[position]
+    weights, both = _around(t, own, anticipation, position, n)
+    reasons = np.full(n, "", object)
+    treated = ~np.isnan(start)
+    reasons[treated & ~both[1]], reasons[treated & ~both[0]] = "no period before treatment", "no period after treatment"
+    cohorts, counts = np.unique(start[treated & both[0] & both[1]], return_counts=True)
+    never = ~treated
+    if not len(cohorts):
+        reasons[never] = "no treated unit to take dates from"
+    for c, share in zip(cohorts, counts / max(counts.sum(), 1), strict=True):
+        part, both = _around(t, np.where(never[position], c, np.nan), anticipation, position, n)
+        weights = weights + share * part
+        open_ = never & (reasons == "")
+        reasons[open_ & ~both[1]], reasons[open_ & ~both[0]] = "no period before treatment", "no period after treatment"
+    return weights, reasons
+
+
+def _around(t: Array, start: Array, anticipation: int, position: NDArray[np.intp], n: int) -> tuple[Array, tuple[Flags, Flags]]:
+    """Weights of a mean after `start` less a mean before it, by unit, and which units have periods after, and before."""
+    after, before = t >= start, t < start - anticipation
+    n1, n0 = np.bincount(position, after, n), np.bincount(position, before, n)
+    weights = after / np.maximum(n1, 1)[position] - before / np.maximum(n0, 1)[position]
+    return np.asarray(weights), (n1 > 0, n0 > 0)
 
 
 def _base(panel: Panel, rows: Flags, outcome: int, arm: Flags) -> Base:

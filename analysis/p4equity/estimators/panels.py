@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from p4equity.errors import UsageError, did_you_mean
+from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
 from p4equity.estimators.tidy import Cells, require_arms
+from p4equity.estimators.values import label_of
 
 GAP = ("gap", "reference", "group")
 
@@ -71,7 +72,7 @@ class Panel:
         other = part.loc[part["cohort"].isna() | (part["cohort"] > first), "cluster"].nunique()
         return Base(
             self._count(rows, outcome),
-            len(part),
+            int((~part.duplicated(["unit", "group", "time", "cluster"])).sum()),
             min(years, default=float("nan")),
             max(years, default=float("nan")),
             int(part["cluster"].nunique()),
@@ -127,7 +128,7 @@ def compared_groups(frame: pd.DataFrame, request: Request) -> tuple[str, tuple[s
             expected=f"one of: {', '.join(levels)}",
             found="nothing",
         )
-    reference = str(request.reference)
+    reference = label_of(request.reference, levels)
     if reference not in levels:
         raise UsageError(
             f"no group '{reference}'",
@@ -151,6 +152,7 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     """
     reference, others = compared_groups(cells.frame, request)
     keys = ["unit", "time", "cluster"]
+    _one_row_a_cell(cells.frame, request)
     x = [c for c in cells.frame.columns if c.startswith("x") and c[1:].isdigit()]
     base = cells.frame[cells.frame["group"] == reference][[*keys, "w", "y", "members", "se", *x]]
     dropped, parts = list(cells.dropped), []
@@ -171,6 +173,19 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     e1, e0 = stacked["se"].to_numpy(float), stacked["se_0"].to_numpy(float)
     errors = np.stack([np.hypot(e0, e1), e0, e1], axis=1)
     return Panel(frame, GAP, Y, members, errors, others, cells.labels, cells.cohorts, len(frame), tuple(dropped))
+
+
+def _one_row_a_cell(frame: pd.DataFrame, request: Request) -> None:
+    """Raise DataError when a covariate varies inside a cell: a gap of means has no rows to adjust."""
+    split = int(frame.duplicated(["unit", "group", "time", "cluster"]).sum())
+    if split:
+        raise DataError(
+            "a covariate varies within unit, group and period",
+            where=f"fit: covariates {', '.join(map(str, request.covariates))}",
+            expected="one value a unit, group and period where the outcome becomes a gap",
+            found=f"{split} rows beyond the first of their cell",
+            fix="use triple_difference, which adjusts the rows themselves, or pass the mean of each cell",
+        )
 
 
 def _one_sided(rows: pd.DataFrame, group: str, labels: dict[float, object]) -> list[Dropped]:
@@ -220,7 +235,8 @@ def check_arms(panel: Panel, request: Request) -> None:
     treated = frame.loc[panel.treated, "unit"].nunique()
     never = frame.loc[frame["cohort"].isna(), "unit"].nunique()
     later = frame.loc[frame["cohort"] > frame.loc[panel.treated, "cohort"].min(), "unit"].nunique() if treated else 0
-    require_arms(int(treated), int(never + (later if request.comparison == "not_yet" else 0)), request)
+    comparison = int(never + (later if request.comparison == "not_yet" else 0))
+    require_arms(int(treated), comparison, request, int(later), panel.dropped)
 
 
 def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
@@ -229,15 +245,9 @@ def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
     for group in panel.groups:
         part = panel.frame[panel.frame["group"] == group]
         every = set(part["time"])
-        for unit, rows in part.groupby("unit", sort=True):
-            lacking = sorted(every - set(rows["time"]))
-            if lacking:
-                suffix = "" if group == "all" else f" ({group})"
-                out.append(
-                    Dropped(
-                        str(unit),
-                        ", ".join(str(panel.labels[v]) for v in lacking),
-                        f"stays, without these periods{suffix}",
-                    )
-                )
+        some = part[part.groupby("unit")["time"].transform("nunique") < len(every)]
+        suffix = "" if group == "all" else f" ({group})"
+        for unit, rows in some.groupby("unit", sort=True):
+            periods = ", ".join(str(panel.labels[v]) for v in sorted(every - set(rows["time"])))
+            out.append(Dropped(str(unit), periods, f"stays, without these periods{suffix}"))
     return tuple(out)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from p4equity.errors import DataError, StudyError, UsageError, did_you_mean
-from p4equity.estimators.base import Array, Dropped, Request
+from p4equity.estimators.base import Dropped, Request
+from p4equity.estimators.timeline import timeline
+from p4equity.estimators.values import WHERE, kind, labels_of, numeric
 
-WHERE = "fit: data"
+EXACT = 2.0**53  # sums of weights beyond it are no counts: floats no longer tell whole numbers apart
 
 
 @dataclass(frozen=True)
@@ -43,91 +46,14 @@ def check_columns(data: pd.DataFrame, request: Request) -> None:
                 found=column,
                 fix=did_you_mean(str(column), known),
             )
-
-
-def numeric(data: pd.DataFrame, column: str, role: str) -> Array:
-    """A column as floats, missing as NaN. Raises DataError when it holds something else than numbers."""
-    series = data[column]
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        series = series.astype(object)
-    try:
-        out = pd.to_numeric(series, errors="raise").astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as problem:
-        raise DataError(
-            "not numeric",
-            where=f"{WHERE}, column '{column}'",
-            expected=f"numbers in the {role} column",
-            found=str(data[column].dtype),
-        ) from problem
-    if np.isinf(out).any():
-        raise DataError(
-            "infinite values",
-            where=f"{WHERE}, column '{column}'",
-            expected=f"finite {role}",
-            found=f"{int(np.isinf(out).sum())} rows",
-        )
-    return np.asarray(out)
-
-
-def _is_date(series: pd.Series) -> bool:
-    return bool(pd.api.types.is_datetime64_any_dtype(series.dtype) or isinstance(series.dtype, pd.PeriodDtype))
-
-
-def timeline(data: pd.DataFrame, request: Request) -> tuple[Array, Array, dict[float, object]]:
-    """Time and cohort of each row on one numeric scale, and the label of each time. Dates become the order of their periods."""
-    if request.time is None:
-        nothing: dict[float, object] = {0.0: None}
-        return np.zeros(len(data)), _flags(data, request), nothing
-    time, cohort = data[request.time], data[request.cohort]
-    if not _is_date(time):
-        t, c = numeric(data, request.time, "time"), numeric(data, request.cohort, "cohort")
-        _refuse_zero(c, float(np.nanmin(t, initial=np.inf)), request)
-        return t, c, {float(v): int(v) if float(v).is_integer() else float(v) for v in np.unique(t[~np.isnan(t)])}
-    if not _is_date(cohort) and pd.to_numeric(cohort, errors="coerce").notna().any():
-        raise DataError(
-            "cohort is a number, time a date",
-            where=f"{WHERE}, column '{request.cohort}'",
-            expected="dates",
-            found=str(cohort.dtype),
-        )
-    stamps, starts = pd.Series(_stamps(time, request)), pd.Series(_stamps(cohort, request))
-    periods = np.sort(stamps.dropna().unique())
-    t = np.where(stamps.isna(), np.nan, np.searchsorted(periods, stamps.to_numpy()).astype(float))
-    c = np.where(starts.isna(), np.nan, np.searchsorted(periods, starts.to_numpy()).astype(float))
-    return t, c, {float(i): pd.Timestamp(p).date() for i, p in enumerate(periods)}
-
-
-def _stamps(series: pd.Series, request: Request) -> object:
-    if isinstance(series.dtype, pd.PeriodDtype):
-        return series.dt.start_time.to_numpy()
-    try:
-        return pd.to_datetime(series, errors="raise").to_numpy()
-    except (TypeError, ValueError) as problem:
-        raise DataError(
-            "not a date",
-            where=f"{WHERE}, columns '{request.time}' and '{request.cohort}'",
-            expected="dates",
-            found=str(series.dtype),
-        ) from problem
-
-
-def _refuse_zero(cohort: Array, first: float, request: Request) -> None:
-    if (cohort == 0).any() and first > 0:
-        raise UsageError(
-            "0 is not 'never treated'",
-            where=f"fit: cohort, column '{request.cohort}'",
-            expected="null for never treated",
-            found="0",
-            fix="replace 0 by a missing value, so that no period is mistaken for it",
-        )
-
-
-def labels_of(data: pd.DataFrame, column: str) -> pd.Series:
-    """A column as text labels; whole floats lose their '.0'; missing stays missing."""
-    series = data[column]
-    if pd.api.types.is_float_dtype(series.dtype) and (series.dropna() % 1 == 0).all():
-        series = series.astype("Int64")
-    return series.astype(object).where(series.notna(), None).map(lambda v: None if v is None else str(v))
+        if column is not None and isinstance(data[column], pd.DataFrame):
+            raise UsageError(
+                f"several columns are named '{column}'",
+                where=f"fit: {role}",
+                expected="one column",
+                found=f"{data[column].shape[1]} columns",
+                fix="rename or drop all but one",
+            )
 
 
 def tidy(data: pd.DataFrame, request: Request) -> Cells:
@@ -138,7 +64,7 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     changes within a unit.
     """
     check_columns(data, request)
-    if pd.api.types.is_bool_dtype(data[request.cohort].dtype):
+    if kind(data[request.cohort]) == "flag":
         raise UsageError(
             "a flag is not a cohort",
             where="fit: cohort",
@@ -173,14 +99,6 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     return Cells(aggregate(used, request), labels, len(used), dropped, cohorts)
 
 
-def _flags(data: pd.DataFrame, request: Request) -> Array:
-    """Without time, only whether a unit has a cohort matters: one change a unit. Null is never; anything else is treated."""
-    column = data[request.cohort]
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        _refuse_zero(numeric(data, request.cohort, "cohort"), 1.0, request)
-    return np.where(column.isna(), np.nan, 0.0)
-
-
 def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.DataFrame, tuple[Dropped, ...]]:
     if (frame["w"] < 0).any() or (frame["se"] < 0).any():
         raise DataError(
@@ -196,8 +114,9 @@ def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.Data
     for flag, reason in ((missing, "missing value"), (zero, "weight of zero")):
         left = frame[flag]
         for unit, rows in left.groupby(left["unit"].fillna("(no unit)"), sort=True):
-            periods = ", ".join(sorted({str(labels.get(t, "no time")) for t in rows["time"]}))
-            out.append(Dropped(str(unit), periods, f"{reason} in {len(rows)} rows"))
+            seen = {labels.get(t, "no time") for t in rows["time"]} - {None}
+            rows_left = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+            out.append(Dropped(str(unit), ", ".join(sorted(map(str, seen))), f"{reason} in {rows_left}"))
     return frame[~missing & ~zero].copy(), tuple(out)
 
 
@@ -218,41 +137,46 @@ def check_cohort(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
-    """Weighted means by unit, group, time and cluster: exact for regressions whose regressors are constant in such a cell."""
-    keys = ["unit", "group", "time", "cluster"]
+    """Weighted means by unit, group, time, cluster and covariates: exact, for all regressors are constant in such a cell.
+
+    A covariate that varies inside a unit and period splits its cell: the regression is then that of the rows.
+    """
     x = [c for c in frame.columns if c.startswith("x") and c[1:].isdigit()]
-    values = ["y", *x]
+    keys = ["unit", "group", "time", "cluster", *x]
     # Sorted by value too, so that sums do not depend on the order of the rows.
-    rows = frame.sort_values([*keys, *values, "w", "se"], kind="stable")
-    sums = rows[[*keys, "parent", "cohort"]].assign(w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2)
-    for column in values:
-        sums[column] = rows["w"] * rows[column]
-    how = dict.fromkeys(["w", "rows", "se", *values], "sum") | {"parent": "first", "cohort": "first"}
+    rows = frame.sort_values([*keys, "y", "w", "se"], kind="stable")
+    sums = rows[[*keys, "parent", "cohort"]].assign(
+        w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2, y=rows["w"] * rows["y"]
+    )
+    how = dict.fromkeys(["w", "rows", "se", "y"], "sum") | {"parent": "first", "cohort": "first"}
     out = sums.groupby(keys, sort=True, as_index=False).agg(how)
-    for column in values:
-        out[column] = out[column] / out["w"]
-    single = out["rows"] == 1
-    out["se"] = np.sqrt(out["se"]) / out["w"]
-    if single.all():  # nothing was averaged: keep the caller's numbers to the last digit
-        out[["y", *x, "se"]] = rows[["y", *x, "se"]].to_numpy()
-    whole = request.weights is not None and bool((frame["w"] % 1 == 0).all())
+    out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]
+    if (out["rows"] == 1).all():  # nothing was averaged: keep the caller's numbers to the last digit
+        out[["y", "se"]] = rows[["y", "se"]].to_numpy()
+    whole = request.weights is not None and bool((frame["w"] % 1 == 0).all()) and float(frame["w"].sum()) < EXACT
     out["members"] = out["w"] if whole else np.nan
     return out
 
 
-def require_arms(treated: int, comparison: int, request: Request) -> None:
-    """Raise StudyError when no treated or no comparison unit is left."""
+def require_arms(treated: int, comparison: int, request: Request, later: int = 0, dropped: Sequence[Dropped] = ()) -> None:
+    """Raise StudyError when no treated or no comparison unit is left.
+
+    later: units treated after the first cohort, which comparison='not_yet' would use. dropped: units left out before.
+    """
     if treated and comparison:
         return
     arm = "comparison" if treated else "treated"
-    other = "not_yet" if request.comparison == "never" else "never"
     fix = "check the cohort column: null means never treated"
-    if not comparison and treated:
-        fix += f"; comparison='{other}' chooses other comparison units"
+    if arm == "comparison" and request.comparison == "never" and later and request.estimator != "meta_regression":
+        fix += f"; comparison='not_yet' compares with {later} units treated later"
+    counts: dict[str, int] = {}
+    for d in dropped:
+        counts[d.reason] = counts.get(d.reason, 0) + 1
+    left = "".join(f"; left out: {n} with {reason}" for reason, n in sorted(counts.items()) if reason.startswith("no period"))
     raise StudyError(
         f"no {arm} unit left",
         where="fit",
         expected=f"at least one {arm} unit with data before and after",
-        found="none",
+        found=f"none{left}",
         fix=fix,
     )

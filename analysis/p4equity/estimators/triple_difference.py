@@ -70,7 +70,11 @@ def _fit(panel: Panel, compared: Flags) -> Fit:
         ],
         cluster=panel.column("cluster"),
         weights=frame["w"].to_numpy(float),
-        names=[f"compared {i}" for i in range(compared.shape[1])] + [f"x{j}" for j in range(covariates.shape[1])],
+        names=[
+            *(f"compared {i}" for i in range(compared.shape[1])),
+            "treated",
+            *(f"x{j}" for j in range(covariates.shape[1] - 1)),
+        ],
         n_obs=panel.n_obs,
     )
 

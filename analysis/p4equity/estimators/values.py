@@ -1,0 +1,91 @@
+"""Columns of any type as numbers, labels or kinds of value, or a message that says why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from p4equity.errors import DataError
+from p4equity.estimators.base import Array
+
+WHERE = "fit: data"
+_KINDS = {
+    "datetime64": "date", "datetime": "date", "date": "date", "period": "date", "timedelta": "span", "timedelta64": "span",
+    "time": "span", "integer": "number", "floating": "number", "mixed-integer-float": "number", "decimal": "number",
+    "boolean": "flag", "string": "text", "empty": "nothing", "complex": "mixed", "bytes": "mixed", "interval": "mixed",
+}  # fmt: skip
+
+
+def plain(series: pd.Series) -> pd.Series:
+    """The column without categories and arrow types, which hide the type of their values."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.astype(series.cat.categories.dtype if series.notna().all() else object)
+    if isinstance(series.dtype, pd.ArrowDtype):
+        return series.astype(object)
+    return series
+
+
+def kind(series: pd.Series) -> str:
+    """What a column holds: number (also as text), date, span, flag, text, nothing (all missing) or mixed."""
+    if not series.notna().any():
+        return "nothing"
+    values = plain(series)
+    found = _KINDS.get(pd.api.types.infer_dtype(values, skipna=True), "mixed")
+    if found == "mixed" and values.map(lambda v: isinstance(v, str)).any():
+        found = "text" if not _others(values) else "mixed"
+    if found == "text":
+        try:
+            pd.to_numeric(values, errors="raise")
+        except (TypeError, ValueError):
+            return "text"
+        return "number"
+    return found
+
+
+def _others(values: pd.Series) -> bool:
+    """Whether some values are neither text nor numbers."""
+    return bool(values.dropna().map(lambda v: not isinstance(v, str | int | float | np.number)).any())
+
+
+def numeric(data: pd.DataFrame, column: str, role: str, never: bool = False) -> Array:
+    """A column as floats, missing as NaN; with `never`, infinity as missing too. Raises DataError unless it holds numbers."""
+    series = plain(data[column])
+    if kind(series) in ("date", "span"):
+        raise _not_numeric(data, column, role)
+    try:
+        out = pd.to_numeric(series, errors="raise").astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError, AttributeError) as problem:
+        raise _not_numeric(data, column, role) from problem
+    if never:
+        out = np.where(np.isposinf(out), np.nan, out)
+    if np.isinf(out).any():
+        raise DataError(
+            "infinite values",
+            where=f"{WHERE}, column '{column}'",
+            expected=f"finite {role}" + (", null for never treated" if never else ""),
+            found=f"{int(np.isinf(out).sum())} rows",
+            fix="replace them by missing values",
+        )
+    return np.asarray(out)
+
+
+def _not_numeric(data: pd.DataFrame, column: str, role: str) -> DataError:
+    where, found = f"{WHERE}, column '{column}'", str(data[column].dtype)
+    fix = "convert it with pandas.to_datetime" if role == "time" and kind(data[column]) == "text" else "convert it to numbers"
+    return DataError("not numeric", where=where, expected=f"numbers in the {role} column", found=found, fix=fix)
+
+
+def labels_of(data: pd.DataFrame, column: str) -> pd.Series:
+    """A column as text labels; whole floats lose their '.0'; missing stays missing."""
+    series = data[column]
+    if pd.api.types.is_float_dtype(series.dtype) and (series.dropna() % 1 == 0).all():
+        series = series.astype("Int64")
+    return series.astype(object).where(series.notna(), None).map(lambda v: None if v is None else str(v))
+
+
+def label_of(value: object, levels: list[str]) -> str:
+    """A single value as the label a column with these levels gives it: 1, 1.0 and '1' are one level."""
+    candidates = [str(value)]
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool) and float(value).is_integer():
+        candidates += [str(int(value)), str(float(value))]
+    return next((c for c in candidates if c in levels), candidates[0])
