@@ -117,6 +117,7 @@ def obtain_cells(
 ) -> tuple[CellTables, dict[str, pd.DataFrame]]:
     """Cells from an extract of any tier, a fresh synthetic extract, or the published panel of a value study."""
     from p4equity.cells import build_cells, cells_hash, read_cells, value_cells
+    from p4equity.cells.arms import check_arms
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
 
@@ -124,6 +125,7 @@ def obtain_cells(
     if data is None and study.data.kind == "value":
         with state.stage("cells"):
             cells = value_cells(study)
+        check_arms(study, cells.cell)
         state.facts |= {
             "tier": "B",
             "synthetic": False,
@@ -140,6 +142,7 @@ def obtain_cells(
         cells = (
             read_cells(extract) if extract.tier == "B" else build_cells(extract, study, load_dictionary(), threads=state.workers)
         )
+    check_arms(study, cells.cell)
     state.facts |= {
         "tier": extract.tier,
         "synthetic": bool(extract.metadata.get("synthetic", False)),

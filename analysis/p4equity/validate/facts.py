@@ -1,4 +1,4 @@
-"""What an extract repeats of the study's facts is compared with the study, and what the plan needs is looked for."""
+"""What an extract repeats of the study's facts is compared with the study."""
 
 from __future__ import annotations
 
@@ -136,50 +136,3 @@ def _unknown_systems(con: duckdb.DuckDBPyConnection, study: Study, sources: Mapp
                 "cell", "study_fact", f"the study has no such {column}", _NEXT, column, ", ".join(map(str, values)),
                 ", ".join(str(plain(v)) for v, _ in lost), sum(n for _, n in lost),
             )  # fmt: skip
-
-
-def coverage_problems(con: duckdb.DuckDBPyConnection, study: Study, sources: Mapping[str, Source]) -> Iterator[Problem]:
-    """Years, measures, versions and rules the plan needs and the extract lacks."""
-    wanted: dict[tuple[str, str], Sequence[str]] = {
-        ("measure_event", "measure_id"): sorted({m.events for m in _plan_measures(study) if m.kind == "proportion"}),
-        ("measure_event", "year"): [str(y) for y in study.years],
-        ("attribution", "rule"): [study.population.attribution_rule],
-        ("attribution", "year"): [str(y) for y in study.years],
-        ("cell", "measure_id"): sorted(m.id for m in _plan_measures(study)),
-        ("cell", "year"): [str(y) for y in study.years],
-    }
-    if study.race is not None:
-        versions = {study.race.frozen_version, *study.race.contemporaneous_versions.values()}
-        wanted["race_ethnicity", "version"] = sorted(versions)
-    for (table, column), needed in wanted.items():
-        source = sources.get(table)
-        if source is None or column in source.faulty:
-            continue
-        found = {str(r[0]) for r in con.execute(f"SELECT DISTINCT {quote_name(column)} FROM {quote_name(table)}").fetchall()}
-        lost = [v for v in needed if v not in found]
-        if lost:
-            yield Problem(
-                table, "plan_coverage", "the plan needs values that never occur",
-                "add the rows, or take them out of the plan", column, ", ".join(needed), "no row with " + ", ".join(lost),
-                len(lost),
-            )  # fmt: skip
-    yield from _needed_tables(study, sources)
-
-
-def _needed_tables(study: Study, sources: Mapping[str, Source]) -> Iterator[Problem]:
-    """Tables that only some plans need: spending for a spending measure, overlap moments for cells with counts."""
-    needed = []
-    if study.measure_sets.spending and "measure_event" in sources:
-        needed.append(("spending", "the plan has a spending measure"))
-    if study.data.kind == "counts" and "cell" in sources:
-        needed.append(("cell_overlap", "the sampling variance of a change needs joint counts"))
-    for table, why in needed:
-        if table not in sources:
-            yield Problem(
-                table, "missing_table", f"the table is missing: {why}", "add the table", None, "the table", "no such file"
-            )
-
-
-def _plan_measures(study: Study) -> list[Any]:
-    names = {m for key in type(study.measure_sets).model_fields if key != "sets" for m in study.measure_ids(key)}
-    return [study.measures[m] for m in sorted(names)]

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from p4equity.errors import DataError
+from p4equity.errors import DataError, StudyError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 3  # problems named in the error; the report has all
+EMPTY_ARM = "empty_arm"  # the rule that is not about a fault of the data: the study has nothing to compare in them
 SHORT = 60  # characters of an expectation that fits on a problem's line
 
 
@@ -124,7 +125,10 @@ class ValidationReport:
         print_report(self, console)
 
     def raise_for_problems(self, report_file: Path | None = None) -> None:
-        """Raises DataError naming the first problems, and the file with all of them, when the extract cannot be used."""
+        """Raises DataError naming the first problems, and the file with all of them, when the extract cannot be used.
+
+        Raises StudyError when the only fault is that an arm of the study is empty.
+        """
         errors = self.errors
         if not errors:
             return
@@ -132,6 +136,11 @@ class ValidationReport:
         listed = "".join(f"\n  - {p.words()}" for p in errors[:SHOWN])
         more = f"\n  - and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
         all_of_them = f"; all problems are in {report_file}" if report_file else ""
+        if all(p.rule == EMPTY_ARM for p in errors):
+            raise StudyError(
+                first.problem, where=f"validation (tier {self.tier}): {first.where}", expected=f"rows of {first.expected}",
+                found=first.found, fix=first.next + all_of_them,
+            )  # fmt: skip
         raise DataError(
             f"the extract breaks {len(errors)} rule{'s' if len(errors) > 1 else ''} of the data dictionary:{listed}{more}",
             where=f"validation (tier {self.tier})",

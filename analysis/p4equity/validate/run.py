@@ -13,8 +13,9 @@ from p4equity.dictionary import Dictionary, Measure, Table
 from p4equity.errors import DataError, did_you_mean
 from p4equity.extract import Extract, quote_text
 from p4equity.study import Study
+from p4equity.validate.coverage import coverage_problems
 from p4equity.validate.cross import create_facts, create_views, cross_problems
-from p4equity.validate.facts import coverage_problems, fact_problems
+from p4equity.validate.facts import fact_problems
 from p4equity.validate.keys import key_problems
 from p4equity.validate.model import Problem, TableSummary, ValidationReport
 from p4equity.validate.scan import Source, scan, schema_problems

@@ -53,10 +53,11 @@ SELECT '{mark}' || i AS member_id, y AS year, 12 AS months, 5000.5 + i AS allowe
 SELECT '{mark}R' || i AS respondent_id, 1 AS wave, (SELECT min(system_id) FROM study_system) AS system_id, 'clinician' AS role, 'Q1' AS item_id,
        4 AS response, 1.0 AS weight, DATE '2024-03-01' AS completed FROM range(20) t(i)
 -- table: cell
-SELECT 'baseline' AS map, 'frozen' AS race_version, system_id, 'P' || system_id AS practice_id, m.measure_id, g AS "group", y AS year,
+SELECT map, race_version, system_id, 'P' || system_id AS practice_id, m.measure_id, g AS "group", y AS year,
        'all' AS stratum, 40 + hash(system_id) % 9 + y % 7 AS den, 20 + y % 5 AS num, NULL::BIGINT AS with_reading,
        CASE WHEN m.spending THEN 900 END AS num_sq, NULL::DOUBLE AS value, NULL::DOUBLE AS weight
-FROM study_system, (SELECT unnest([{years}]) AS y), (SELECT unnest([{measures}], recursive := true)) m, (SELECT unnest([{groups}]) AS g)
+FROM study_system, (SELECT unnest([{years}]) AS y), (SELECT unnest([{measures}], recursive := true)) m, (SELECT unnest([{groups}]) AS g),
+     (SELECT unnest(['baseline', 'as_treated']) AS map), (SELECT unnest(['frozen', 'contemporaneous']) AS race_version)
 ORDER BY ALL
 -- table: cell_overlap
 SELECT map, race_version, system_id, "group", measure_id AS measure_1, year AS year_1, measure_id AS measure_2, year AS year_2,
