@@ -43,11 +43,12 @@ def lock_file() -> Path | None:
 
 
 def study_dir(study: str | Path) -> Path:
-    """The folder of a study, given its id or a path to it.
+    """The folder of a study, given its id, a path to it, or to its study.toml.
 
     Raises StudyError when neither a shipped study nor a folder with a `study.toml` is meant.
     """
     path = Path(study)
+    path = path.parent if path.name == "study.toml" and path.is_file() else path
     if (path / "study.toml").is_file():
         return path.resolve()
     shipped = studies_dir() / str(study)

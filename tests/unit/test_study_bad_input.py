@@ -57,6 +57,8 @@ BAD = [
     ("study.toml", "report_date = 2026-11-23", "report_date = 2026-13-01", r"study\.toml:\d+:\d+: not valid TOML"),
     ("study.toml", "conf_level = 0.95\n", "", r"inference\.conf_level: the key 'conf_level' is missing\n  expected: a number"),
     ("study.toml", "margin = -1.0", "marign = -1.0", r"analysis\[\d+\]\.marign: unknown key(.|\n)*did you mean 'margin'"),
+    ("study.toml", '"at_a_glance"', '"at_a_glanze"',
+     r"study\.toml:\d+:\d+: report\.sections: unknown section 'at_a_glanze'(.|\n)*did you mean 'at_a_glance'"),
     ("systems.toml", 'measures = ["CBP", "HBD_CTRL"]', 'measures = ["CBP", "HBD_CTLR"]',
      r"contract\[2\]\.measures: unknown measure 'HBD_CTLR'(.|\n)*did you mean 'HBD_CTRL'"),
     ("systems.toml", 'measures = ["CBP", "HBD_CTRL"]', 'measures = ["CBP", "BCS"]',
@@ -132,3 +134,18 @@ def test_an_own_measure_may_not_redefine_the_dictionary(edited: Edit) -> None:
     text = message(folder)
     assert "the dictionary already defines 'CBP'" in text
     assert re.search(r"measures\.toml:\d+:1: CBP\.units: unknown key 'units'(.|\n)*did you mean 'unit'", text)
+
+
+def test_a_byte_order_mark_does_no_harm(edited: Edit) -> None:
+    folder = edited("study.toml", "[study]", "[study]")
+    for file in ("study.toml", "systems.toml"):
+        (folder / file).write_bytes(b"\xef\xbb\xbf" + (folder / file).read_bytes())
+    assert load_study(folder).plan_hash == load_study(FIRST).plan_hash
+
+
+def test_the_plan_itself_names_its_study(edited: Edit) -> None:
+    folder = edited("study.toml", "[study]", "[study]")
+    assert load_study(folder / "study.toml").folder == load_study(folder).folder
+    (folder / "systems.toml").rename(folder / "study.tom")
+    with pytest.raises(StudyError, match="no such study"):
+        load_study(folder / "study.tom")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from p4equity.dictionary import Dictionary, Measure
 from p4equity.errors import StudyError, did_you_mean
+from p4equity.resources import notebooks_dir
 from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, MeasureSets, Plan
@@ -25,6 +26,7 @@ def check_plan(plan: Plan, measures: Mapping[str, Measure], dictionary: Dictiona
     duplicates([a.id for a in plan.analysis], FILE, "analysis", "id", problems)
     duplicates([g.id for g in plan.gate], FILE, "gate", "id", problems)
     duplicates(plan.report.sections, FILE, "report", "sections", problems)
+    _check_sections(plan.report.sections, problems)
     for i, analysis in enumerate(plan.analysis):
         _check_analysis(plan, analysis, ("analysis", i), measures, problems)
 
@@ -35,6 +37,17 @@ def duplicates(values: Sequence[str], file: str, block: str, key: str, problems:
         if value in values[:i]:
             path: KeyPath = (block, i, key) if block != "report" else (block, key)
             problems.add(file, path, f"duplicate {key} '{value}'", fix=f"give each {block} {key} once")
+
+
+def _check_sections(sections: Sequence[str], problems: Problems) -> None:
+    """Notes sections that no numbered notebook writes."""
+    known = [path.stem[3:] for path in sorted(notebooks_dir().glob("[0-9][0-9]_*.ipynb"))]
+    for section in sections:
+        if section not in known:
+            problems.add(
+                FILE, ("report", "sections"), f"unknown section '{section}'", expected="names of notebooks/NN_<section>.ipynb",
+                fix=did_you_mean(section, known),
+            )  # fmt: skip
 
 
 def _check_years(plan: Plan, problems: Problems) -> None:

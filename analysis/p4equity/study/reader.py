@@ -26,7 +26,7 @@ def read_toml(folder: Path, file: str, problems: Problems, *, required: bool = T
             problems.add(file, (), "file is missing", fix="a new study starts with: p4equity new-study DIR")
         return None
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         raw = tomllib.loads(text)
     except UnicodeDecodeError as error:
         problems.add(file, (), "the file is not UTF-8 text", found=f"byte {error.start} cannot be read", fix="save it as UTF-8")

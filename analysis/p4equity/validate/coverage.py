@@ -95,8 +95,7 @@ def _variants_present(con: duckdb.DuckDBPyConnection, study: Study, sources: Map
     measures = {row[2] for row in rows}
     needed: dict[tuple[str, str], dict[str, set[str]]] = {}
     for analysis in study.analyses:
-        primary = study.race.primary if study.race else "frozen"
-        version = (analysis.race_version or primary) if study.race else primary
+        version: str = (analysis.race_version or study.race.primary) if study.race else "frozen"
         users = needed.setdefault((analysis.map or study.population.map, version), {})
         for measure in study.measure_ids(analysis.measures):
             users.setdefault(measure, set()).add(analysis.id)
