@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from p4equity.results import Results
 
-ROW = 0.31  # inches a measure
+ROW = 0.28  # inches a measure
 SHIFT = 0.19  # of the two marks of a measure from its line
 GROUPS_MARKER = "X"  # as for groups pooled in the leveling plane
 

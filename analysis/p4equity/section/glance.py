@@ -231,8 +231,6 @@ def caveats(s: Section) -> str:
     first = primary_question(s)
     study, items = s.study, []
     units, label = study.info.unit_label_plural, study.info.treatment_label
-    if s.synthetic:
-        items.append("*Synthetic data:* nothing here is about a real payer or system.")
     few = ""
     if first is not None and (first.main["n_treated_clusters"] or MANY) < MANY:
         treated, every = int(first.main["n_treated_clusters"]), int(first.main["n_clusters"])
@@ -240,7 +238,7 @@ def caveats(s: Section) -> str:
     items.append(f"*Assignment was not random:* {units} with a {label} may have been on another path anyway{few}.")
     if study.cointerventions:
         items.append(f"*Help on both sides:* {phrases.lower(increment(s, brief=True))}")
-    return f"**Before using these numbers.** {' '.join(items)} *What this study cannot tell:* {cannot_tell(s)}"
+    return f"**Before using these numbers.** {' '.join(items)} *Not answered here:* {cannot_tell(s)}"
 
 
 def cannot_tell(s: Section) -> str:
@@ -256,8 +254,7 @@ def cannot_tell(s: Section) -> str:
     )
     where = phrases.section_ref(s, "limits", " (")
     tail = (
-        f" {phrases.capital(phrases.plural(len(unanswered), 'threat'))} to validity {'has' if len(unanswered) == 1 else 'have'}"
-        f" no test here{where}{')' if where else ''}."
+        f" {phrases.capital(phrases.plural(len(unanswered), 'threat'))} to validity without a test{where}{')' if where else ''}."
         if len(unanswered)
         else ""
     )

@@ -102,7 +102,8 @@ def companions(s: Section) -> str:
             for outcome, words in (("tested", "share with a reading"), ("controlled_given_tested", "controlled among those")):
                 ids = part.loc[part["outcome"] == outcome, "row_id"]
                 said += [f"{words} {figures(s, s.run.row({'row_id': str(ids.iloc[0])}), level=False)}"] if len(ids) else []
-            parts.append(f"{phrases.measure(s, str(measure_id))}: {', '.join(said)}")
+            if said:
+                parts.append(f"{phrases.measure(s, str(measure_id))}: {', '.join(said)}")
     if not parts:
         return ""
     return (
