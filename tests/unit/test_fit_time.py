@@ -75,7 +75,7 @@ def test_cohort_dates_between_periods_are_not_moved(frame: pd.DataFrame) -> None
 def test_dates_beyond_the_data_that_anticipation_may_or_may_not_reach_are_refused(frame: pd.DataFrame) -> None:
     near = dated(frame).assign(g=lambda f: f["g"].where(f["u"] != "u9", pd.Timestamp("2008-04-01")))
     assert p4equity.fit("did", near, **PLAIN)["status"].iloc[0] == "ok"
-    with pytest.raises(DataError, match="other dates in 1 units"):
+    with pytest.raises(DataError, match="other dates in 1 unit"):
         p4equity.fit("did", near, anticipation=1, **PLAIN)
 
 

@@ -143,7 +143,7 @@ def _dates(data: pd.DataFrame, request: Request) -> tuple[Array, Array, dict[flo
             "cohort dates that are not a period of the data",
             where=_at(request.cohort),
             expected=f"dates that stand in column '{request.time}' ({near} ...)",
-            found=f"other dates in {units} units",
+            found=f"other dates in {units} {'unit' if units == 1 else 'units'}",
             fix="give each unit the first period that counts as treated: the one that holds its start, or the next one",
         )
     return t, place, {float(i): pd.Timestamp(p).date() for i, p in enumerate(periods)}
