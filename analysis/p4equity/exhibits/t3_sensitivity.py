@@ -137,7 +137,7 @@ def _gap_checks(results: Results) -> Iterable[Check]:
     assert main is not None
     for method in main.inference:
         pair = (pooled_analysis(study), main)
-        yield _check(results, "The registered primary question", "Primary", pair, method, primary=True)
+        yield _check(results, "The primary question", "Primary", pair, method, primary=True)
     for analysis in sensitivities(study):
         for method in analysis.inference:
             yield _check(results, "One choice changed", analysis_title(analysis, study), (analysis,), method)
@@ -246,9 +246,9 @@ def _excludes_zero(row: Row) -> bool:
 def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
     study = results.study
     unit = "percentage points" if gaps else text.listing([str(u) for u in data["outcome_unit"].dropna().unique()])
-    parts = [f"Cells: estimate, p and interval in {unit}; no p is adjusted for the number of checks; {MISSING}: not registered"]
+    parts = [f"Cells: estimate, p and interval in {unit}; no p is adjusted for the number of checks; {MISSING}: not planned"]
     if gaps:
-        parts.append("perm.: by permutation. Negative: the gap narrows. Other estimators: by their first registered inference")
+        parts.append("perm.: by permutation. Negative: the gap narrows. Other estimators: by their first planned inference")
     else:
         weights = {a.weighting: _weighting(results, a) for a in study.analyses if a.outcome == "value"}
         parts += [
@@ -259,7 +259,7 @@ def _note(results: Results, data: pd.DataFrame, gaps: bool) -> str:
         parts.append(
             "With one group and its reference the triple difference equals the member-weighted difference-in-differences of "
             "the gaps; "
-            f"{study.info.unit_label_plural} with fewer than the registered minimum of members count in neither"
+            f"{study.info.unit_label_plural} with fewer than the planned minimum of members count in neither"
         )
     note = with_labels(results, text.missing_note(data))
     return ". ".join(parts) + f". {text.base_note(data, results)}{note}{text.synthetic_note(results)}"

@@ -47,7 +47,7 @@ def build(results: Results) -> Exhibit | None:
     frame = pd.DataFrame(data, columns=["threat_id", "description", "direction", "evidence", "name", "finding", "row_ids"])
     estimates = set(results.estimates["row_id"])
     shown = tuple(i for i in row_ids(table) if i in estimates)
-    title = "Threats to validity, with what the registered tests found"
+    title = "Threats to validity, with what the planned tests found"
     return Exhibit(ID, "table", title, _alt(results, frame), _note(results, shown), shown, frame, table=table)
 
 
@@ -199,8 +199,8 @@ def _note(results: Results, ids: Sequence[str]) -> str:
     gaps = bool(results.study.groups.compared)
     sign = "Effects on gaps: negative, the gap narrows. " if gaps else ""
     return (
-        "Findings are filled in from the results of this run: estimates with intervals under the first registered inference, "
+        "Findings are filled in from the results of this run: estimates with intervals under the first planned inference, "
         "tests of the years before, "
-        f"verdicts of the gates, which look at no effect. {capital(NOT_EVALUATED)}: the data of this study hold no test. {sign}"
+        f"verdicts of the gates, which look at no effect. {capital(NOT_EVALUATED)}: no test is in the plan. {sign}"
         f"{text.base_note(rows, results)}{text.synthetic_note(results)}"
     )

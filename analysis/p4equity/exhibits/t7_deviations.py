@@ -18,7 +18,7 @@ ID, KIND = "T7", "table"
 SHORT_HASH = 12
 LOGGED = ("No.", "Date", "Part of the plan", "What was done instead", "Why", "Outcomes seen", "Consequence")
 NONE = ("Deviations logged", "Registration", "Plan of", "Hash of the plan")
-TITLE = "Deviations from the registered plan"
+TITLE = "Deviations from the plan"
 
 
 def build(results: Results) -> Exhibit | None:

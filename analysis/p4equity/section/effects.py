@@ -250,7 +250,7 @@ def _count_excluding(items: list[Answer]) -> str:
 
 
 def published(s: Section) -> str:
-    """How near the study comes to what was printed: rows of the same specification, and the others."""
+    """How near the study comes to the coefficients set beside it: rows of the same specification, and the others."""
     same, near, outside = 0, 0, 0
     for p in s.study.published:
         a = next((x for x in answers(s, p.analysis_id) if x.measure_id == p.measure_id), None)
@@ -271,7 +271,7 @@ def published(s: Section) -> str:
         else ""
     )
     text += (
-        f"Of {phrases.plural(near + outside, 'coefficient')} printed for a nearby specification, {phrases.count(near)} lie"
+        f"Of {phrases.plural(near + outside, 'coefficient')} given for a nearby specification, {phrases.count(near)} lie"
         " inside this study's interval"
     )
     return text + (f" and {phrases.count(outside)} outside." if outside else ".")

@@ -24,7 +24,7 @@ def test_every_sensitivity_analysis_has_its_line_and_its_row(study: Study) -> No
     exhibit = build("t3_sensitivity", made(study, rows))
     table = table_of(exhibit)
     headings = [label for _, label in table.row_groups]
-    assert headings[:2] == ["The registered primary question", "One choice changed"]
+    assert headings[:2] == ["The primary question", "One choice changed"]
     start = table.row_groups[1][0]
     assert len(table.rows) - start == len(changed)
     assert [row[2] for row in table.rows[start:]] == [
