@@ -14,8 +14,9 @@ import pandas as pd
 from p4equity.comparison_rows import differences, read_rows
 from p4equity.errors import NotReproduced, UsageError
 from p4equity.estimates import read_estimates
+from p4equity.finished import whole_facts
 from p4equity.manifest import file_hash
-from p4equity.run_folder import MANIFEST, read_facts
+from p4equity.run_folder import MANIFEST
 
 NEEDED = ("estimates.csv", "diagnostics.csv")
 FOLDERS = ("", "results/", "exhibits/")  # where tables lie; what an edition keeps at the top, a run has under results/
@@ -76,7 +77,7 @@ class _Side:
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
-        return read_facts(self.folder) if (self.folder / MANIFEST).is_file() else {}
+        return whole_facts(self.folder) if (self.folder / MANIFEST).is_file() else {}
 
     @cached_property
     def listed(self) -> Mapping[str, str] | None:

@@ -62,9 +62,15 @@ def read_results(folder: Path, study: Study, *, masked: bool, synthetic: bool) -
         raise DataError(
             "no results here", where=str(folder), expected="estimates.csv", found="none", fix="make them with: p4equity run"
         )
-    tables = {
-        p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""])
-        for p in sorted(folder.glob("*.csv"))
-        if p.stem != "estimates"
-    }
+    tables = {p.stem: _read_table(p) for p in sorted(folder.glob("*.csv")) if p.stem != "estimates"}
     return Results(study, with_types(read_estimates(path)), tables, masked, synthetic)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError:  # no CSV, or no UTF-8
+        raise DataError(
+            "the table cannot be read as CSV", where=str(path), expected="a header and rows in UTF-8",
+            fix="make the results again with: p4equity run",
+        ) from None  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from p4equity.comparison import Comparison, compare, print_comparison
 from p4equity.errors import UsageError
+from p4equity.finished import whole_facts
 from p4equity.pipeline import run
 from p4equity.run_folder import read_facts, study_of
 
@@ -33,7 +34,7 @@ def verify(
 
     Raises UsageError for an edition of restricted data, whose extract is not here.
     """
-    facts = read_facts(edition)
+    facts = whole_facts(edition, "tier")
     extract = facts.get("extract", {})
     if not can_be_verified(edition):
         raise UsageError(

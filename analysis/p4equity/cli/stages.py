@@ -10,8 +10,9 @@ from rich.table import Table
 
 from p4equity.cli.progress import console, show_progress
 from p4equity.errors import DiagnosticsFailed
+from p4equity.finished import check_results, check_study, whole_facts
 from p4equity.pipeline import Run, obtain_cells, write_report
-from p4equity.run_folder import read_facts, study_of
+from p4equity.run_folder import study_of
 from p4equity.study import load_study
 
 UNITS = {"percentage points": "points", "standardized difference": "SD", "standard errors": "SE"}
@@ -89,6 +90,8 @@ def print_power(study: str, data: Path, workers: int) -> None:
 
 def render_again(run_dir: Path, study: str | None, workers: int, progress: Callable[[str, int, int], None]) -> None:
     """Exhibits and report of a finished run."""
-    facts = read_facts(run_dir)
-    state = Run(study_of(run_dir, facts, study), run_dir, progress, workers, facts=dict(facts))
-    write_report(state)
+    facts = whole_facts(run_dir, "tier", "plan_hash", "data_hash", "synthetic", "outputs")
+    loaded = study_of(run_dir, facts, study)
+    check_study(run_dir, facts, loaded)
+    check_results(run_dir, facts)
+    write_report(Run(loaded, run_dir, progress, workers, facts=dict(facts)))
