@@ -10,6 +10,7 @@ import numpy as np
 import p4equity
 import pandas as pd
 import pytest
+from p4equity.errors import UsageError
 
 COLUMNS = [
     *("estimand", "group", "cohort", "event_time", "period"),
@@ -267,3 +268,17 @@ def test_twenty_thousand_units_take_seconds(id: str) -> None:
     out = p4equity.fit(id, frame, outcome="y", unit="u", time="t", cohort="g")
     assert time.perf_counter() - start < 5  # about one second on an idle machine
     assert out["status"].iloc[0] == "ok"
+
+
+def test_periods_that_stand_apart_are_shown_and_neither_tested_nor_averaged() -> None:
+    frame = white(cells())
+    plain = p4equity.fit("event_study", frame, **PLAIN, inference="cr1")
+    out = p4equity.fit("event_study", frame, **PLAIN, apart=[-3, 1], inference="cr1")
+    shown = plain["event_time"].notna()
+    pd.testing.assert_frame_equal(plain[shown], out[out["event_time"].notna()])
+    path = plain[shown & (plain["interval"] == "pointwise")].set_index("event_time")["estimate"]
+    assert out["estimate"].iloc[0] == pytest.approx(path[(path.index >= 0) & (path.index != 1)].mean())
+    lead = out.loc[out["estimand"] == "pretrend", "estimate"].item()
+    assert lead == pytest.approx(path[(path.index < 0) & (path.index != -3)].mean())
+    with pytest.raises(UsageError, match="stands apart"):
+        p4equity.fit("event_study", frame, **PLAIN, apart=[0, 1, 2], inference="cr1")

@@ -14,7 +14,7 @@ from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "draws", "wild_weights", "reference_period", "bin_below", "bin_above")
+OPTIONS = ("variance", "ssc", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
 NO_PERMUTATION = "permutation is of one difference in changes, not of a path: use did or meta_regression"
 
 
@@ -26,7 +26,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     their average) or why it is not available; then each b_e with pointwise, and at the end with simultaneous limits
     (over all e of one group and outcome). Periods of anticipation are shown and are no leads. Own options:
     reference_period (default the last one before treatment and anticipation; -1), bin_below and bin_above (event times
-    beyond them share a coefficient), variance, ssc. An event time that one cluster alone reaches has no error of its
+    beyond them share a coefficient), apart (event times that are shown, but neither tested as leads nor averaged, such
+    as a pandemic year), variance, ssc. An event time that one cluster alone reaches has no error of its
     own, nor a joint test with it; in the average CR2 leaves its share of the variance unseen, and a warning says so.
     With a group: gap, reference and group, as in `did`. Assumptions:
     those of `did`, and in staggered designs effects that do not differ between cohorts (Sun and Abraham 2021).
@@ -42,7 +43,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     levels = [float(e) for e in np.unique(event[~np.isnan(event)]) if e != reference]
     if not any(e >= 0 for e in levels):
         raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
-    terms = _terms(panel, event, levels, request.anticipation)
+    terms = _terms(panel, event, levels, _plain(levels, request))
     return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), no_permutation=NO_PERMUTATION)
 
 
@@ -55,6 +56,19 @@ def event_times(panel: Panel, request: Request) -> Array:
     if high is not None:
         event = np.where(event > high, high, event)
     return event
+
+
+def _plain(levels: list[float], request: Request) -> tuple[list[int], list[int]]:
+    """Positions of the leads that are tested and of the periods that are averaged: without anticipation and what stands apart."""
+    given = request.own.get("apart")
+    apart = {_whole(e, "apart") for e in (given if isinstance(given, list | tuple) else [] if given is None else [given])}
+    before = [i for i, e in enumerate(levels) if e < -request.anticipation and e not in apart]
+    after = [i for i, e in enumerate(levels) if e >= 0 and e not in apart]
+    if not after:
+        found = ", ".join(f"{e:.0f}" for e in sorted(e for e in apart if e is not None))
+        expected = "event times to leave out of tests and averages"
+        raise UsageError("every period after treatment stands apart", where="fit: apart", expected=expected, found=found)
+    return before, after
 
 
 def _whole(value: Any, name: str) -> float | None:
@@ -101,14 +115,14 @@ def _fit(panel: Panel, event: Array, levels: list[float]) -> Fit:
     )
 
 
-def _terms(panel: Panel, event: Array, levels: list[float], anticipation: int) -> tuple[Term, ...]:
+def _terms(panel: Panel, event: Array, levels: list[float], plain: tuple[list[int], list[int]]) -> tuple[Term, ...]:
     size = len(panel.groups)
     blocks = [("pooled", np.full(size, 1 / size), np.ones(len(event), bool))] if size > 1 else []
     blocks += [(g, np.eye(size)[i], panel.column("group") == g) for i, g in enumerate(panel.groups)]
     out: list[Term] = []
     for group, weights, rows in blocks:
         for j, name in enumerate(panel.outcomes):
-            out += _block(panel, event, levels, group, weights, rows, j, name, anticipation)
+            out += _block(panel, event, levels, group, weights, rows, j, name, plain)
     # All averages after treatment come first, so that the first row is the pooled answer and the next ones its parts.
     rank = {"att": 0, "pretrend": 1}
     return tuple(sorted(out, key=lambda t: 2 if t.band else rank[t.estimand.split("_")[0]]))
@@ -123,7 +137,7 @@ def _block(
     rows: Flags,
     outcome: int,
     name: str,
-    anticipation: int,
+    plain: tuple[list[int], list[int]],
 ) -> list[Term]:
     """Average after treatment, joint test of the leads, and each event time, for one group and outcome."""
     k = len(levels)
@@ -131,8 +145,7 @@ def _block(
     starts = panel.frame.loc[panel.treated, "cohort"].unique()
     cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
     whole = panel.base(rows, outcome)
-    after = [i for i, e in enumerate(levels) if e >= 0]
-    before = [i for i, e in enumerate(levels) if e < -anticipation]
+    before, after = plain
     out = [Term(estimand("att", name), np.mean([single[i] for i in after], axis=0), whole, 0, outcome, group, cohort)]
     leads = np.stack([single[i] for i in before]) if before else np.zeros((0, k * len(panel.groups)))
     reason = "" if before else "not available, because there is no period before the reference period"

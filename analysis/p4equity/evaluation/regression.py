@@ -94,6 +94,7 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
         options |= {"draws": study.inference.wild_draws, "wild_weights": study.inference.wild_weights}
     if analysis.estimator == "event_study" and gap:
         options.setdefault("reference_period", study.baseline.reference_year - study.launch_cohort)
+        options.setdefault("apart", [year - study.launch_cohort for year in study.baseline.apart])
     try:
         answers = fit(
             analysis.estimator, frame, outcome="rate", unit="system_id", time="year", cohort="cohort",

@@ -200,7 +200,8 @@ def _note(results: Results, panels: list[list[Key]], shown: pd.DataFrame) -> str
     where = f"the reference year {study.baseline.reference_year}" if study.groups.compared else "the reference period"
     parts = [
         f"Zero by construction in {where}. Simultaneous over the years of a panel; cut where an interval leaves it. "
-        "Pre-trend p: joint test that all periods before the start are zero; a large p is no evidence of parallel trends."
+        "Pre-trend p: joint test that all periods before the start are zero, without years that stand apart; a large p is no "
+        "evidence of parallel trends."
     ]
     early = max(int(study.analysis(key[0]).options.get("anticipation", 0)) for line in panels for key in line)
     if early:
