@@ -1,10 +1,28 @@
-"""Ctrl-C belongs to the process that talks to the user: workers it starts do not answer, and are stopped with it."""
+"""Ctrl-C and a request to end belong to the process that talks to the user: it stops its workers and leaves nothing unfinished."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+ENDED = 128 + signal.SIGTERM  # the exit code of a process that was asked to end
+_waiting: list[bool] = []  # one item a block that must not be left half-way
+_asked = False
+
+
+def end_when_asked() -> None:
+    """From now on SIGTERM ends this process as Ctrl-C does: with all that was begun undone. Only for a main thread."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    global _asked
+    del number, frame
+    _asked = True
+    if not _waiting:
+        raise SystemExit(ENDED)
 
 
 @contextmanager
@@ -12,13 +30,18 @@ def workers_ignore_interrupts() -> Iterator[None]:
     """Processes started inside never see Ctrl-C, so that none dies with a traceback of its own.
 
     The signal is blocked, not ignored: children inherit the block, and an interrupt that arrives meanwhile is answered here
-    afterwards instead of being lost. Where signals cannot be blocked (Windows) nothing changes.
+    afterwards instead of being lost. Where signals cannot be blocked (Windows) nothing changes. SIGTERM is not blocked, because
+    children could then not be ended; it is answered afterwards, too.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    global _asked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    _waiting.append(True)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _waiting.pop()
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if _asked and not _waiting:
+        _asked = False
+        raise SystemExit(ENDED)

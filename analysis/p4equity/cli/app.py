@@ -247,7 +247,9 @@ def _stop_on_failed(folder: Path, failed: object) -> None:
 
 
 def main() -> None:
-    """Entry point: errors are printed plainly and set the exit code."""
+    """Entry point: errors are printed plainly and set the exit code; SIGTERM is answered as Ctrl-C is."""
     from p4equity.cli.guard import guarded
+    from p4equity.interrupts import end_when_asked
 
+    end_when_asked()
     guarded(lambda: app(prog_name="p4equity"))

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from p4equity.errors import P4Error
+from p4equity.interrupts import ENDED
 
 DEBUG = "P4EQUITY_DEBUG"
 INTERRUPTED = 130
@@ -24,7 +25,7 @@ def guarded(verb: Callable[[], object]) -> None:
     try:
         verb()
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        if stop.code in (INTERRUPTED, ENDED):
             errors.print("Stopped. No unfinished output was left.", markup=False)
         raise
     except P4Error as error:
