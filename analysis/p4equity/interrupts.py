@@ -1,8 +1,9 @@
-"""Ctrl-C and a request to end belong to the process that talks to the user: it stops its workers and leaves nothing unfinished."""
+"""Ctrl-C and SIGTERM belong to the process that talks to the user: it stops its workers and leaves nothing unfinished."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,6 +22,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     global _asked
     del number, frame
     _asked = True
+    threading.excepthook = lambda _: None  # workers that got the signal, too, are missed by the thread that minds them
     if not _waiting:
         raise SystemExit(ENDED)
 

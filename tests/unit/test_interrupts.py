@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals to a pr
 @pytest.fixture
 def listening() -> Iterator[None]:
     """The handler in this process, taken away afterwards."""
-    before = signal.getsignal(signal.SIGTERM)
+    before, hook = signal.getsignal(signal.SIGTERM), threading.excepthook
     end_when_asked()
     yield
     signal.signal(signal.SIGTERM, before)
+    threading.excepthook = hook
 
 
 @pytest.mark.usefixtures("listening")
@@ -31,9 +33,14 @@ def test_it_is_answered_at_once_or_after_the_workers_were_started() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.code == ENDED
     reached = []
-    with pytest.raises(SystemExit) as caught, workers_ignore_interrupts():
-        os.kill(os.getpid(), signal.SIGTERM)
-        reached.append("the end of the block")
+
+    def begin_workers() -> None:
+        with workers_ignore_interrupts():
+            os.kill(os.getpid(), signal.SIGTERM)
+            reached.append("the end of the block")
+
+    with pytest.raises(SystemExit) as caught:
+        begin_workers()
     assert caught.value.code == ENDED
     assert reached
     with workers_ignore_interrupts():
