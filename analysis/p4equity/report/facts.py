@@ -23,6 +23,7 @@ TIERS = {
     "B": "analytic cells: counts or published aggregates, no data of single persons",
     "C": "synthetic extract, made by the toolkit",
 }
+UNSTATED = "; whether they are real or synthetic is not stated (extract.json)"
 AFFILIATION = "p4equity is not affiliated with any insurer or health system."
 
 
@@ -50,7 +51,7 @@ def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audi
         ("Funding", info.funder),
         ("Registration", f"{info.registered_at} (plan dated {day(info.registered_on)})"),
         ("Ethics", info.ethics),
-        ("Data", TIERS[tier_of(run_dir, synthetic=synthetic)]),
+        ("Data", TIERS[tier_of(run_dir, synthetic=synthetic)] + ("" if origin_stated(run_dir) else UNSTATED)),
         ("Edition", edition or "working copy"),
         ("Readers", "public" if audience == "public" else CONFIDENTIAL.lower()),
         ("Affiliation", " ".join(filter(None, (AFFILIATION, info.disclaimer)))),
@@ -80,6 +81,15 @@ def is_synthetic(run_dir: Path, study: Study) -> bool:
             if isinstance(said, bool):
                 return said
     return bool(study.info.synthetic_default)
+
+
+def origin_stated(run_dir: Path) -> bool:
+    """Whether the extract says if it is real or synthetic; only a validation that found it silent counts against it."""
+    path = run_dir / "validation.json"
+    if not path.is_file():
+        return True
+    problems = json.loads(path.read_text("utf-8")).get("problems", [])
+    return not any(p.get("rule") == "origin_not_stated" for p in problems)
 
 
 def tier_of(run_dir: Path, *, synthetic: bool) -> str:
