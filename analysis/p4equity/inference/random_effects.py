@@ -60,22 +60,21 @@ def tau2_estimate(y: Array, X: Array, v: Array, method: str = "PM") -> float:
         return _reml(y, X, v)
     if method == "DL":
         w: Array = 1 / v
-        projector = _residual_operator(X, w)
-        trace = float(np.trace(projector))
-        moment: float = (float(y @ projector @ y) - (n - p)) / trace
-        return max(0.0, moment)
+        bread = np.linalg.pinv(X.T @ (X * w[:, None]))
+        trace = float(w.sum() - np.trace(bread @ (X.T @ (X * (w**2)[:, None]))))
+        return max(0.0, (_weighted_residuals(y, X, w) - (n - p)) / trace)
     raise UsageError("unknown tau2 method", expected=", ".join(METHODS), found=method, fix="choose one of them")
 
 
-def _residual_operator(X: Array, w: Array) -> Array:
-    """P = W - W X (X'WX)^- X'W, so that y'Py is the weighted residual sum of squares."""
+def _weighted_residuals(y: Array, X: Array, w: Array) -> float:
+    """Weighted residual sum of squares of y on X: sum of w (y - Xb)^2."""
     WX = X * w[:, None]
-    projector: Array = np.diag(w) - WX @ np.linalg.pinv(X.T @ WX) @ WX.T
-    return projector
+    residual = y - X @ (np.linalg.pinv(X.T @ WX) @ (WX.T @ y))
+    return float(w @ residual**2)
 
 
 def _generalized_q(tau2: float, y: Array, X: Array, v: Array) -> float:
-    return float(y @ _residual_operator(X, 1 / (v + tau2)) @ y)
+    return _weighted_residuals(y, X, 1 / (v + tau2))
 
 
 def _paule_mandel(y: Array, X: Array, v: Array) -> float:
@@ -93,7 +92,7 @@ def _reml(y: Array, X: Array, v: Array) -> float:
     def deviance(tau2: float) -> float:
         w = 1 / (v + tau2)
         _, logdet = np.linalg.slogdet(X.T @ (X * w[:, None]))
-        return float(-np.log(w).sum() + logdet + y @ _residual_operator(X, w) @ y)
+        return float(-np.log(w).sum() + logdet + _weighted_residuals(y, X, w))
 
     # The deviance can have a local minimum at the boundary: search a grid first, then refine around the best point.
     scale = float(np.var(y)) + float(np.mean(v))
