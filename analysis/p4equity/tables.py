@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from p4equity.diagnostics.findings import primary_analysis
-from p4equity.disclosure import PEOPLE, SMALL, protect, protect_cells, protect_estimates, protect_flow, protect_systems
+from p4equity.disclosure import (
+    SMALL,
+    nested_pairs,
+    protect,
+    protect_cells,
+    protect_estimates,
+    protect_implementation,
+    protect_population,
+    protect_systems,
+)
 from p4equity.estimates import SUPPRESSED
 from p4equity.evaluation.context import Context
 from p4equity.study import Study
@@ -32,21 +41,20 @@ def result_tables(
         shown = cells.cell[["system_id", "measure_id", "year", "value", "weight"]]
         return {**common, "rate": value_table(context).assign(status="ok", reason=None), "cells": shown}
     analysis = primary_analysis(context)
-    own_cells, rates = protect_cells(cell_table(context, analysis), rate_table(context, analysis), threshold)
+    nested = nested_pairs(study.measures[m] for m in context.measures)
+    own_cells, rates = protect_cells(cell_table(context, analysis), rate_table(context, analysis), threshold, nested)
+    flow, profile = flow_table(study, cells.cell_flow), profile_table(context, cells.cell_profile)
+    flow, profile = protect_population(flow, profile, threshold, max(study.baseline.pre_years))
     people = {
-        "flow_chart": protect_flow(flow_table(study, cells.cell_flow), threshold),
-        "profile": _profile(profile_table(context, cells.cell_profile), threshold),
+        "flow_chart": flow,
+        "profile": profile,
         "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
-        "implementation": _implementation(implementation_table(study, small, cells.cell), threshold),
+        "implementation": protect_implementation(implementation_table(study, small, cells.cell), threshold),
     }
     used = own_cells[own_cells["group"].isin(study.group_ids) & ~own_cells["year"].isin(study.baseline.apart)]
     common["estimates"] = protect_systems(common["estimates"], used)
     payments = {"payment_result": _payments(payment_table(context), own_cells, study)} if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
-
-
-def _profile(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    return protect(table, counts=("n",), numbers=("n", "share", "smd"), lines=[("characteristic", "arm")], threshold=threshold)
 
 
 def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
@@ -72,16 +80,9 @@ def _payments(table: pd.DataFrame, cells: pd.DataFrame, study: Study) -> pd.Data
     out = table.astype({"status": object, "reason": object})
     numbers = [c for c in out.columns if out[c].dtype.kind == "f"]
     out.loc[flags, numbers] = float("nan")
+    out.loc[flags, [c for c in out.columns if out[c].dtype.name == "boolean"]] = pd.NA
     out.loc[flags, "status"], out.loc[flags, "reason"] = SUPPRESSED, SMALL
     whole = {(s, m) for s, m, _ in keys}  # a change over all groups less those of the shown groups would tell the hidden one's
     telling = [pair in whole for pair in zip(table["system_id"], table["measure_id"], strict=True)]
     out.loc[telling, "overall_change"] = float("nan")
     return out
-
-
-def _implementation(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    """Counts of people are protected; counts of systems, reports, grants or segments are not about persons."""
-    people = (table["status"] == "ok") & table["basis"].isin(PEOPLE)
-    lines = [("section", "indicator", "item")]  # one arm is the total of the others
-    done = protect(table[people], counts=("n",), numbers=("n", "value"), lines=lines, threshold=threshold)
-    return pd.concat([table[~people], done]).sort_index()

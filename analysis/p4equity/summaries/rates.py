@@ -28,7 +28,10 @@ def arm_of(context: Context, analysis: Analysis, measure: str) -> dict[str, str]
 def rate_table(context: Context, analysis: Analysis) -> pd.DataFrame:
     """One row an arm, measure, group and year: members, rate in points (USD for spending) and its sampling error.
 
-    Members pooled within the arm; a system that left is counted until the year before its exit.
+    Members pooled within the arm; a system that left is counted until the year before its exit. The sampling error of a rate is
+    the binomial one of the arm's own two counts, sqrt(p (1 - p) / den), and of nothing else: a variance within systems would be
+    a second equation beside the totals, from which suppressed counts of systems can be solved. That of spending, whose cells
+    are not published, comes from the spread of members within systems.
     """
     study, panel = context.study, context.panel(context.variant(analysis))
     rows: list[dict[str, Any]] = []
@@ -45,10 +48,12 @@ def rate_table(context: Context, analysis: Analysis) -> pd.DataFrame:
                     den, num = panel.den[at, series, k].sum(), panel.num[at, series, k].sum()
                     if not at or den == 0:
                         continue
-                    variance = sum(
-                        (panel.den[i, series, k] / den) ** 2 * rate_covariance(panel, i, group, measure, measure)[k, k]
-                        for i in at
-                    )
+                    share = num / den
+                    variance = share * (1 - share) / den
+                    if spending:
+                        parts = (panel.den[at, series, k] / den) ** 2
+                        own = [rate_covariance(panel, i, group, measure, measure)[k, k] for i in at]
+                        variance = float(parts @ np.array(own))
                     rows.append(
                         {
                             "arm": arm, "measure_id": measure, "group": group, "year": year, "den": int(den), "num": int(num),

@@ -1,7 +1,4 @@
-"""Disclosure control: counts of 1 to threshold - 1, and whatever would reveal them, never leave.
-
-Every function marks rows with a `status` and a `reason` and empties their numbers; a suppressed count is never a zero.
-"""
+"""The marks of disclosure control: which rows of a table are small, which would reveal them, and how both are emptied."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from p4equity.estimates import ANSWER, SUPPRESSED
+from p4equity.estimates import SUPPRESSED
 
 SMALL = "a count below the disclosure threshold"
 COMPLEMENT = "suppressed so that a smaller count cannot be derived"
@@ -109,67 +106,3 @@ def protect(
     first = primary_flags(frame, counts, threshold, complements)
     flags = complementary_flags(frame, first, lines, counts, threshold, complements)
     return apply(frame, flags, first, numbers)
-
-
-def protect_cells(cells: pd.DataFrame, rates: pd.DataFrame, threshold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cells by system and rates by arm together, because an arm's rate is the sum of its systems' cells.
-
-    Two kinds of sums are published for each measure, year and arm: over systems within a group, and over groups. Both totals
-    stand in the protected table, so that a hidden total does not need, and a shown one does not reveal, what is beneath it.
-    """
-    proportions = rates["unit_kind"] == "percent"
-    arms = rates[proportions]
-    whole = arms["group"] == "all"
-    base = ["measure_id", "year", "arm", "group", "den", "num"]
-    parts = [cells[base].assign(level="cell"), arms[base].assign(level=np.where(whole, "all", "group"))]
-    both = pd.concat(parts, ignore_index=True)
-    row = pd.Series(np.arange(len(both)).astype(str), index=both.index)
-    both["over_systems"] = both["group"].where(both["level"] != "all", row)
-    both["over_groups"] = row.where(both["level"] == "cell", "groups")
-    both["sum_of_systems"], both["sum_of_groups"] = both["level"] == "group", both["level"] == "all"
-    counts, pairs, key = ("den", "num"), (("den", "num"),), ["measure_id", "year", "arm"]
-    first = primary_flags(both, counts, threshold, pairs)
-    lines = [[*key, "over_systems"], [*key, "over_groups"]]
-    flags = complementary_flags(both, first, lines, counts, threshold, pairs, ("sum_of_systems", "sum_of_groups"))
-    n = len(cells)
-    shown_cells = apply(cells, flags[:n], first[:n], counts)
-    numbers = ("den", "num", "rate", "std_error")
-    shown_arms = apply(arms, flags[n:], first[n:], numbers)
-    rest = protect(rates[~proportions], counts=("den",), numbers=("den", "rate", "std_error"), lines=[], threshold=threshold)
-    return shown_cells, pd.concat([part for part in (shown_arms, rest) if len(part)], ignore_index=True)
-
-
-def protect_flow(flow: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    """Flow-chart counts: a step is hidden when it, or the loss since the step before, is small; groups and arms have totals."""
-    step = ["step", "year"]
-    out = protect(
-        flow, counts=("n", "dropped"), numbers=("n", "dropped"), lines=[[*step, "arm"], [*step, "group"]], threshold=threshold
-    )
-    hidden = out["status"] == SUPPRESSED
-    follows = hidden.groupby([out["arm"], out["group"], out["year"]]).shift(fill_value=False)
-    out["dropped"] = out["dropped"].mask(follows)
-    return out
-
-
-def protect_estimates(estimates: pd.DataFrame, threshold: int) -> pd.DataFrame:
-    """Estimates based on fewer members than the threshold become suppressed."""
-    return _emptied(estimates, small(estimates["n_members"].astype("float64"), threshold), SMALL)
-
-
-def protect_systems(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Estimates of one system: hidden where exactly one of the cells behind them is, because they would then tell its rate.
-
-    cells: the protected cells of the groups and years that enter estimates, with `status`.
-    """
-    hidden = cells[cells["status"] == SUPPRESSED].groupby(["system_id", "measure_id"]).size()
-    alone = set(hidden.index[hidden == 1])
-    telling = [pair in alone for pair in zip(estimates["system_id"], estimates["measure_id"], strict=True)]
-    return _emptied(estimates, np.array(telling, bool), COMPLEMENT)
-
-
-def _emptied(estimates: pd.DataFrame, flags: Flags, reason: str) -> pd.DataFrame:
-    out = estimates.copy()
-    if flags.any():
-        out.loc[flags, [*ANSWER, "n_members", "n_cells"]] = None
-        out.loc[flags, "status"], out.loc[flags, "reason"] = SUPPRESSED, reason
-    return out
