@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from p4equity.resources import dictionary_dir, lock_file, notebooks_dir, root, theme_dir
+from p4equity.run_folder import MANIFEST, read_facts
 
 PACKAGES = (
     "duckdb",
@@ -27,6 +28,7 @@ PACKAGES = (
     "scipy",
     "typst",
 )
+PRIVATE = ("extract", "restricted", "notebooks", "briefings", "validation.json")  # parts of a run that are never released
 
 
 def file_hash(path: Path) -> str:
@@ -85,6 +87,38 @@ def folder_hashes(folder: Path, skip: Iterable[str] = ()) -> dict[str, str]:
     }
 
 
+def changed_outputs(facts: Mapping[str, Any], folder: Path) -> list[str]:
+    """What of a finished run is not as its manifest lists it, in words: changed, missing or never listed. Private parts aside."""
+    listed, found = facts.get("outputs", {}), folder_hashes(folder, skip=PRIVATE)
+    listed = {name: known for name, known in listed.items() if Path(name).parts[0] not in PRIVATE}
+    out = [f"{name}: not as the run wrote it" for name in found if name in listed and found[name] != listed[name]]
+    out += [f"{name}: missing" for name in listed if name not in found]
+    return out + [f"{name}: not written by the run" for name in found if name not in listed and name != MANIFEST]
+
+
+def rewritten_outputs(listed: Mapping[str, str], before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Hashes of a run's files after some were written again: of those that changed, and of the others as they were listed.
+
+    A file that was there before and did not change keeps what the manifest says of it, so that rendering a run again does not
+    make a file its own that somebody else put there or altered.
+    """
+    own = {name: known for name, known in listed.items() if before.get(name) == after.get(name)}
+    return own | {name: found for name, found in after.items() if before.get(name) != found}
+
+
+def run_outputs(folder: Path) -> dict[str, str]:
+    """Hashes of what a run wrote, but for its manifest and the folders that hold its inputs and working copies."""
+    found = folder_hashes(folder, skip=("extract", "restricted", "notebooks"))
+    return {name: known for name, known in found.items() if name != MANIFEST}
+
+
+def list_again(folder: Path, before: Mapping[str, str]) -> None:
+    """Renew a finished run's list of outputs for what was written since `before`; everything else of its manifest stays."""
+    facts = read_facts(folder)
+    facts["outputs"] = rewritten_outputs(facts.get("outputs", {}), before, run_outputs(folder))
+    _write(folder / MANIFEST, facts)
+
+
 def write_manifest(path: Path, facts: Mapping[str, Any]) -> None:
     """Write `manifest.json`: the given facts, software versions, machine-free, and the time of writing."""
     document = {
@@ -95,6 +129,10 @@ def write_manifest(path: Path, facts: Mapping[str, Any]) -> None:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    _write(path, document)
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
     temporary.replace(path)

@@ -145,7 +145,7 @@ def obtain_cells(
     check_arms(study, cells.cell)
     state.facts |= {
         "tier": extract.tier,
-        "synthetic": bool(extract.metadata.get("synthetic", False)),
+        "synthetic": extract.metadata.get("synthetic") is True,
         "extract": {k: extract.metadata[k] for k in sorted(extract.metadata)},
         "data_hash": cells_hash(cells),
     }
@@ -230,11 +230,13 @@ def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) ->
 def write_report(state: Run) -> None:
     """Exhibits, then the report in its three formats, then one confidential briefing a participating system."""
     from p4equity.exhibits import write_exhibits
+    from p4equity.manifest import list_again, run_outputs
     from p4equity.report import render_report
     from p4equity.resources import notebooks_dir
     from p4equity.results import read_results
 
     study, folder = state.study, state.folder
+    before = run_outputs(folder)
     masked = study.disclosure.system_names == "masked"
     results = read_results(folder / "results", study, masked=masked, synthetic=state.facts["synthetic"])
     with state.stage("exhibits"):
@@ -250,6 +252,8 @@ def write_report(state: Run) -> None:
     if briefing.is_file() and study.groups.compared:
         with state.stage("briefings"):
             _briefings(state, briefing, masked)
+    if (folder / MANIFEST).is_file():  # a finished run, rendered again
+        list_again(folder, before)
 
 
 def _briefings(state: Run, notebook: Path, masked: bool) -> None:
@@ -270,13 +274,14 @@ def _briefings(state: Run, notebook: Path, masked: bool) -> None:
 
 
 def _finish(state: Run) -> None:
-    from p4equity.manifest import folder_hashes, write_manifest
+    from p4equity.manifest import run_outputs, write_manifest
 
     facts = {
         "study": state.study.id,
         "plan_hash": state.study.plan_hash,
         "seconds": state.seconds,
-        "outputs": folder_hashes(state.folder, skip=("extract", "restricted", "notebooks")),
+        "disclosure_threshold": state.study.disclosure.threshold,
+        "outputs": run_outputs(state.folder),
         **state.facts,
     }
     reference = study_reference(state.study.folder, state.folder)

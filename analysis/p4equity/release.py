@@ -11,31 +11,32 @@ import pandas as pd
 
 from p4equity.audit import audit_folder
 from p4equity.errors import DisclosureError
-from p4equity.manifest import file_hash
-from p4equity.run_folder import check_target, read_facts, replacing, study_of
+from p4equity.manifest import PRIVATE, changed_outputs, file_hash
+from p4equity.run_folder import check_target, read_facts, registered_study, replacing
 
 ALLOWED = {".html", ".pdf", ".docx", ".csv", ".svg", ".png", ".json"}
-LEFT_OUT = ("extract", "restricted", "notebooks", "briefings", "validation.json")
 
 
 def release(run_dir: Path, edition: Path, study: str | Path | None = None) -> list[str]:
     """Copy a run's public part to `edition` after the audit. Returns the released paths. `study`: default as the run names it.
 
     Raises DisclosureError (exit 13) with every leak found: a count of 1 to threshold - 1, a suppressed cell that the published
-    totals determine too closely, a file type that is not on the allow-list, or anything under a restricted folder.
+    totals determine too closely, a file type that is not on the allow-list, a file that is not as the run wrote it, or anything
+    under a restricted folder. Raises StudyError (exit 11) when the study is not the one of the run: the threshold is the run's.
     """
     facts = read_facts(run_dir)
-    plan = study_of(run_dir, facts, study)
-    check_target(edition, [run_dir, plan.folder])
-    leaks = audit_folder(run_dir, plan.disclosure.threshold)
-    files = [p for p in sorted(run_dir.rglob("*")) if p.is_file() and p.relative_to(run_dir).parts[0] not in LEFT_OUT]
+    plan = registered_study(run_dir, facts, study)
+    check_target(edition, [run_dir, plan.folder], [run_dir])
+    leaks = audit_folder(run_dir, max(plan.disclosure.threshold, int(facts.get("disclosure_threshold", 0))))
+    files = [p for p in sorted(run_dir.rglob("*")) if p.is_file() and p.relative_to(run_dir).parts[0] not in PRIVATE]
     files = [p for p in files if not p.name.startswith(".")]
     leaks += [f"{p.relative_to(run_dir)}: file type not on the allow-list" for p in files if p.suffix not in ALLOWED]
+    leaks += changed_outputs(facts, run_dir)
     if leaks:
         raise DisclosureError(
             f"{len(leaks)} disclosure problem(s); nothing was released", where=str(run_dir),
             found="\n            ".join(leaks[:20]),
-            fix="repeat the run with the current code; if it persists, raise the threshold or drop the table",
+            fix="repeat the run with the current code, or render it again; if it persists, raise the threshold",
         )  # fmt: skip
     with replacing(edition) as folder:
         for path in files:

@@ -16,8 +16,11 @@ from p4equity.study import Study, load_study
 MANIFEST = "manifest.json"
 
 
-def check_target(target: Path, sources: Iterable[Path] = ()) -> None:
-    """Refuse an output folder that is no folder, holds something else than a run or an edition, or holds one of the inputs."""
+def check_target(target: Path, sources: Iterable[Path] = (), outside: Iterable[Path] = ()) -> None:
+    """Refuse an output folder that is no folder, holds something else than a run or an edition, or holds one of the inputs.
+
+    outside: folders it must not lie in.
+    """
     if not target.name or target.name == "..":
         raise UsageError("the output folder needs a name", where=str(target), fix="choose a new folder, such as runs/first")
     if target.exists() and not target.is_dir():
@@ -26,6 +29,12 @@ def check_target(target: Path, sources: Iterable[Path] = ()) -> None:
         if source.resolve().is_relative_to(target.resolve()):
             raise UsageError(
                 "the output would replace its own input", where=str(target), found=f"{source} lies in it",
+                fix="choose another output folder",
+            )  # fmt: skip
+    for folder in outside:
+        if target.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                "the output would change its own input", where=str(target), found=f"it lies in {folder}",
                 fix="choose another output folder",
             )  # fmt: skip
     earlier = (target / MANIFEST).is_file() and (target / "estimates.csv").is_file()
@@ -69,6 +78,21 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or "study" not in facts:
         raise P4Error("the manifest is damaged", where=str(path), expected="a JSON object with a study", fix="repeat the run")
     return facts
+
+
+def registered_study(folder: Path, facts: dict[str, Any], study: str | Path | None = None) -> Study:
+    """The study of a finished run, which must be the very plan that the run was made with.
+
+    Raises StudyError when another study is named or the plan was changed since: its rules were not those of this run.
+    """
+    plan = study_of(folder, facts, study)
+    for what, found, expected in (("study", plan.id, facts["study"]), ("plan_hash", plan.plan_hash, facts.get("plan_hash"))):
+        if found != expected:
+            raise StudyError(
+                "not the study this run was made with", where=f"{plan.folder}, {what}", expected=str(expected), found=found,
+                fix="leave --study out, or repeat the run with this study",
+            )  # fmt: skip
+    return plan
 
 
 def study_of(folder: Path, facts: dict[str, Any], study: str | Path | None = None) -> Study:

@@ -20,6 +20,7 @@ def check_plan(plan: Plan, measures: Mapping[str, Measure], dictionary: Dictiona
     """Notes every problem that the plan has on its own."""
     _check_years(plan, problems)
     _check_kind(plan, problems)
+    _check_threshold(plan, problems)
     _check_groups(plan, dictionary, problems)
     _check_race(plan, dictionary, problems)
     _check_sets(plan.measures, measures, problems)
@@ -96,6 +97,15 @@ def _check_kind(plan: Plan, problems: Problems) -> None:
         problems.add(
             FILE, ("population", "map"), "a baseline map needs map_date", expected="map_date = YYYY-MM-DD",
             fix="name the day whose practice-to-system map is frozen",
+        )  # fmt: skip
+
+
+def _check_threshold(plan: Plan, problems: Problems) -> None:
+    """Only data that are published already may do without a disclosure threshold."""
+    if plan.data.kind == "counts" and plan.disclosure.threshold < 2:
+        problems.add(
+            FILE, ("disclosure", "threshold"), "counts of members need a disclosure threshold", expected="2 or more; 11 is usual",
+            found=plan.disclosure.threshold, fix='set threshold = 11; 0 is for published aggregates, kind = "value"',
         )  # fmt: skip
 
 
