@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p4equity.errors import DataError, UsageError
+from p4equity.places import check_place
 from p4equity.resources import study_reference
 from p4equity.run_folder import MANIFEST, check_target, replacing
 from p4equity.study import Study, load_study
@@ -84,6 +85,7 @@ def run(
     loaded = load_study(study)
     target = out or root() / "reports" / "runs" / ("demo" if loaded.id == FIRST_STUDY else loaded.id)
     check_target(target, [loaded.folder, *([Path(data)] if data is not None else [])])
+    check_place(target)
     _check_source(loaded, data, {"members": members, "seed": seed, "scenario": scenario})
     with replacing(target) as folder:
         state = Run(loaded, folder, progress, workers, target)

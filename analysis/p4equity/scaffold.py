@@ -12,6 +12,7 @@ from pathlib import Path
 from p4equity import resources
 from p4equity.dictionary import Dictionary, Table, load_dictionary
 from p4equity.errors import UsageError
+from p4equity.places import check_place
 from p4equity.study import load_study
 
 TEMPLATES = "extract_templates"
@@ -28,13 +29,19 @@ def new_study(folder: str | Path) -> tuple[Path, ...]:
     """
     target = Path(folder)
     study = _study_id(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not target.is_dir():
+        raise UsageError(
+            "there is a file of this name", where=str(target), expected="a folder that does not exist yet, or an empty one",
+            fix="choose another name",
+        )  # fmt: skip
+    if target.exists() and any(target.iterdir()):
         raise UsageError(
             "the folder is not empty",
             where=str(target),
             expected="a folder that does not exist yet, or an empty one",
             fix="choose another name",
         )
+    check_place(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

@@ -63,11 +63,16 @@ def test_results_that_changed_or_are_gone(finished: Path, name: str) -> None:
     write(finished, name, "a,b\n1,3\n")
     error = refused(finished)
     assert error.exit_code == 10
-    assert f"{name} has changed" in str(error)
+    assert f"{name}: not as the run wrote it" in str(error)
     (finished / name).unlink()
     error = refused(finished)
-    assert f"{name} is missing" in str(error)
+    assert f"{name}: missing" in str(error)
     assert "p4equity run" in error.fix
+
+
+def test_a_table_that_the_run_did_not_write(finished: Path) -> None:
+    write(finished, "results/mine.csv", "a,b\n1,3\n")
+    assert "results/mine.csv: not written by the run" in str(refused(finished))
 
 
 def test_another_study_and_another_plan(finished: Path) -> None:

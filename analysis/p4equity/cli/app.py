@@ -49,7 +49,10 @@ def run(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write the extract to; must not exist.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder to write to: a new or empty one, or an earlier synthetic extract, which is replaced."),
+    ],
     study: Study = FIRST,
     members: Annotated[int | None, typer.Option(min=1000, help="Default: the study's own size.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the study's own seed.")] = None,
@@ -79,10 +82,13 @@ def validate(
     from p4equity.cli.progress import console
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
+    from p4equity.places import check_file
     from p4equity.study import load_study
     from p4equity.validate import validate as check
     from p4equity.validate.terminal import print_report
 
+    if report:
+        check_file(report)
     found = check(open_extract(data, load_dictionary()), load_study(study), load_dictionary())
     if report:
         found.write_json(report)
@@ -161,9 +167,11 @@ def release(
     study: RunStudy = None,
 ) -> None:
     """Check a run for disclosure and copy what may leave into an edition. Fails on a leak."""
+    from p4equity.places import check_place
     from p4equity.release import release as make
     from p4equity.verify import can_be_verified
 
+    check_place(edition)
     files = make(run_dir, edition, study)
     again = f"verify {edition}" if can_be_verified(run_dir) else f"compare {run_dir} {edition}"
     typer.echo(f"Released {len(files)} files to {edition}. Next: p4equity {again}")

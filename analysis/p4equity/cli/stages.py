@@ -10,9 +10,10 @@ from rich.table import Table
 
 from p4equity.cli.progress import console, show_progress
 from p4equity.errors import DiagnosticsFailed
-from p4equity.finished import check_results, check_study, whole_facts
+from p4equity.finished import check_results, whole_facts
 from p4equity.pipeline import Run, obtain_cells, write_report
-from p4equity.run_folder import study_of
+from p4equity.places import check_place
+from p4equity.run_folder import registered_study
 from p4equity.study import load_study
 
 UNITS = {"percentage points": "points", "standardized difference": "SD", "standard errors": "SE"}
@@ -35,6 +36,7 @@ def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
 
     loaded, extract = load_study(study), open_extract(data, load_dictionary())
     check_tier_b_target(out)
+    check_place(out)
     with show_progress() as progress, tempfile.TemporaryDirectory() as scratch:
         cells, _ = obtain_cells(Run(loaded, Path(scratch), progress, workers), data, None, None, None)
     write(cells, loaded, out, source=extract)
@@ -91,7 +93,6 @@ def print_power(study: str, data: Path, workers: int) -> None:
 def render_again(run_dir: Path, study: str | None, workers: int, progress: Callable[[str, int, int], None]) -> None:
     """Exhibits and report of a finished run."""
     facts = whole_facts(run_dir, "tier", "plan_hash", "data_hash", "synthetic", "outputs")
-    loaded = study_of(run_dir, facts, study)
-    check_study(run_dir, facts, loaded)
+    loaded = registered_study(run_dir, facts, study)
     check_results(run_dir, facts)
     write_report(Run(loaded, run_dir, progress, workers, facts=dict(facts)))

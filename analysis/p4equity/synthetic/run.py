@@ -15,6 +15,7 @@ from typing import Any
 
 from p4equity.errors import StudyError, UsageError
 from p4equity.interrupts import workers_ignore_interrupts
+from p4equity.places import check_place
 from p4equity.study import Study, load_study
 from p4equity.synthetic.block import make_block
 from p4equity.synthetic.build import build_plan
@@ -27,6 +28,7 @@ from p4equity.synthetic.truth_record import truth_record
 from p4equity.synthetic.write import write_rows
 
 Progress = Callable[[int, int], None]
+MOST_MEMBERS = 200_000_000
 _FEWEST_BLOCKS_FOR_A_POOL = 4
 _plan: Plan | None = None
 _folder = Path()
@@ -55,6 +57,11 @@ def run(
         raise UsageError(
             "the number of members must be positive", found=size, expected="a whole number from 1, or [data] members"
         )
+    if size > MOST_MEMBERS:
+        raise UsageError(
+            "too many members", where="--members", found=f"{size:,}", expected=f"at most {MOST_MEMBERS:,}",
+            fix="take fewer: the default gives every measure its power",
+        )  # fmt: skip
     planted = load_truth(study, scenario)
     plan = build_plan(study, planted, members=size, seed=study.data.seed if seed is None else seed)
     with _whole_or_nothing(out) as folder:
@@ -93,17 +100,16 @@ def _blocks(plan: Plan, folder: Path, workers: int, progress: Progress | None) -
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_receive, initargs=(plan, folder)) as pool:
-        with workers_ignore_interrupts():
-            futures = [pool.submit(_work, block) for block in range(plan.blocks)]
         try:
+            with workers_ignore_interrupts():
+                futures = [pool.submit(_work, block) for block in range(plan.blocks)]
             for future in as_completed(futures):
                 yield future.result()
                 done += 1
                 if progress:
                     progress(done, plan.blocks)
-        finally:
-            for future in futures:
-                future.cancel()
+        finally:  # an interrupt may have come before the last was submitted
+            pool.shutdown(cancel_futures=True)
 
 
 def _receive(plan: Plan, folder: Path) -> None:
@@ -144,6 +150,7 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
             expected="a new or empty folder, or an earlier synthetic extract",
             fix="choose another folder with --out, or remove this one",
         )
+    check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
