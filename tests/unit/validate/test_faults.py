@@ -71,6 +71,16 @@ MEMBER_FAULTS = [
     ("race_ethnicity", "SELECT * FROM t WHERE NOT (member_id LIKE '%9' AND version = 'V5_BACKCAST')",
      ("member, race_ethnicity", "frozen_version_covers_members", None), 60),
     ("race_ethnicity", "SELECT * FROM t WHERE version <> 'V3'", ("race_ethnicity", "plan_coverage", "version"), 1),
+    ("measure_event", replace("event_date", "make_date(year::INT + 1, 1, 1)", "year = 2020"),
+     ("measure_event", "event_not_after_year", None), None),
+    ("measure_event", replace("event_date", "make_date(year::INT - 11, 1, 1)", "year = 2020"),
+     ("measure_event", "event_not_after_year", None), None),
+    ("measure_event", "SELECT * REPLACE (120.0 AS value, make_date(year::INT - 1, 12, 31) AS event_date) FROM t",
+     ("measure_event", "result_of_the_year", None), None),
+    ("member", replace("birth_year", "birth_year - 3", "member_id LIKE '%5'"),
+     ("measure_event, member", "age_follows_birth_year", None), None),
+    ("spending", replace("allowed_total", "1e14", "year = 2020"), ("spending", "range", "allowed_total"), 600),
+    ("spending", replace("paid_member", "1e300", "year = 2020"), ("spending", "range", "paid_member"), 600),
     ("measure_event", replace("age_at_31dec", "110", "member_id LIKE '%01' AND measure_id = 'CBP'"),
      ("measure_event", "events_within_ages", None), None),
 ]  # fmt: skip
@@ -94,6 +104,27 @@ def test_exited_system_must_not_vanish_before_its_exit(extract_copy: Path, study
     exited = study.exits[0].system_id
     rewrite(extract_copy, "attribution", f"SELECT * FROM t WHERE NOT (year = 2022 AND system_id = '{exited}')")
     assert ("attribution, system", "exited_systems_stay_until_exit", None) in errors(extract_copy, study)
+
+
+def test_a_system_without_an_exit_keeps_its_members(extract_copy: Path, study: Study) -> None:
+    stays = next(s.id for s in study.systems if study.exit_year(s.id) is None and s.arm == "participating")
+    rewrite(extract_copy, "attribution", f"SELECT * FROM t WHERE NOT (year >= 2024 AND system_id = '{stays}')")
+    rule = ("attribution, system, practice_system_span", "systems_keep_their_members", None)
+    found = errors(extract_copy, study)[rule]
+    assert [e.key for e in found.examples] == [{"system_id": stays, "year": y} for y in study.years if y >= 2024]
+
+
+def test_members_of_a_system_that_left_are_not_dropped(extract_copy: Path, study: Study) -> None:
+    left = study.exits[0]
+    former = f"(SELECT member_id FROM t WHERE year = {left.date.year - 1} AND system_id = '{left.system_id}')"
+    year = left.date.year
+    closed = f"CASE WHEN year >= {year} AND system_id = '{left.system_id}' THEN NULL ELSE system_id END AS system_id"
+    rewrite(extract_copy, "attribution", f"SELECT * REPLACE ({closed}) FROM t")
+    rule = ("attribution, system, enrollment_span", "members_of_exited_systems_stay", None)
+    assert rule not in errors(extract_copy, study)
+    rewrite(extract_copy, "attribution", f"SELECT * FROM t WHERE year < {year} OR member_id NOT IN {former}")
+    found = errors(extract_copy, study)[rule]
+    assert [e.key for e in found.examples] == [{"system_id": left.system_id, "year": y} for y in study.years if y >= year]
 
 
 def test_missing_tables_are_all_named_at_once(extract_copy: Path, study: Study) -> None:
