@@ -15,6 +15,7 @@ from p4equity.disclosure import (
     protect_cells,
     protect_estimates,
     protect_implementation,
+    protect_pooled,
     protect_population,
     protect_systems,
 )
@@ -51,10 +52,14 @@ def result_tables(
         "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
         "implementation": protect_implementation(implementation_table(study, small, cells.cell), threshold),
     }
-    used = own_cells[own_cells["group"].isin(study.group_ids) & ~own_cells["year"].isin(study.baseline.apart)]
-    common["estimates"] = protect_systems(common["estimates"], used)
+    used = own_cells[_of_groups(own_cells, study) & ~own_cells["year"].isin(study.baseline.apart)]
+    common["estimates"] = protect_pooled(protect_systems(common["estimates"], used), own_cells[_of_groups(own_cells, study)])
     payments = {"payment_result": _payments(payment_table(context), own_cells, study)} if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
+
+
+def _of_groups(cells: pd.DataFrame, study: Study) -> pd.Series:
+    return cells["group"].isin(study.group_ids)
 
 
 def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from p4equity.audit import audit_frame, audit_shared
-from p4equity.disclosure import protect_flow, protect_implementation, protect_population, protect_systems
+from p4equity.disclosure import protect_flow, protect_implementation, protect_pooled, protect_population, protect_systems
 from p4equity.estimates import estimates_table
 
 THRESHOLD = 11
@@ -120,3 +120,29 @@ def test_ten_digits_of_one_systems_change_do_not_tell_its_hidden_cells() -> None
 def test_steps_are_compared_across_a_hidden_one() -> None:
     frame = pd.DataFrame({"step": [1, 2, 3], "arm": "a", "group": "g", "year": 2022, "n": [500, np.nan, 497]})
     assert audit_frame(frame, THRESHOLD) == ["steps: 1 differences of 1 to 10"]
+
+
+def test_ten_digits_of_a_coefficient_do_not_tell_the_two_hidden_cells_of_a_year() -> None:
+    # Two of seven systems of an arm are hidden, 52 members and 32 successes in all; a coefficient is the mean rate of the seven.
+    cells = pd.DataFrame({"system_id": ["S1", "S2"], "measure_id": "M", "group": "g", "year": 2022, "status": "suppressed"})
+    true = 100 * (12 / 20 + 20 / 32) / 7
+    row = {"analysis_id": "a", "measure_id": "M", "reference_group": "r", "estimate": true, "std_error": 3.21987, "status": "ok",
+           "p_value": 0.0012345, "n_members": 4321, "system_id": "all"}  # fmt: skip
+    rows = [{**row, "estimator": e, "group": g, "outcome": o} for e, g, o in (
+        ("event_study", "g", "gap"), ("event_study", "h", "gap"), ("meta_regression", "g", "gap"),
+    )]  # fmt: skip
+    shown = protect_pooled(estimates_table(rows), cells)
+
+    def solutions(value: float, tolerance: float) -> int:
+        pairs = [(d, x) for d in range(11, 42) for x in range(max(0, 32 - (52 - d)), min(d, 32) + 1)]
+        return len({tuple(sorted([p, (52 - p[0], 32 - p[1])])) for p in pairs
+                    if abs(100 / 7 * (p[1] / p[0] + (32 - p[1]) / (52 - p[0])) - value) <= tolerance})  # fmt: skip
+
+    assert solutions(true, 1e-8) == 1
+    assert solutions(shown.loc[0, "estimate"], 0.05) > 5
+    assert shown.loc[0, ["std_error", "p_value"]].tolist() == [3.2, 0.01]
+    assert shown.loc[1:, "estimate"].tolist() == [true, true]  # nothing hidden; weights that nobody can repeat
+    assert shown["n_members"].tolist() == [4300, 4300, 4300]
+    open_cells = protect_pooled(estimates_table(rows), cells.assign(status="ok"))
+    assert open_cells["n_members"].tolist() == [4321, 4321, 4321]
+    assert open_cells["estimate"].tolist() == [true] * 3
