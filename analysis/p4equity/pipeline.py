@@ -138,7 +138,7 @@ def obtain_cells(
         return cells, {}
     if data is None:
         data = _simulate(state, members, seed, scenario)
-    extract = open_extract(data, load_dictionary())
+    extract = open_extract(data, load_dictionary(), to_validate=True)
     check_extract(state, extract)
     with state.stage("cells"):
         cells = (

@@ -116,3 +116,18 @@ def test_csv_headers_are_checked(tmp_path: Path) -> None:
     (tmp_path / "member.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="UTF-8"):
         open_extract(tmp_path).relation("member")
+
+
+def test_what_validation_can_say_does_not_stop_it(tmp_path: Path) -> None:
+    event(tmp_path / "measure_event.parquet")
+    put(tmp_path / "member.parquet", MEMBER)
+    put(tmp_path / "member.csv", MEMBER)
+    (tmp_path / "extract.json").write_text("{")
+    extract = open_extract(tmp_path, to_validate=True)
+    assert {name: [f.problem for f in found] for name, found in extract.faults.items()} == {
+        "member": ["the table is there twice"],
+        "extract.json": ["not a JSON object"],
+    }
+    assert extract.metadata == {}
+    with pytest.raises(DataError, match="there twice"):
+        extract.relation("member")

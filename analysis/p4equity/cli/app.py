@@ -89,7 +89,7 @@ def validate(
 
     if report:
         check_file(report)
-    found = check(open_extract(data, load_dictionary()), load_study(study), load_dictionary())
+    found = check(open_extract(data, load_dictionary(), to_validate=True), load_study(study), load_dictionary())
     if report:
         found.write_json(report)
     print_report(found, console)

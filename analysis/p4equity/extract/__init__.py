@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from p4equity.extract.extract import Extract, open_extract
+from p4equity.extract.extract import METADATA, Extract, open_extract
 from p4equity.extract.files import SQL_TYPES, TableFiles, is_native, quote_name, quote_text, typed_column
 
-__all__ = ["SQL_TYPES", "Extract", "TableFiles", "is_native", "open_extract", "quote_name", "quote_text", "typed_column"]
+__all__ = [
+    "METADATA",
+    "SQL_TYPES",
+    "Extract",
+    "TableFiles",
+    "is_native",
+    "open_extract",
+    "quote_name",
+    "quote_text",
+    "typed_column",
+]

@@ -14,10 +14,12 @@ from p4equity.dictionary import Dictionary, Table, load_dictionary
 from p4equity.errors import DataError
 from p4equity.extract.files import SUFFIXES, TableFiles, faults, find_tables, typed_column
 
+METADATA = "extract.json"
+
 
 @dataclass(frozen=True)
 class Extract:
-    """A folder of tables. `faults` are files that cannot be read; their tables raise when they are asked for."""
+    """A folder of tables. `faults` are files that cannot be read, by table; their tables raise when they are asked for."""
 
     path: Path
     tier: str
@@ -95,11 +97,12 @@ class Extract:
         return whole.hexdigest()
 
 
-def open_extract(path: str | Path, dictionary: Dictionary | None = None) -> Extract:
+def open_extract(path: str | Path, dictionary: Dictionary | None = None, *, to_validate: bool = False) -> Extract:
     """The extract in a folder: its tier (extract.json, else by the tables it holds), its tables, and files that are broken.
 
-    Raises DataError when there is no folder, extract.json is not readable, or no table of the dictionary is in it. Missing
-    tables and broken files raise when they are used; `validate` lists all of them.
+    Raises DataError when there is no folder, extract.json is not readable, a table is there twice, or no table of the
+    dictionary is in it. Missing tables and broken files raise when they are used; `validate` lists all of them. With
+    `to_validate`, a table that is there twice and an unreadable extract.json are kept among the faults for its one report.
     """
     folder, known = Path(path), dictionary or load_dictionary()
     if not folder.is_dir():
@@ -110,8 +113,12 @@ def open_extract(path: str | Path, dictionary: Dictionary | None = None) -> Extr
             found="a file" if folder.exists() else "nothing",
             fix="check the path, or make a synthetic extract with: p4equity simulate",
         )
-    metadata = _metadata(folder)
-    tables = {t.name: t for t in find_tables(folder, known)}
+    metadata, stated = _metadata(folder)
+    found = list(find_tables(folder, known))
+    doubts = {t.name: (fault,) for t, fault in found if fault} | ({METADATA: (stated,)} if stated else {})
+    if doubts and not to_validate:
+        raise next(iter(doubts.values()))[0]
+    tables = {t.name: t for t, _ in found}
     tier = metadata.get("tier") or ("A" if "measure_event" in tables else "B" if "cell" in tables else None)
     if not tables or tier not in ("A", "B", "C"):
         raise DataError(
@@ -121,23 +128,23 @@ def open_extract(path: str | Path, dictionary: Dictionary | None = None) -> Extr
             found=", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "an empty folder",
             fix="see data_dictionary/README.md for the layout of an extract",
         )
-    broken = {t.name: tuple(faults(t, folder)) for t in tables.values()}
+    broken = doubts | {t.name: (*doubts.get(t.name, ()), *faults(t, folder)) for t in tables.values()}
     return Extract(folder, tier, metadata, tables, known, {k: v for k, v in broken.items() if v})
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
-    path = folder / "extract.json"
+def _metadata(folder: Path) -> tuple[dict[str, Any], DataError | None]:
+    """What extract.json says, and what is wrong with the file."""
+    path = folder / METADATA
     if not path.is_file():
-        return {}
+        return {}, None
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
+        loaded = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as e:
         loaded = str(e)
-    if not isinstance(loaded, dict):
-        raise DataError(
-            "not a JSON object", where=str(path), found=loaded, fix="correct it, or remove it and state the tier by the tables"
-        )
-    return loaded
+    if isinstance(loaded, dict):
+        return loaded, None
+    fix = "correct it, or remove it and state the tier by the tables"
+    return {}, DataError("not a JSON object", where=str(path), found=loaded, fix=fix)
 
 
 def _file_digest(path: Path) -> str:

@@ -85,27 +85,29 @@ def is_native(f: Field, stored: str) -> bool:
     return stored.upper().split("(")[0] in _NATIVE[f.type]
 
 
-def find_tables(folder: Path, dictionary: Dictionary) -> Iterator[TableFiles]:
-    """The files of every table of the dictionary that the folder holds, in the dictionary's order."""
+def find_tables(folder: Path, dictionary: Dictionary) -> Iterator[tuple[TableFiles, DataError | None]]:
+    """The files of every table of the dictionary that the folder holds, in its order, and what is wrong with their number."""
     for name in dictionary.tables:
         places = [folder / f"{name}{s}" for s in SUFFIXES if (folder / f"{name}{s}").is_file()]
         inside = folder / name
         parts = sorted(p for p in inside.iterdir() if p.name.endswith(SUFFIXES)) if inside.is_dir() else []
         found = [*places, *([inside] if parts else [])]
+        fault = None
         if len(found) > 1:
-            raise DataError(
+            fault = DataError(
                 "the table is there twice",
                 where=f"{folder}: table {name}",
                 expected="one of file or folder",
                 found=", ".join(p.name for p in found),
                 fix="remove all but one",
             )
-        files = tuple(parts or places)
+        files = tuple(places[:1] or parts)
         if files:
             kinds = {"parquet" if f.suffix == ".parquet" else "csv" for f in files}
             if len(kinds) > 1:
-                raise DataError("Parquet and CSV are mixed", where=str(inside), fix="keep one kind of file")
-            yield TableFiles(name, "parquet" if kinds == {"parquet"} else "csv", files)
+                fault = DataError("Parquet and CSV are mixed", where=str(inside), fix="keep one kind of file")
+                files = tuple(f for f in files if f.suffix == ".parquet")
+            yield TableFiles(name, "parquet" if "parquet" in kinds else "csv", files), fault
 
 
 def faults(table: TableFiles, folder: Path) -> Iterator[DataError]:

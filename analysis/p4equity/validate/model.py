@@ -20,7 +20,7 @@ SHORT = 60  # characters of an expectation that fits on a problem's line
 
 @dataclass(frozen=True)
 class Example:
-    """One place of a problem in a table that is not about persons: row 1 is the first data row (CSV: the file's line)."""
+    """One place of a problem: row 1 is the first data row (CSV: the file's line)."""
 
     row: int | None
     key: Mapping[str, Any]
@@ -36,7 +36,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Problem:
-    """One rule an extract breaks. `examples` stay empty for tables about persons, whose values are never printed."""
+    """One rule an extract breaks. For tables about persons `examples` hold no value: they stay empty, or give the numbers of rows
+    of a synthetic extract."""
 
     table: str
     rule: str

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from p4equity.dictionary import Dictionary, Measure, Table
 from p4equity.errors import DataError, did_you_mean
-from p4equity.extract import Extract, quote_text
+from p4equity.extract import METADATA, Extract, quote_text
 from p4equity.study import Study
 from p4equity.validate.coverage import coverage_problems
 from p4equity.validate.cross import create_facts, create_views, cross_problems
@@ -86,16 +86,18 @@ def _folder_problems(extract: Extract, study: Study | None) -> Iterator[Problem]
             stranger, "unknown_file", "no table of the dictionary has this name; the file is not read",
             "rename or remove it", None, did_you_mean(name, known), stranger, severity="warning",
         )  # fmt: skip
-    if not isinstance(extract.metadata.get("synthetic"), bool):
+    if extract.faults.get(METADATA):
+        yield from (_unreadable(METADATA, fault) for fault in extract.faults[METADATA])
+    elif not isinstance(extract.metadata.get("synthetic"), bool):
         yield Problem(
-            "extract.json", "origin_not_stated", "nothing says whether these data are real or synthetic",
+            METADATA, "origin_not_stated", "nothing says whether these data are real or synthetic",
             'write extract.json beside the tables, such as {"synthetic": false, "source": "...", "extract_date": "2026-01-31"}',
             "synthetic", "true or false", "nothing", severity="warning",
         )  # fmt: skip
     stated = extract.metadata.get("study")
     if study is not None and stated is not None and stated != study.id:
         yield Problem(
-            "extract.json", "other_study", "the extract was made for another study", "check --study and the folder", "study",
+            METADATA, "other_study", "the extract was made for another study", "check --study and the folder", "study",
             study.id, str(stated), severity="warning",
         )  # fmt: skip
 
@@ -105,6 +107,7 @@ def _sources(extract: Extract, dictionary: Dictionary, measures: Iterable[Measur
     allowed = _vocabularies(dictionary, list(measures))
     sources: dict[str, Source] = {}
     problems: list[Problem] = []
+    numbered = extract.tier == "C" and extract.metadata.get("synthetic") is True  # rows of nobody may be numbered
     for name in extract.tables:
         table = dictionary.tables[name]
         if extract.tier not in table.tiers:
@@ -119,7 +122,7 @@ def _sources(extract: Extract, dictionary: Dictionary, measures: Iterable[Measur
             continue
         problems += found
         values = {f.name: allowed.get(f.vocabulary or "", f.enum or ()) for f in table.fields}
-        sources[name] = Source(table, files, values, table.person_level, faulty)
+        sources[name] = Source(table, files, values, table.person_level, faulty, numbered)
     return sources, problems
 
 

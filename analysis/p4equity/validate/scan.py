@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from p4equity.dictionary import Field, Table
@@ -21,13 +21,17 @@ _ROW, _RAW = "__row", "__raw_"
 
 @dataclass(frozen=True)
 class Source:
-    """A table as it lies in the extract. `faulty` columns are absent or of a wrong type: no further rule looks at them."""
+    """A table as it lies in the extract. `faulty` columns are absent or of a wrong type: no further rule looks at them.
+
+    A `hidden` table is about persons: none of its values is ever shown, and the numbers of its rows only where it is `numbered`.
+    """
 
     table: Table
     files: TableFiles
     allowed: Mapping[str, Sequence[str | int]]
     hidden: bool
     faulty: frozenset[str] = field(default=frozenset())
+    numbered: bool = False
 
     def relation(self, with_row: bool = False) -> str:
         """Every column of the dictionary with its type (null where a value does not fit), raw texts beside checked ones."""
@@ -190,7 +194,11 @@ def scan(con: duckdb.DuckDBPyConnection, source: Source) -> tuple[int, list[Prob
 
 
 def _problem(con: duckdb.DuckDBPyConnection, source: Source, check: Check, count: int) -> Problem:
-    places = () if source.hidden else tuple(_examples(con, source, check))
+    places: tuple[Example, ...] = ()
+    if not source.hidden:
+        places = tuple(_examples(con, source, check))
+    elif source.numbered:
+        places = tuple(_row_numbers(con, source, check))
     return Problem(source.table.name, check.rule, check.problem, check.next, check.column, check.expected, None, count, places)
 
 
@@ -206,6 +214,19 @@ def _examples(con: duckdb.DuckDBPyConnection, source: Source, check: Check) -> I
         known = {k: plain(v) for k, v in zip(key, keys, strict=True) if v is not None}
         shown = plain(found) if f and source.shows(f.name) else None
         yield Example(int(row) if one_file else None, known, shown)
+
+
+def _row_numbers(con: duckdb.DuckDBPyConnection, source: Source, check: Check) -> Iterator[Example]:
+    """File and number of the first rows that break a rule, without any value."""
+    left = EXAMPLES
+    for file in source.files.files:
+        one = replace(source, files=TableFiles(source.files.name, source.files.kind, (file,)))
+        query = f"SELECT {_ROW} FROM {one.relation(with_row=True)} WHERE {check.violated} ORDER BY {_ROW} LIMIT {left}"
+        for (row,) in con.execute(query).fetchall():
+            left -= 1
+            yield Example(int(row), {"file": file.name})
+        if not left:
+            return
 
 
 def plain(value: Any) -> Any:
