@@ -62,7 +62,7 @@ def tau2_estimate(y: Array, X: Array, v: Array, method: str = "PM") -> float:
         w: Array = 1 / v
         bread = np.linalg.pinv(X.T @ (X * w[:, None]))
         trace = float(w.sum() - np.trace(bread @ (X.T @ (X * (w**2)[:, None]))))
-        return max(0.0, (_weighted_residuals(y, X, w) - (n - p)) / trace)
+        return float(max(0.0, (_weighted_residuals(y, X, w) - (n - p)) / trace))
     raise UsageError("unknown tau2 method", expected=", ".join(METHODS), found=method, fix="choose one of them")
 
 
