@@ -151,14 +151,16 @@ def balance(context: Context, profile: pd.DataFrame) -> list[Finding]:
     rows = rows[(rows["year"] == max(study.baseline.pre_years))]
     if rows.empty:
         return [Finding("all", None, "standardized difference", "no baseline characteristics")]
-    largest = 0.0
+    found = []
     for name in sorted(set(rows["characteristic"])):
         table = rows[rows["characteristic"] == name]
         shares = [
             table[table["system_id"].isin(list(ids))].groupby("level")["n"].sum() for ids in (arms.treated, arms.comparison)
         ]
-        largest = max(largest, float(np.nanmax(np.abs(standardized_differences(shares[0], shares[1])))))
-    return [Finding("all", largest, "standardized difference")]
+        found += standardized_differences(shares[0], shares[1]).abs().dropna().tolist()
+    if not found:
+        return [Finding("all", None, "standardized difference", "no baseline characteristic that varies")]
+    return [Finding("all", max(found), "standardized difference")]
 
 
 def standardized_differences(first: pd.Series, second: pd.Series) -> pd.Series:
