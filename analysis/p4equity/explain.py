@@ -10,14 +10,15 @@ from rich.table import Table
 
 from p4equity.errors import UsageError, did_you_mean
 from p4equity.estimates import read_estimates
+from p4equity.finished import whole_facts
 from p4equity.resources import root
-from p4equity.run_folder import read_facts, study_of
+from p4equity.run_folder import study_of
 
 
 def explain(row_id: str, run_dir: Path | None = None, study: str | Path | None = None) -> None:
     """Print one row of a run's estimates in words, with the registered block it came from."""
     folder = run_dir or root() / "reports" / "runs" / "demo"
-    facts = read_facts(folder)
+    facts = whole_facts(folder)
     estimates = read_estimates(folder / "estimates.csv")
     found = estimates[estimates["row_id"] == row_id]
     if found.empty:

@@ -66,3 +66,10 @@ def test_a_known_error_has_its_exit_code_and_no_traceback() -> None:
     assert done.returncode == 11
     assert "castle_doctrine" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_help_of_simulate_says_what_becomes_of_an_earlier_extract() -> None:
+    done = python("from p4equity.cli.app import main; main()", "simulate", "--help")
+    words = " ".join(done.stdout.replace("\u2502", " ").split())
+    assert "an earlier synthetic extract, which is replaced" in words
+    assert "must not exist" not in words

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from p4equity.cli.app import app
 from p4equity.cli.stages import render_again
 from p4equity.errors import DataError, P4Error, StudyError, UsageError
+from p4equity.explain import explain
 from p4equity.finished import whole_facts
 from p4equity.manifest import folder_hashes
 from p4equity.results import read_results
 from p4equity.study import load_study
 from p4equity.verify import verify
+from typer.testing import CliRunner
 
 FIRST, OTHER = "bcbsma_pay_for_equity", "castle_doctrine"
 
@@ -56,6 +59,14 @@ def test_a_damaged_manifest_is_a_data_error(finished: Path, text: str) -> None:
     assert "manifest.json: the manifest is damaged" in str(error)
     with pytest.raises(DataError, match="the manifest is damaged"):
         verify(finished)
+    for words in (["release", finished, finished.with_name("edition")], ["compare", finished, finished]):
+        found = CliRunner().invoke(app, [str(word) for word in words])
+        if '"study": "' not in text or words[0] == "release":
+            assert isinstance(found.exception, DataError), words
+    if '"study": "' not in text:
+        with pytest.raises(DataError, match="the manifest is damaged"):
+            explain("row", finished)
+    assert [p.name for p in finished.parent.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("name", ["results/estimates.csv", "results/rate.csv", "estimates.csv"])

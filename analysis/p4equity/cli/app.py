@@ -167,11 +167,13 @@ def release(
     study: RunStudy = None,
 ) -> None:
     """Check a run for disclosure and copy what may leave into an edition. Fails on a leak."""
+    from p4equity.finished import whole_facts
     from p4equity.places import check_place
     from p4equity.release import release as make
     from p4equity.verify import can_be_verified
 
     check_place(edition)
+    whole_facts(run_dir, "tier")
     files = make(run_dir, edition, study)
     again = f"verify {edition}" if can_be_verified(run_dir) else f"compare {run_dir} {edition}"
     typer.echo(f"Released {len(files)} files to {edition}. Next: p4equity {again}")
