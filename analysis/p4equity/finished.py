@@ -13,7 +13,7 @@ from p4equity.run_folder import MANIFEST, read_facts
 
 KEYS: dict[str, type] = {"synthetic": bool, "outputs": dict, "extract": dict}  # others are texts
 RESULTS = ("results/", "estimates.csv", "diagnostics.csv")
-AGAIN = "make the run again with: p4equity run"
+AGAIN = "repeat the run: p4equity run"
 
 
 def whole_facts(folder: Path, *keys: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     _asked = True
     threading.excepthook = lambda _: None  # workers that got the signal, too, are missed by the thread that minds them
     if not _waiting:
-        raise SystemExit(ENDED)
+        sys.exit(ENDED)
 
 
 @contextmanager
@@ -46,4 +47,4 @@ def workers_ignore_interrupts() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if _asked and not _waiting:
         _asked = False
-        raise SystemExit(ENDED)
+        sys.exit(ENDED)

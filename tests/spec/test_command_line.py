@@ -264,7 +264,7 @@ def test_a_damaged_manifest(quick_run: Path, p4: Any, tmp_path: Path) -> None:
     for content in ("{", "[]", "{}"):
         (tmp_path / "run" / "manifest.json").write_text(content)
         p4("release", tmp_path / "run", tmp_path / "edition").fails(
-            1, r"manifest\.json: the manifest is damaged", r"next: repeat"
+            10, r"manifest\.json: the manifest is damaged", r"next: repeat"
         )
 
 

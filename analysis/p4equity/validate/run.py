@@ -145,7 +145,9 @@ def _out_of_place(table: Table, tier: str) -> Problem:
 def _unreadable(table: str, fault: DataError) -> Problem:
     found = None if fault.found is None else str(fault.found)
     expected = None if fault.expected is None else str(fault.expected)
-    return Problem(table, "unreadable_file", f"{fault.where.split(':')[0]}: {fault.problem}", fault.fix, None, expected, found)
+    place = fault.where.split(":")[0]
+    said = fault.problem if Path(place).is_dir() else f"{place}: {fault.problem}"
+    return Problem(table, "unreadable_file", said, fault.fix, None, expected, found)
 
 
 def _scan_tables(
