@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from p4equity.audit import audit_frame, audit_shared
 from p4equity.disclosure import protect_flow, protect_implementation, protect_pooled, protect_population, protect_systems
+from p4equity.disclosure.answers import COARSE
 from p4equity.estimates import estimates_table
 
 THRESHOLD = 11
@@ -146,3 +147,22 @@ def test_ten_digits_of_a_coefficient_do_not_tell_the_two_hidden_cells_of_a_year(
     open_cells = protect_pooled(estimates_table(rows), cells.assign(status="ok"))
     assert open_cells["n_members"].tolist() == [4321, 4321, 4321]
     assert open_cells["estimate"].tolist() == [true] * 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [((39, 25), (23, 16)), ((24, 16), (37, 23)), ((20, 12), (32, 20)), ((27, 17), (40, 24))]
+)  # blocks of a synthetic run; with one more decimal the first and the third had one solution, the true one
+def test_a_coefficient_leaves_several_pairs_of_counts(one: tuple[int, int], other: tuple[int, int]) -> None:
+    """What a mean over seven systems, in the digits given, leaves of two hidden cells whose sums are published."""
+    n, x = one[0] + other[0], one[1] + other[1]
+
+    def mean(d: int, k: int) -> float:
+        return 100 * (k / d + (x - k) / (n - d)) / 7
+
+    def small(d: int, k: int) -> bool:
+        return any(0 < v < THRESHOLD for v in (d, k, d - k, n - d, x - k, n - d - x + k))
+
+    near = 0.5 * 10.0 ** -COARSE["estimate"]
+    pairs = [(d, k) for d in range(THRESHOLD, n - THRESHOLD + 1) for k in range(max(0, x - n + d), min(d, x) + 1)]
+    left = {tuple(sorted([p, (n - p[0], x - p[1])])) for p in pairs if small(*p) and abs(mean(*p) - mean(*one)) <= near}
+    assert len(left) > 4
