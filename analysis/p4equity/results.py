@@ -12,7 +12,7 @@ from p4equity.errors import DataError
 from p4equity.estimates import read_estimates, with_types
 from p4equity.study import Study
 
-FLOAT_FORMAT = "%.10g"  # ten digits: beyond what linear algebra on another machine moves
+FLOAT_FORMAT = "%.15g"  # what a double carries: sums of released numbers hold to rounding
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Results:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """CSV with ten significant digits and empty cells for nulls, written whole or not at all."""
+    """CSV with fifteen significant digits and empty cells for nulls, written whole or not at all."""
     temporary = path.with_name(f".{path.name}.part")
     frame.to_csv(temporary, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
     temporary.replace(path)

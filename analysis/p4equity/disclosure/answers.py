@@ -12,6 +12,8 @@ COARSE = {"estimate": 1, "std_error": 1, "conf_low": 1, "conf_high": 1, "statist
 LEAST_P = 0.01  # a p that rounds to less says no more than this
 FROM_CELLS = ("did", "event_study", "triple_difference")  # anyone can repeat them from cells: their weights are no secret
 ALL = "all"
+SIDES = {"gap": "gap", "reference_rate": "reference", "group_rate": "group"}
+IDENTITY = ["analysis_id", "measure_id", "group", "event_time", "inference", "interval", "sample", "system_id"]
 
 
 def protect_estimates(estimates: pd.DataFrame, threshold: int) -> pd.DataFrame:
@@ -52,12 +54,20 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
 
 
 def _coarse(estimates: pd.DataFrame, flags: Flags) -> pd.DataFrame:
-    """The flagged rows in the few digits of COARSE."""
+    """The flagged rows in the few digits of COARSE; a gap remains the difference of its two sides, as the reference follows."""
     out = estimates.copy()
     if flags.any():
         for name, decimals in COARSE.items():
             out.loc[flags, name] = pd.to_numeric(out.loc[flags, name]).astype("float64").round(decimals)
         out.loc[flags, "p_value"] = pd.to_numeric(out.loc[flags, "p_value"]).clip(lower=LEAST_P)
+        sides = out[flags & out["outcome"].isin(list(SIDES)).to_numpy()].assign(side=lambda f: f["outcome"].map(SIDES))
+        sides = sides.reset_index().pivot_table(
+            index=IDENTITY, columns="side", values=["index", "estimate"], dropna=False, observed=True, aggfunc="first"
+        )
+        whole = sides.dropna() if len(sides) and sides.shape[1] == 6 else sides.iloc[:0]
+        if len(whole):
+            reference = (whole["estimate"]["gap"] + whole["estimate"]["group"]).astype(float)
+            out.loc[whole["index"]["reference"].astype(int), "estimate"] = reference.to_numpy()
     return out
 
 
