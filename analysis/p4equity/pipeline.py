@@ -160,7 +160,7 @@ def _small(extract: Extract, name: str) -> pd.DataFrame:
     import duckdb
 
     with duckdb.connect() as connection:
-        frame: pd.DataFrame = connection.sql(f"SELECT * FROM {extract.relation(name)}").df()
+        frame: pd.DataFrame = connection.sql(f"SELECT * FROM {extract.relation(name)} ORDER BY ALL").df()
     return frame
 
 
