@@ -13,21 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from p4equity.resources import dictionary_dir, lock_file, notebooks_dir, root, theme_dir
+from p4equity.resources import PACKAGES, dictionary_dir, lock_file, notebooks_dir, root, theme_dir
 from p4equity.run_folder import MANIFEST, read_facts
 
-PACKAGES = (
-    "duckdb",
-    "ibis-framework",
-    "linearmodels",
-    "matplotlib",
-    "numpy",
-    "pandas",
-    "papermill",
-    "pypandoc_binary",
-    "scipy",
-    "typst",
-)
 PRIVATE = ("extract", "restricted", "notebooks", "briefings", "validation.json")  # parts of a run that are never released
 
 

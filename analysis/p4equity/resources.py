@@ -8,6 +8,19 @@ from pathlib import Path
 from p4equity.errors import StudyError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
+# Packages whose versions a run records, because they can move a number or a page.
+PACKAGES = (
+    "duckdb",
+    "ibis-framework",
+    "linearmodels",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "papermill",
+    "pypandoc_binary",
+    "scipy",
+    "typst",
+)
 
 
 def root() -> Path:

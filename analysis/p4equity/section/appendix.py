@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity import words
 from p4equity.exhibits.base import TableSpec
+from p4equity.resources import PACKAGES
 from p4equity.section import display, phrases
 from p4equity.section.questions import question
 
@@ -31,18 +32,6 @@ _SIDES = {"reference_rate": "reference", "group_rate": "group"}
 KEY = (
     "KH Knapp-Hartung, perm. permutation, boot. wild bootstrap, claim the adjusted p of the hierarchy; reference and group:"
     " effects on their rates. Units, methods and counts of each row: estimates.csv."
-)
-PACKAGES = (
-    "duckdb",
-    "ibis-framework",
-    "linearmodels",
-    "matplotlib",
-    "numpy",
-    "pandas",
-    "papermill",
-    "pypandoc_binary",
-    "scipy",
-    "typst",
 )
 
 
