@@ -79,3 +79,13 @@ def test_size_under_the_null_with_known_sampling_errors() -> None:
     draws = 800
     rejected = sum(meta_regression(rng.normal(0, np.sqrt(v + 2.25)), arm, v).p_value < 0.05 for _ in range(draws))
     assert 0.02 < rejected / draws < 0.08  # 5% with a Monte Carlo error of 0.8 points
+
+
+def test_a_component_follows_a_scale_held_at_one() -> None:
+    y, arm = np.array([1.0, 1.1, 0.2, 0.1, 0.15, 0.05]), np.array([True, True, False, False, False, False])
+    v = np.full(6, 1.0)
+    free, held = (meta_regression(y, arm, v, truncate=t) for t in (False, True))
+    assert free.q < 1
+    assert held.std_error == pytest.approx(free.std_error / np.sqrt(free.q))
+    parts = [linear_component(y, v, arm, free.weights, method="PM", conf_level=0.95, truncate=t) for t in (False, True)]
+    assert [p.std_error for p in parts] == pytest.approx([free.std_error, held.std_error])

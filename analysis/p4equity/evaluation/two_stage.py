@@ -20,6 +20,7 @@ from p4equity.study import Analysis
 
 Array = NDArray[np.float64]
 ESTIMAND = "average effect on contracted systems over contract years"
+SPREAD_SEEN = 3  # units in an arm from which its own spread is part of the scale
 NO_VARIATION = 1e-9  # points or USD: a standard error at rounding
 ONE_TREATED = "one contracted unit: its own spread is not observed, so the interval can be too narrow"
 LABELS = {"gap": "gap", "reference": "reference_rate", "group": "group_rate"}
@@ -166,8 +167,10 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
     plan = context.study.inference
     gap, v = question.values["gap"], question.variances["gap"]
     rows: list[dict[str, Any]] = []
+    # With one or two units in an arm the spread is that of the other arm: agreement there must not narrow the interval.
+    few = min(int(question.treated.sum()), int((~question.treated).sum())) < SPREAD_SEEN
     try:
-        fit = meta_regression(gap, question.treated, v, method=plan.tau2, conf_level=plan.conf_level)
+        fit = meta_regression(gap, question.treated, v, method=plan.tau2, conf_level=plan.conf_level, truncate=few)
     except P4Error as error:
         return [{**common, "inference": m, "status": "not_estimable", "reason": error.problem} for m in analysis.inference]
     if "knapp_hartung" in analysis.inference:
@@ -177,7 +180,7 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
             if side in question.values:
                 part = linear_component(
                     question.values[side], question.variances[side], question.treated, fit.weights,
-                    method=plan.tau2, conf_level=plan.conf_level,
+                    method=plan.tau2, conf_level=plan.conf_level, truncate=few,
                 )  # fmt: skip
                 rows.append({**common, **alone, **fit_columns(part), "inference": "knapp_hartung", "outcome": LABELS[side]})
     if "permutation" in analysis.inference:

@@ -108,7 +108,7 @@ def _item(results: Results, indicator: str, item: str) -> str:
 
 
 def _cell(row: Row) -> str:
-    """Count with what it comes to: "341 (76%)", "12 (16.50)", "4.9"; or why there is none."""
+    """Count with what it comes to: "341 (76%)", "12 (16.50)", "4.9", or "48%" without its base; or why there is none."""
     if row["status"] != OK:
         return text.STATUS.get(str(row["status"]), str(row["status"]))
     count = MISSING if text.is_missing(row["n"]) else text.number(row["n"], 0)
@@ -123,7 +123,7 @@ def _cell(row: Row) -> str:
         said = text.number(value, 0)
     else:
         said = text.number(value, 2 if row["indicator"] == "kappa" else 1)
-    return said if row["indicator"] in COUNTED else f"{count} ({said})"
+    return said if row["indicator"] in COUNTED or count == MISSING else f"{count} ({said})"
 
 
 def _value(table: pd.DataFrame, indicator: str, arm: str) -> str | None:
@@ -162,6 +162,9 @@ def _note(results: Results, table: pd.DataFrame, arms: list[str]) -> str:
         if (table["status"] == "suppressed").any()
         else ""
     )
+    bare = (table["status"] == OK) & table["n"].isna() & table["unit"].astype(str).str.startswith("percent")
+    if bare.any():
+        hidden += " A share without a count: the count would tell how few did not answer."
     label = study.info.treatment_label
     return (
         f"Counts, in brackets their share or what the row names; {MISSING}: does not apply. Participating: {units} with any "

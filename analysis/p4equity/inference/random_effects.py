@@ -164,7 +164,14 @@ def t_answer(
 
 
 def linear_component(
-    y: Array, sampling_variance: Array, treated: NDArray[np.bool_], weights: Array, *, method: str, conf_level: float
+    y: Array,
+    sampling_variance: Array,
+    treated: NDArray[np.bool_],
+    weights: Array,
+    *,
+    method: str,
+    conf_level: float,
+    truncate: bool = False,
 ) -> RandomEffectsFit:
     """The same weighted difference applied to another outcome of the same units (reference or group beside the gap).
 
@@ -172,5 +179,5 @@ def linear_component(
     sum(weights^2 (v + tau2)) with the outcome's own tau2, scaled by its own Knapp-Hartung q; df = n - 2.
     """
     own = meta_regression(y, treated, sampling_variance, method=method, conf_level=conf_level)
-    variance = own.q * float(weights**2 @ (sampling_variance + own.tau2))
+    variance = (max(own.q, 1.0) if truncate else own.q) * float(weights**2 @ (sampling_variance + own.tau2))
     return t_answer(float(weights @ y), float(np.sqrt(variance)), own.df, own.tau2, own.q, weights, conf_level)
