@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from p4equity.audit import audit_folder
 from p4equity.errors import DisclosureError
 from p4equity.manifest import PRIVATE, changed_outputs, file_hash
@@ -88,10 +86,3 @@ def _crate(folder: Path, title: str, facts: dict[str, Any], day: str) -> None:
     entities += [{"@id": name, "@type": "File", "sha256": file_hash(folder / name)} for name in files]
     text = json.dumps({"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": entities}, indent=1)
     (folder / "ro-crate-metadata.json").write_text(text + "\n", "utf-8")
-
-
-def edition_estimates(folder: Path) -> pd.DataFrame:
-    """Estimates of a run or an edition."""
-    from p4equity.estimates import read_estimates
-
-    return read_estimates(folder / "estimates.csv")

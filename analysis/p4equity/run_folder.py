@@ -25,18 +25,13 @@ def check_target(target: Path, sources: Iterable[Path] = (), outside: Iterable[P
         raise UsageError("the output folder needs a name", where=str(target), fix="choose a new folder, such as runs/first")
     if target.exists() and not target.is_dir():
         raise UsageError("the output folder is a file", where=str(target), expected="a folder", fix="choose another one")
-    for source in sources:
-        if source.resolve().is_relative_to(target.resolve()):
-            raise UsageError(
-                "the output would replace its own input", where=str(target), found=f"{source} lies in it",
-                fix="choose another output folder",
-            )  # fmt: skip
-    for folder in outside:
-        if target.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(
-                "the output would change its own input", where=str(target), found=f"it lies in {folder}",
-                fix="choose another output folder",
-            )  # fmt: skip
+    place = target.resolve()
+    replaced = [("replace", f"{s} lies in it") for s in sources if s.resolve().is_relative_to(place)]
+    changed = [("change", f"it lies in {f}") for f in outside if place.is_relative_to(f.resolve())]
+    for verb, found in [*replaced, *changed]:
+        raise UsageError(
+            f"the output would {verb} its own input", where=str(target), found=found, fix="choose another output folder"
+        )  # fmt: skip
     earlier = (target / MANIFEST).is_file() and (target / "estimates.csv").is_file()
     if target.exists() and any(target.iterdir()) and not earlier:
         raise UsageError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from p4equity.resources import study_dir
+from p4equity.study import Study, load_study
 
 
 @pytest.fixture
@@ -24,3 +25,15 @@ def edited(tmp_path: Path) -> Callable[[str, str, str], Path]:
         return folder
 
     return edit
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    """The first study."""
+    return load_study("bcbsma_pay_for_equity")
+
+
+@pytest.fixture(scope="session")
+def published_study() -> Study:
+    """The study of published values."""
+    return load_study("castle_doctrine")

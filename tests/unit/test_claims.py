@@ -8,12 +8,7 @@ import pandas as pd
 import pytest
 from p4equity.evaluation.claims import NO_PARENT, claim_rows
 from p4equity.evaluation.context import Context
-from p4equity.study import Study, load_study
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return load_study("bcbsma_pay_for_equity")
+from p4equity.study import Study
 
 
 def answers(p: dict[tuple[str, str, str], float | None]) -> list[dict[str, Any]]:

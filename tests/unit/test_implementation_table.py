@@ -5,14 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from p4equity.dictionary import load_dictionary
-from p4equity.study import Study, load_study
+from p4equity.study import Study
 from p4equity.summaries.implementation import implementation_table
 from p4equity.summaries.interviews import pooled_kappa
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return load_study("bcbsma_pay_for_equity")
 
 
 def one(frame: pd.DataFrame, indicator: str, arm: str = "all", item: str = "all") -> pd.Series:

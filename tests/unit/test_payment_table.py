@@ -7,15 +7,10 @@ import pandas as pd
 import pytest
 from p4equity.evaluation.context import Context
 from p4equity.incentive import Formula, expected_score_by_chance
-from p4equity.study import Study, load_study
+from p4equity.study import Study
 from p4equity.summaries.payments import payment_table
 
 DEN = 4000
-
-
-@pytest.fixture(scope="module")
-def study() -> Study:
-    return load_study("bcbsma_pay_for_equity")
 
 
 def made_context(study: Study, small: str | None = None, overlap_share: float = 0.0) -> Context:

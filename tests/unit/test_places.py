@@ -33,7 +33,6 @@ def test_below_a_file(maker: str, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder of the system's own")
 @pytest.mark.parametrize("maker", MAKERS)
 def test_in_a_folder_of_the_system(maker: str) -> None:
     with pytest.raises(UsageError, match="no folder can be made here") as caught:

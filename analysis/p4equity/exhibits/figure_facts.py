@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from p4equity.disparity.leveling import CANNOT_TELL, EQUAL_LIFT
+from p4equity.exhibits.baseline_gap import is_gap
 from p4equity.exhibits.select import OK, one, rows_of
 
 if TYPE_CHECKING:
@@ -17,10 +18,7 @@ CONDITION = "if the change is more than chance"
 
 def gap_groups(results: Results, measure: str) -> list[str]:
     """Groups whose baseline gap on a measure has its interval above zero: those that pooled rows hold."""
-    found = results.estimates
-    found = found[(found["estimator"] == "descriptive") & (found["measure_id"] == measure) & (found["status"] == OK)]
-    have = set(found.loc[(found["conf_low"] > 0).fillna(False), "group"])
-    return [g for g in results.study.groups.compared if g in have]
+    return [g for g in results.study.groups.compared if is_gap(results, measure, g)]
 
 
 def claimed(results: Results, analysis: Analysis | None, measure: str, group: str) -> bool:

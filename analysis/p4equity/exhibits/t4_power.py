@@ -144,7 +144,7 @@ def _note(results: Results, data: pd.DataFrame, shown: pd.DataFrame) -> str:
         f"With / without: {units} with a {label} on the measure / in comparison. Meaningful: a narrowing by "
         f"{text.number(100 * inference.meaningful_share, 0)}% of the baseline gap ({MISSING}: no gap). Detectable: the smallest "
         f"change the two-sided Knapp-Hartung test at {level}% finds with 80% power, from the sampling error and unexplained "
-        f"differences between {units}’ changes of {shocks} points (standard deviation); no outcome under the {label}s enters. "
+        f"differences between {units}’ changes of {shocks} points (standard deviation); no change or effect enters. "
         "Interval excludes: no change at all; a meaningful narrowing. Smallest p: what the permutation can give at best, by the "
         f"number of ways to hand the {label}s to eligible {units}. Negative effect: the gap narrows.{baseline_gap.note(results)} "
         f"{text.base_note(shown, results)}{with_labels(results, text.missing_note(shown))}{text.synthetic_note(results)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from p4equity.section import phrases
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 Row = dict[str, Any]
-Sign = Literal["yes", "no", "cannot tell"]
 _FAILED = re.compile(r"gate (\w+) failed")
 EVERYONE = "the groups compared"
 SIDES = {"gap": "gap", "reference_rate": "reference", "group_rate": "group"}

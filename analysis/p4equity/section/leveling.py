@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING
 from p4equity.disparity.leveling import (
     CANNOT_TELL,
     EQUAL_LIFT,
-    GROUP_LOSES,
     LEVELING_DOWN,
-    LEVELING_UP,
-    MIXED,
-    OUTPACED,
     Bounds,
     share_from_reference,
     verdict,
@@ -31,15 +27,6 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 DOWN = LEVELING_DOWN
-MEANINGS = {
-    LEVELING_UP: "the groups compared gained; a fall of the reference group is not shown",
-    LEVELING_DOWN: "the reference group fell; a gain of the groups compared is not shown",
-    MIXED: "the groups compared gained and the reference group fell",
-    OUTPACED: "the groups compared gained, the reference group more",
-    GROUP_LOSES: "the groups compared fell",
-    EQUAL_LIFT: "both gained alike",
-    CANNOT_TELL: "the data cannot tell",
-}
 
 
 @dataclass(frozen=True)

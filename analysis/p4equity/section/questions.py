@@ -185,7 +185,8 @@ def _weights(s: Section) -> str:
     years = phrases.years(s.study.baseline.weights_years)
     return (
         f"{phrases.capital(s.study.info.unit_label_plural)} by precision; groups of a measure"
-        f" {'equally' if equal else 'by members'}; all weights frozen at {years}; weights by members beside it"
+        f" and contracted cells in pooled answers {'equally' if equal else f'by members of {years}'}."
+        f" Beside it, regressions weighted by members, frozen at their means of {years}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from p4equity import words
 from p4equity.errors import DataError, UsageError, did_you_mean
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-Audience = Literal["public", "confidential"]
 _OPPOSITE = {"estimate": "estimate", "conf_low": "conf_high", "conf_high": "conf_low"}
 NOT_OK = {"not_estimable": "not estimable", "suppressed": "suppressed"}
 
@@ -106,10 +105,6 @@ class Section:
         else:
             said = words.say(_flip(row) if flipped else row, what, decimals, signed=signed)
         return f'[{_literal(said)}]{{.num row-id="{row["row_id"]}"}}'
-
-    def is_ok(self, row_id: str | None = None, **identity: object) -> bool:
-        """Whether the one row has a number."""
-        return bool(self.row(row_id, **identity)["status"] == "ok")
 
     def text(self, markdown: str) -> None:
         """Show prose: pandoc Markdown with references ([@fig:F2], [@tbl:T1], [@sec:gaps]), citations and numbers."""

@@ -9,7 +9,7 @@ import numpy as np
 from p4equity.synthetic.draws import BoolArray, FloatArray, IntArray, stream
 from p4equity.synthetic.placement import Placement
 from p4equity.synthetic.plan import HIGHEST_RATE, HIGHEST_READING, LOWEST_RATE, OLDEST, Plan, StreamPlan
-from p4equity.synthetic.population import SEXES, Members
+from p4equity.synthetic.population import Members
 
 EXCLUSIONS = ("hospice", "palliative care", "advanced illness and frailty")
 _EXCLUDED_SHARE, _EXCLUDED_SHARE_OLD, _OLD = 0.002, 0.02, 66
@@ -140,6 +140,3 @@ def _values(item: StreamPlan, rng: np.random.Generator, numerator: BoolArray, re
     not_met = np.maximum(item.not_met[0] + item.not_met[1] * z, item.cut)
     value = np.round(np.where(numerator, met, not_met) / step) * step
     return np.where(reading, np.round(value, 1), np.nan)
-
-
-FEMALE = SEXES.index("F")

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
-from p4equity.study import Study, load_study
+from p4equity.study import Study
 from p4equity.synthetic import SimulationSummary, simulate
 from p4equity.synthetic.build import build_plan
 from p4equity.synthetic.plan import Plan
@@ -18,11 +18,6 @@ from p4equity.synthetic.truth import Planted, load_truth
 
 SEED, MEMBERS = 7, 120_000
 Query = Callable[[str], pd.DataFrame]
-
-
-@pytest.fixture(scope="session")
-def study() -> Study:
-    return load_study("bcbsma_pay_for_equity")
 
 
 @pytest.fixture(scope="session")
