@@ -24,7 +24,12 @@ _PLAIN = {
     ),
     "cr1": "Cluster-robust errors (CR1) let the years of one {unit} depend on each other",
 }
-_SPREAD = {"PM": "; the spread among {units} is estimated as in @paule_mandel_1982"}
+_SPREAD = {
+    "PM": (
+        "; the spread among {units} is estimated as in @paule_mandel_1982, and by restricted maximum likelihood where measures"
+        " are pooled; with fewer than three {units} in an arm the correction can only widen an interval"
+    )
+}
 
 
 def described(s: Section, method: str) -> str:
