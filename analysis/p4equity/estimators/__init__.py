@@ -12,13 +12,6 @@ import pandas as pd
 from p4equity.errors import UsageError
 
 ESTIMATORS = ("did", "event_study", "triple_difference", "meta_regression")
-_LINEAR = ("cr0", "cr1", "cr2", "cr3", "wild_bootstrap", "wild_bootstrap_unrestricted", "permutation", "none")
-INFERENCES: Mapping[str, tuple[str, ...]] = {
-    "did": _LINEAR,
-    "event_study": _LINEAR,
-    "triple_difference": _LINEAR,
-    "meta_regression": ("knapp_hartung", "permutation", "none"),
-}
 
 
 @cache
@@ -100,7 +93,7 @@ def _run(
     given["seed"] = whole(given["seed"], "seed", 0)
     given["conf_level"] = level(given["conf_level"])
     together(id, given)
-    wanted = methods(id, INFERENCES[id], inference, own)
+    wanted = methods(id, module, inference, own)
     if given["unit"] is None:
         data, given["unit"] = _own_units(data, id, given["time"], given["parent"])
     if given["time"] is None and id != "meta_regression":

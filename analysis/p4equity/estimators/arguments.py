@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from p4equity.errors import UsageError, did_you_mean
 from p4equity.inference.cluster_robust import SSC
 from p4equity.inference.wild_bootstrap import SCHEMES
 
-VARIANCES = ("cr0", "cr1", "cr2", "cr3")
 WEIGHED_CHANGES = "meta_regression"  # the estimator whose own variance comes from sampling_se
 
 
@@ -60,12 +60,18 @@ def columns(value: object) -> tuple[Any, ...]:
     return names
 
 
-def methods(id: str, allowed: Sequence[str], inference: object, own: Mapping[str, Any]) -> tuple[str, ...]:
-    """The methods of inference to print, in order; without a list the estimator's `variance`, or Knapp-Hartung."""
-    variance = str(own.get("variance", "CR2")).lower()
-    known(variance, VARIANCES, "variance", f"fit: {id}")
+def methods(id: str, module: ModuleType, inference: object, own: Mapping[str, Any]) -> tuple[str, ...]:
+    """The methods of inference to print, in order; without a list the one `variance` names, or the estimator's first.
+
+    module: the estimator, with its INFERENCES and the VARIANCES among them that the option `variance` may name.
+    """
+    allowed: tuple[str, ...] = module.INFERENCES
+    variances: tuple[str, ...] = getattr(module, "VARIANCES", ())
+    variance = str(own["variance"]).lower() if "variance" in own else allowed[0]
+    if "variance" in own:
+        known(variance, variances, "variance", f"fit: {id}")
     if inference is None:
-        return ("knapp_hartung",) if id == WEIGHED_CHANGES else (variance,)
+        return (variance,)
     given = [inference] if isinstance(inference, str) else inference
     if not isinstance(given, Sequence) or not given:
         found = "an empty list" if isinstance(given, Sequence) else repr(given)
@@ -73,7 +79,7 @@ def methods(id: str, allowed: Sequence[str], inference: object, own: Mapping[str
     names = tuple(dict.fromkeys(w.lower() if isinstance(w, str) else w for w in given))
     for name in names:
         known(name, allowed, "inference", f"fit: {id}")
-    if "variance" in own and (other := [n for n in names if n in VARIANCES and n != variance]):
+    if "variance" in own and (other := [n for n in names if n in variances and n != variance]):
         raise UsageError(
             "variance and inference name different methods",
             where="fit: inference",

@@ -6,11 +6,12 @@ import numpy as np
 
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term, estimand
-from p4equity.estimators.linear import Fit, LinearEstimate, changes, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, changes, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.tidy import Cells
 
 OPTIONS = ("variance", "ssc", "draws", "wild_weights", "limit")
+INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
 SAME_QUESTION = (
     "permutation here is of the unweighted difference in changes and answers the same question only for one cohort, {}"
 )

@@ -10,11 +10,12 @@ import numpy as np
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.did import by_group
-from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.tidy import Cells
 
 OPTIONS = ("variance", "ssc", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
+INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
 NO_PERMUTATION = "permutation is of one difference in changes, not of a path: use did or meta_regression"
 
 

@@ -13,6 +13,10 @@ from p4equity.estimators.base import Answer, Array, Estimate, Flags, Request, Te
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from p4equity.inference.sweeping import Codes, take_out
 
+CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3")
+WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
+METHODS = ("cr2", "cr0", "cr1", "cr3", *WILD, "permutation", "none")  # the first is the default
+
 
 @dataclass(frozen=True)
 class Fit:

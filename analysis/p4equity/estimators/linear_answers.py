@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
-from p4equity.estimators.linear import LinearEstimate, pad
+from p4equity.estimators.linear import CLUSTER_ROBUST, WILD, LinearEstimate, pad
 from p4equity.inference.cluster_robust import (
     contrast_test,
     covariance,
@@ -19,11 +19,8 @@ from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.simultaneous import simultaneous_band
 from p4equity.inference.wild_bootstrap import wild_bootstrap
 
-CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3")
 FEW_PERMUTED = 6  # treated units up to which the warning on exchangeability is given
 EXCHANGEABLE = "where the treated are smaller, and so noisier, than the others it rejects too often, where larger too rarely"
-WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
-METHODS = (*CLUSTER_ROBUST, *WILD, "permutation", "none")
 
 
 def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:

@@ -16,6 +16,7 @@ from p4equity.inference.permutation import null_weights, permutation_test
 from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression, t_answer
 
 OPTIONS = ("tau2", "limit")
+INFERENCES = ("knapp_hartung", "permutation", "none")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import pandas as pd
 
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term
-from p4equity.estimators.linear import Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import Cells
 
 OPTIONS = ("variance", "ssc", "draws", "wild_weights")
+INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
 NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
 
 

@@ -1,0 +1,114 @@
+"""Estimates known by their influence functions: covariance, tests and bands from cluster sums of influence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
+from p4equity.inference.simultaneous import simultaneous_band
+
+METHODS = ("analytical", "cr1", "none")  # the first is the default
+ROUNDING = 1e-12  # standard errors below this share of the influence's own scale are rounding
+ONE_TREATED = (
+    "one treated cluster: its own variation is not observed, so no error can be given; inference='none' gives the estimate"
+)
+TWO_TREATED = "two treated clusters: the error rests on the difference between them and is very uncertain"
+
+
+@dataclass(frozen=True)
+class InfluenceEstimate(Estimate):
+    """Parameters with their estimates (q,) and influence by cluster (G, q), scaled so that the covariance is influence' influence.
+
+    A term's contrast (rows, q) combines parameters. notes_: sentences about the whole estimate.
+    """
+
+    estimates: Array
+    influence: Array
+    notes_: tuple[str, ...] = ()
+
+    def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
+        """Pointwise answers in the order of the terms, then simultaneous ones of each band."""
+        out = [(term, _answer(self, term, inference, request)) for term in self.terms]
+        if inference != "none":
+            for band in dict.fromkeys(term.band for term in self.terms if term.band):
+                out += _banded(self, [(t, a) for t, a in out if t.band == band and not a.reason], inference, request)
+        return out
+
+    def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
+        """Sentences about the whole estimate."""
+        return self.notes_
+
+
+def reference_df(estimate: InfluenceEstimate, inference: str) -> float:
+    """Degrees of freedom of the reference t: G - 1 for cr1, else the normal."""
+    return float(len(estimate.influence) - 1) if inference == "cr1" else float("inf")
+
+
+def factor(estimate: InfluenceEstimate, inference: str) -> float:
+    """G / (G - 1) for cr1, else 1, on the covariance."""
+    groups = len(estimate.influence)
+    return groups / (groups - 1) if inference == "cr1" else 1.0
+
+
+def why_not(term: Term) -> str:
+    """Why a term has no error, or ''."""
+    base = term.base
+    if base.n_clusters < 2:
+        return "one cluster only: its error cannot be estimated"
+    if base.n_treated_clusters < 2:
+        return ONE_TREATED
+    if base.n_comparison_clusters < 2:
+        return "one comparison cluster: its own variation is not observed, so no error can be given"
+    return ""
+
+
+def _answer(estimate: InfluenceEstimate, term: Term, inference: str, request: Request) -> Answer:
+    if term.reason:
+        return Answer(reason=term.reason)
+    values = term.contrast @ estimate.estimates
+    b = float(values.mean())
+    if inference == "none":
+        return Answer(reason="not available, because a joint test needs a covariance") if term.joint else Answer(b)
+    if reason := why_not(term):
+        return Answer(reason=f"not available, because {reason}" if term.joint else reason)
+    scores = estimate.influence @ term.contrast.T
+    V = factor(estimate, inference) * scores.T @ scores
+    scale = float(np.abs(scores).max(initial=0.0))
+    if not np.sqrt(np.diag(V)).min() > ROUNDING * max(scale, float(np.abs(estimate.estimates).max(initial=0.0)), 1e-300):
+        return Answer(reason="no variation left to estimate a standard error from")
+    if term.joint:
+        return _joint(values, V, b)
+    se, df = float(np.sqrt(V[0, 0])), reference_df(estimate, inference)
+    half = float(stats.t.ppf(0.5 + request.conf_level / 2, df)) * se
+    warnings = (TWO_TREATED,) if term.base.n_treated_clusters == 2 else ()
+    p = float(2 * stats.t.sf(abs(b / se), df))
+    shown = df if np.isfinite(df) else float("nan")
+    return Answer(b, se, b / se, p, b - half, b + half, shown, warnings=warnings)
+
+
+def _joint(values: Array, V: Array, b: float) -> Answer:
+    """Wald test that all values are zero, chi-squared."""
+    scale = np.sqrt(np.diag(V))
+    if np.linalg.matrix_rank(V / np.outer(scale, scale), tol=1e-10) < len(values):
+        return Answer(reason="not available, because the joint covariance is singular: too few clusters")
+    W = float(values @ np.linalg.solve(V, values))
+    return Answer(b, statistic=W, p_value=float(stats.chi2.sf(W, len(values))), df=float(len(values)))
+
+
+def _banded(
+    estimate: InfluenceEstimate, members: list[tuple[Term, Answer]], inference: str, request: Request
+) -> list[tuple[Term, Answer]]:
+    if not members:
+        return []
+    scores = estimate.influence @ np.vstack([t.contrast for t, _ in members]).T
+    V = factor(estimate, inference) * scores.T @ scores
+    b = np.array([a.estimate for _, a in members])
+    df = np.full(len(b), reference_df(estimate, inference))
+    band = simultaneous_band(b, V, df, conf_level=request.conf_level, seed=request.seed)
+    return [
+        (t, replace(a, conf_low=float(low), conf_high=float(high), p_value=float(p), interval="simultaneous"))
+        for (t, a), low, high, p in zip(members, band.conf_low, band.conf_high, band.p_value, strict=True)
+    ]
