@@ -44,14 +44,14 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     levels = [float(e) for e in np.unique(event[~np.isnan(event)]) if e != reference]
     if not any(e >= 0 for e in levels):
         raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
-    terms = _terms(panel, event, levels, _plain(levels, request))
+    terms = _terms(panel, event, levels, leads_and_lags(levels, request))
     return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), no_permutation=NO_PERMUTATION)
 
 
 def event_times(panel: Panel, request: Request) -> Array:
     """(N,) periods since the unit's first treated period, binned; NaN for units not treated within the data."""
     event = np.asarray(panel.frame["time"] - panel.frame["cohort"], float)
-    low, high = (_whole(request.own.get(k), k) for k in ("bin_below", "bin_above"))
+    low, high = (whole_event(request.own.get(k), k) for k in ("bin_below", "bin_above"))
     if low is not None:
         event = np.where(event < low, low, event)
     if high is not None:
@@ -59,10 +59,10 @@ def event_times(panel: Panel, request: Request) -> Array:
     return event
 
 
-def _plain(levels: list[float], request: Request) -> tuple[list[int], list[int]]:
+def leads_and_lags(levels: list[float], request: Request) -> tuple[list[int], list[int]]:
     """Positions of the leads that are tested and of the periods that are averaged: without anticipation and what stands apart."""
     given = request.own.get("apart")
-    apart = {_whole(e, "apart") for e in (given if isinstance(given, list | tuple) else [] if given is None else [given])}
+    apart = {whole_event(e, "apart") for e in (given if isinstance(given, list | tuple) else [] if given is None else [given])}
     before = [i for i, e in enumerate(levels) if e < -request.anticipation and e not in apart]
     after = [i for i, e in enumerate(levels) if e >= 0 and e not in apart]
     if not after:
@@ -72,7 +72,8 @@ def _plain(levels: list[float], request: Request) -> tuple[list[int], list[int]]
     return before, after
 
 
-def _whole(value: Any, name: str) -> float | None:
+def whole_event(value: Any, name: str) -> float | None:
+    """An event time given as an option, None for none. Raises UsageError for anything but a whole number."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or float(value) % 1:
@@ -82,7 +83,7 @@ def _whole(value: Any, name: str) -> float | None:
 
 def reference_period(event: Array, request: Request) -> float:
     """The event time without a coefficient. Raises UsageError when no treated unit is observed there."""
-    given = _whole(request.own.get("reference_period"), "reference_period")
+    given = whole_event(request.own.get("reference_period"), "reference_period")
     reference = -1.0 - request.anticipation if given is None else given
     seen = sorted({int(e) for e in event[~np.isnan(event)]})
     if reference not in seen:
@@ -152,15 +153,26 @@ def _block(
     reason = "" if before else "not available, because there is no period before the reference period"
     out.append(Term(estimand("pretrend", name), leads, whole, 0, outcome, group, cohort, joint=True, reason=reason))
     for i, e in enumerate(levels):
-        base = _at(panel, event, rows, e, outcome, whole)
+        base = base_at(panel, event, rows, e, outcome, whole)
         band = f"{group} {name}"
         out.append(
-            Term(estimand("att", name), single[i], base, 0, outcome, group, cohort, e, _period(panel, event, rows, e), band=band)
+            Term(
+                estimand("att", name),
+                single[i],
+                base,
+                0,
+                outcome,
+                group,
+                cohort,
+                e,
+                calendar_period(panel, event, rows, e),
+                band=band,
+            )
         )
     return out
 
 
-def _at(panel: Panel, event: Array, rows: Flags, e: float, outcome: int, whole: Base) -> Base:
+def base_at(panel: Panel, event: Array, rows: Flags, e: float, outcome: int, whole: Base) -> Base:
     """Base of one event time: clusters treated then, beside all clusters and comparison clusters of the rows."""
     here = panel.base(rows & ((event == e) | np.isnan(event)), outcome)
     seen = panel.frame.loc[rows & (event == e), "cluster"].nunique()
@@ -172,7 +184,7 @@ def _at(panel: Panel, event: Array, rows: Flags, e: float, outcome: int, whole: 
     )
 
 
-def _period(panel: Panel, event: Array, rows: Flags, e: float) -> str | None:
+def calendar_period(panel: Panel, event: Array, rows: Flags, e: float) -> str | None:
     """The calendar period of an event time where all cohorts share it."""
     times = panel.frame.loc[rows & (event == e), "time"].unique()
     return str(panel.labels[float(times[0])]) if len(times) == 1 else None
