@@ -8,10 +8,10 @@ from p4equity.errors import UsageError
 from p4equity.inference.cluster_robust import (
     contrast_test,
     covariance,
-    joint_test,
     satterthwaite,
     small_sample_factor,
 )
+from p4equity.inference.joint import joint_test
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from scipy import linalg
 

@@ -6,7 +6,8 @@ import numpy as np
 import p4equity
 import pandas as pd
 import pytest
-from p4equity.inference.cluster_robust import contrast_test, joint_test, unseen
+from p4equity.inference.cluster_robust import contrast_test, unseen
+from p4equity.inference.joint import joint_test
 from p4equity.inference.moments import ClusterMoments, cluster_moments
 from scipy import stats
 

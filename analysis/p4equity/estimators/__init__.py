@@ -37,7 +37,7 @@ def fit(
     parent: str | None = None,
     weights: str | None = None,
     sampling_se: str | None = None,
-    cluster: str | None = None,
+    cluster: str | Sequence[str] | None = None,
     covariates: Sequence[str] | str | None = (),
     comparison: str = "never",
     anticipation: int = 0,
@@ -53,7 +53,8 @@ def fit(
     covariates name columns. time: whole numbers, one a period, or dates (then event time counts observed periods).
     cohort: first treated period of the unit, one of those in time where time is a date; null or infinity for never (0
     is not never). group and reference (one of its levels): the outcome becomes the gap, reference minus group. parent:
-    what units belong to (the system of a practice), and the default cluster; without it units are the clusters.
+    what units belong to (the system of a practice), and the default cluster; without it units are the clusters. cluster:
+    one column, or two for two-way clustering (did, event_study, triple_difference; cr1 or cr0).
     weights: cell counts or other positive weights. sampling_se: standard error of the outcome (meta_regression).
     covariates: time-varying numbers; what varies inside a unit and period is adjusted for row by row. comparison: never
     or not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2, cr3,
@@ -76,7 +77,7 @@ def _run(
     id: str, data: pd.DataFrame, inference: str | Sequence[str] | None, own: Mapping[str, Any], given: dict[str, Any]
 ) -> pd.DataFrame:
     """Check the words of a call, then tidy, estimate and print, on one thread."""
-    from p4equity.estimators.arguments import columns, known, level, methods, options, together, whole
+    from p4equity.estimators.arguments import clusters, columns, known, level, methods, options, together, whole
     from p4equity.estimators.base import Request
     from p4equity.estimators.rows import to_frame
     from p4equity.estimators.tidy import tidy
@@ -88,12 +89,13 @@ def _run(
     module = import_module(f"p4equity.estimators.{id}")
     for option in own:
         known(option, module.OPTIONS, "option", f"fit: {id}")
+    given["cluster"], given["cluster2"] = clusters(given["cluster"], id, module)
     given["covariates"] = columns(given["covariates"])
     given["anticipation"] = whole(given["anticipation"], "anticipation", 0)
     given["seed"] = whole(given["seed"], "seed", 0)
     given["conf_level"] = level(given["conf_level"])
     together(id, given)
-    wanted = methods(id, module, inference, own)
+    wanted = methods(id, module, inference, own, two_way=given["cluster2"] is not None)
     if given["unit"] is None:
         data, given["unit"] = _own_units(data, id, given["time"], given["parent"])
     if given["time"] is None and id != "meta_regression":

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from p4equity.errors import UsageError, did_you_mean
-from p4equity.inference.cluster_robust import SSC
+from p4equity.inference.cluster_robust import DF, SSC
+from p4equity.inference.two_way import G_DF
 from p4equity.inference.wild_bootstrap import SCHEMES
 
 WEIGHED_CHANGES = "meta_regression"  # the estimator whose own variance comes from sampling_se
@@ -60,14 +61,35 @@ def columns(value: object) -> tuple[Any, ...]:
     return names
 
 
-def methods(id: str, module: ModuleType, inference: object, own: Mapping[str, Any]) -> tuple[str, ...]:
+def clusters(value: object, id: str, module: ModuleType) -> tuple[Any, Any]:
+    """The columns of one or two ways of clustering, None for none. module: two ways need its TWO_WAY."""
+    if value is None or isinstance(value, str) or not isinstance(value, Sequence):
+        return value, None
+    names = tuple(dict.fromkeys(map(str, value)))
+    if len(names) not in (1, 2) or len(names) < len(value):
+        found = ", ".join(map(str, value)) or "an empty list"
+        raise UsageError("not one or two clusters", where="fit: cluster", expected="a column, or two different ones", found=found)
+    if len(names) == 2 and not getattr(module, "TWO_WAY", False):
+        raise UsageError(
+            "two-way clustering is not available here",
+            where=f"fit: {id}, cluster",
+            expected="one column",
+            found=", ".join(map(str, names)),
+            fix="use did, event_study or triple_difference, or cluster by one column",
+        )
+    return names[0], names[1] if len(names) == 2 else None
+
+
+def methods(id: str, module: ModuleType, inference: object, own: Mapping[str, Any], two_way: bool = False) -> tuple[str, ...]:
     """The methods of inference to print, in order; without a list the one `variance` names, or the estimator's first.
+
+    With two ways of clustering the first is cr1.
 
     module: the estimator, with its INFERENCES and the VARIANCES among them that the option `variance` may name.
     """
     allowed: tuple[str, ...] = module.INFERENCES
     variances: tuple[str, ...] = getattr(module, "VARIANCES", ())
-    variance = str(own["variance"]).lower() if "variance" in own else allowed[0]
+    variance = str(own["variance"]).lower() if "variance" in own else "cr1" if two_way else allowed[0]
     if "variance" in own:
         known(variance, variances, "variance", f"fit: {id}")
     if inference is None:
@@ -96,7 +118,7 @@ def options(own: Mapping[str, Any]) -> dict[str, Any]:
     for name, least in (("draws", 1), ("limit", 2)):
         if name in out:
             out[name] = whole(out[name], name, least)
-    for name, words in (("ssc", SSC), ("wild_weights", SCHEMES)):
+    for name, words in (("ssc", SSC), ("wild_weights", SCHEMES), ("df", DF), ("g_df", G_DF)):
         if name in out:
             known(out[name], words, name, f"fit: {name}")
     return out

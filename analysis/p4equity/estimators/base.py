@@ -31,6 +31,7 @@ class Request:
     weights: str | None = None
     sampling_se: str | None = None
     cluster: str | None = None
+    cluster2: str | None = None
     covariates: tuple[str, ...] = ()
     comparison: str = "never"
     anticipation: int = 0

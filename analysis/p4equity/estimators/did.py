@@ -10,8 +10,8 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstim
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "draws", "wild_weights", "limit")
-INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
+OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit")
+INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 SAME_QUESTION = (
     "permutation here is of the unweighted difference in changes and answers the same question only for one cohort, {}"
 )
@@ -69,6 +69,7 @@ def _fit(panel: Panel) -> Fit:
         panel.covariates(),
         effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
         cluster=panel.column("cluster"),
+        cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),
         names=[*panel.groups, *(f"x{j}" for j in range(panel.covariates().shape[1]))],
         n_obs=panel.n_obs,

@@ -14,8 +14,8 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstim
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
-INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
+OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
+INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes, not of a path: use did or meta_regression"
 
 
@@ -111,6 +111,7 @@ def _fit(panel: Panel, event: Array, levels: list[float]) -> Fit:
         panel.covariates(),
         effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
         cluster=panel.column("cluster"),
+        cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),
         names=[f"{g} {e:+.0f}" for g in panel.groups for e in levels] + [f"x{j}" for j in range(panel.covariates().shape[1])],
         n_obs=panel.n_obs,

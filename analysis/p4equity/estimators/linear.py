@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from p4equity.estimators.base import Answer, Array, Estimate, Flags, Request, Term
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from p4equity.inference.sweeping import Codes, take_out
+from p4equity.inference.two_way import TwoWayMoments, two_way_moments
 
-CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3")
+CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
-METHODS = ("cr2", "cr0", "cr1", "cr3", *WILD, "permutation", "none")  # the first is the default
+METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *WILD, "permutation", "none")  # the first is the default
 
 
 @dataclass(frozen=True)
 class Fit:
     """One regression: coefficients (k, m) of its k columns for m outcomes, and the moments of each outcome.
 
-    idle: names of the covariates that add nothing to effects and other covariates.
+    idle: names of the covariates that add nothing to effects and other covariates. two_way: moments of each outcome
+    where a second column clusters too.
     """
 
     coefficients: Array
     moments: tuple[ClusterMoments, ...]
     idle: tuple[str, ...] = ()
+    two_way: tuple[TwoWayMoments, ...] = ()
 
     def value(self, contrast: Array, outcome: int) -> float:
         """The linear combination (k,) of an outcome's coefficients."""
@@ -78,12 +81,14 @@ def regress(
     weights: Array,
     names: Sequence[str],
     n_obs: int,
+    cluster2: NDArray[np.object_] | None = None,
 ) -> Fit:
     """Weighted regression of each outcome (N, m) on terms (N, p) and covariates (N, c) with two or three categorical
     effects.
 
     The first effect is the unit. Terms and covariates are residuals on all effects first. Columns that add nothing are
-    left out of the coefficients; whether a combination is identified is decided on the moments.
+    left out of the coefficients; whether a combination is identified is decided on the moments. cluster2: labels of a
+    second way of clustering.
     """
     X = take_out(np.hstack([terms, covariates]), effects, weights, codes(cluster))
     moments = cluster_moments(X, Y, np.asarray(cluster), weights=weights, effects=effects, names=names, n_obs=n_obs)
@@ -94,7 +99,12 @@ def regress(
     coefficients = np.zeros((len(moments[0].design.names), Y.shape[1]))
     if kept.any():
         coefficients[np.flatnonzero(kept)] = _panel_ols(Y, X[:, kept], effects, weights)
-    return Fit(coefficients, moments, tuple(n for n, used in zip(names[p:], kept[p:], strict=True) if not used))
+    idle = tuple(n for n, used in zip(names[p:], kept[p:], strict=True) if not used)
+    if cluster2 is None:
+        return Fit(coefficients, moments, idle)
+    full = moments[0].design.k_full
+    pair = two_way_moments(X, Y, cluster, cluster2, weights=weights, effects=effects, n_obs=n_obs, k_full=full)
+    return Fit(coefficients, moments, idle, pair)
 
 
 def _panel_ols(Y: Array, exog: Array, effects: Sequence[Codes], weights: Array) -> Array:

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
-from p4equity.estimators.linear import CLUSTER_ROBUST, WILD, LinearEstimate, pad
+from p4equity.estimators.linear import CLUSTER_ROBUST, WILD, Fit, LinearEstimate, pad
+from p4equity.inference import two_way
 from p4equity.inference.cluster_robust import (
     contrast_test,
     covariance,
     degrees_of_freedom,
-    joint_test,
     small_sample_factor,
 )
+from p4equity.inference.joint import joint_test
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.simultaneous import simultaneous_band
 from p4equity.inference.wild_bootstrap import wild_bootstrap
@@ -66,6 +67,8 @@ def _answer(estimate: LinearEstimate, term: Term, inference: str, request: Reque
         return Answer(b)
     if inference == "permutation":
         return _permutation(estimate, term, b, request)
+    if fit.two_way and inference.upper() not in two_way.KINDS:
+        return Answer(reason=f"not available, because {two_way.ONLY}")
     reason = few_clusters(term)
     if reason:
         return Answer(reason=reason)
@@ -80,9 +83,19 @@ def _ssc(request: Request) -> str:
     return str(request.own.get("ssc", "fixest"))
 
 
+def _g_df(request: Request) -> str:
+    return str(request.own.get("g_df", "min"))
+
+
 def _robust(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
-    moments = estimate.fits[term.fit].moments[term.outcome]
-    test = contrast_test(moments, contrast, kind=inference.upper(), ssc=_ssc(request), conf_level=request.conf_level, estimate=b)
+    fit, kind, ssc, level = estimate.fits[term.fit], inference.upper(), _ssc(request), request.conf_level
+    if fit.two_way:
+        pair = fit.two_way[term.outcome]
+        rows = contrast[: pair.bread.shape[0]]
+        test = two_way.two_way_test(pair, rows, b, kind=kind, ssc=ssc, g_df=_g_df(request), conf_level=level)
+    else:
+        moments, df = fit.moments[term.outcome], str(request.own.get("df", "usual"))
+        test = contrast_test(moments, contrast, kind=kind, ssc=ssc, df=df, conf_level=level, estimate=b)
     if test.reason:
         return Answer(reason=test.reason)
     warnings = (test.warning,) if test.warning else ()
@@ -153,6 +166,8 @@ def permutation_answer(b: float, result: PermutationResult) -> Answer:
 def _joint(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
     if inference not in CLUSTER_ROBUST:
         return Answer(reason=f"not available, because the joint test needs a covariance and {inference} has none")
+    if estimate.fits[term.fit].two_way:
+        return Answer(reason="not available, because the joint test needs one way of clustering")
     if reason := few_clusters(term):
         return Answer(reason=f"not available, because {reason}")
     test = joint_test(estimate.fits[term.fit].moments[term.outcome], contrast, kind=inference.upper(), ssc=_ssc(request))
@@ -162,18 +177,29 @@ def _joint(estimate: LinearEstimate, term: Term, contrast: Array, b: float, infe
     return Answer(b, statistic=test.statistic, p_value=test.p_value, df=test.df_denominator)
 
 
+def _joint_covariance(fit: Fit, terms: list[Term], kind: str, request: Request) -> tuple[Array, str, Array]:
+    """Covariance (q, q) of the terms of one outcome, why it is not available, and degrees of freedom (q,) of each."""
+    rows = np.vstack([t.contrast for t in terms])
+    if fit.two_way:
+        pair = fit.two_way[terms[0].outcome]
+        V, reason, _ = two_way.two_way_covariance(pair, pad(rows, len(pair.bread)), kind, _ssc(request), _g_df(request))
+        return V, reason, np.full(len(rows), float(min(pair.n_clusters[:2]) - 1))
+    moments = fit.moments[terms[0].outcome]
+    rows = pad(rows, len(moments.design.names))
+    V, reason = covariance(moments, rows, kind, _ssc(request))
+    word = str(request.own.get("df", "usual"))
+    return V, reason, np.array([degrees_of_freedom(moments.design, row, kind, word) for row in rows])
+
+
 def _banded(
     estimate: LinearEstimate, members: list[tuple[Term, Answer]], inference: str, request: Request
 ) -> list[tuple[Term, Answer]]:
     if not members:
         return []
     first = members[0][0]
-    moments = estimate.fits[first.fit].moments[first.outcome]
-    rows = pad(np.vstack([t.contrast for t, _ in members]), len(moments.design.names))
-    V, reason = covariance(moments, rows, inference.upper(), _ssc(request))
+    V, reason, df = _joint_covariance(estimate.fits[first.fit], [t for t, _ in members], inference.upper(), request)
     if reason:
         return [(t, Answer(reason=reason, interval="simultaneous")) for t, _ in members]
-    df = np.array([degrees_of_freedom(moments.design, row, inference.upper()) for row in rows])
     b = np.array([a.estimate for _, a in members])
     band = simultaneous_band(b, V, df, conf_level=request.conf_level, seed=request.seed)
     return [

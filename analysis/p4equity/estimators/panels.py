@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
-from p4equity.estimators.tidy import Cells, require_arms
+from p4equity.estimators.tidy import Cells, cell_keys, require_arms
 from p4equity.estimators.values import label_of
 
 GAP = ("gap", "reference", "group")
@@ -58,6 +58,11 @@ class Panel:
         """A column of labels."""
         return np.asarray(self.frame[name].to_numpy(), dtype=object)
 
+    @property
+    def second_cluster(self) -> NDArray[np.object_] | None:
+        """Labels of the second way of clustering, where there is one."""
+        return self.column("cluster2") if "cluster2" in self.frame else None
+
     def covariates(self) -> Array:
         """(N, c) covariates."""
         names = [c for c in self.frame.columns if c.startswith("x") and c[1:].isdigit()]
@@ -72,7 +77,7 @@ class Panel:
         other = part.loc[part["cohort"].isna() | (part["cohort"] > first), "cluster"].nunique()
         return Base(
             self._count(rows, outcome),
-            int((~part.duplicated(["unit", "group", "time", "cluster"])).sum()),
+            int((~part.duplicated(cell_keys(part))).sum()),
             min(years, default=float("nan")),
             max(years, default=float("nan")),
             int(part["cluster"].nunique()),
@@ -85,7 +90,7 @@ class Panel:
         members = self.members[rows]
         if self.outcomes != GAP:
             return float(members[:, outcome].sum())
-        first = ~self.frame[rows].duplicated(["unit", "time", "cluster"]).to_numpy()
+        first = ~self.frame[rows].duplicated(_pair_keys(self.frame)).to_numpy()
         reference, group = float(members[first, 1].sum()), float(members[:, 2].sum())
         return (reference + group, reference, group)[outcome]
 
@@ -151,7 +156,7 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     unit-group, group-time, unit-time), to rounding. Covariates are weighted means over both groups.
     """
     reference, others = compared_groups(cells.frame, request)
-    keys = ["unit", "time", "cluster"]
+    keys = _pair_keys(cells.frame)
     _one_row_a_cell(cells.frame, request)
     x = [c for c in cells.frame.columns if c.startswith("x") and c[1:].isdigit()]
     base = cells.frame[cells.frame["group"] == reference][[*keys, "w", "y", "members", "se", *x]]
@@ -175,9 +180,14 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     return Panel(frame, GAP, Y, members, errors, others, cells.labels, cells.cohorts, len(frame), tuple(dropped))
 
 
+def _pair_keys(frame: pd.DataFrame) -> list[str]:
+    """Columns that reference and group of a gap share."""
+    return [c for c in cell_keys(frame) if c != "group"]
+
+
 def _one_row_a_cell(frame: pd.DataFrame, request: Request) -> None:
     """Raise DataError when a covariate varies inside a cell: a gap of means has no rows to adjust."""
-    split = int(frame.duplicated(["unit", "group", "time", "cluster"]).sum())
+    split = int(frame.duplicated(cell_keys(frame)).sum())
     if split:
         raise DataError(
             "a covariate varies within unit, group and period",

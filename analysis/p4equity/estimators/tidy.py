@@ -20,9 +20,9 @@ EXACT = 2.0**53  # sums of weights beyond it are no counts: floats no longer tel
 class Cells:
     """Checked cells, sorted.
 
-    frame: unit, group, cluster, parent (labels), time, cohort (numbers on one scale; cohort NaN = not treated within
-    the data), y, w (sum of weights, or of rows without weights), se, members, x0.. (covariates). labels: period of
-    each time. n_obs: rows used.
+    frame: unit, group, cluster (and cluster2 with two ways of clustering), parent (labels), time, cohort (numbers on one
+    scale; cohort NaN = not treated within the data), y, w (sum of weights, or of rows without weights), se, members,
+    x0.. (covariates). labels: period of each time. n_obs: rows used.
     """
 
     frame: pd.DataFrame
@@ -34,14 +34,14 @@ class Cells:
 
 def check_columns(data: pd.DataFrame, request: Request) -> None:
     """Raise UsageError naming the first argument whose column the frame does not have."""
-    roles = ["outcome", "unit", "time", "cohort", "group", "parent", "weights", "sampling_se", "cluster"]
+    roles = ["outcome", "unit", "time", "cohort", "group", "parent", "weights", "sampling_se", "cluster", "cluster2"]
     wanted = [(role, getattr(request, role)) for role in roles] + [("covariates", x) for x in request.covariates]
     for role, column in wanted:
         if column is not None and column not in data.columns:
             known = [str(c) for c in data.columns]
             raise UsageError(
                 f"no column '{column}'",
-                where=f"fit: {role}",
+                where=f"fit: {role.removesuffix('2')}",
                 expected="a column of the data",
                 found=column,
                 fix=did_you_mean(str(column), known),
@@ -49,7 +49,7 @@ def check_columns(data: pd.DataFrame, request: Request) -> None:
         if column is not None and isinstance(data[column], pd.DataFrame):
             raise UsageError(
                 f"several columns are named '{column}'",
-                where=f"fit: {role}",
+                where=f"fit: {role.removesuffix('2')}",
                 expected="one column",
                 found=f"{data[column].shape[1]} columns",
                 fix="rename or drop all but one",
@@ -81,6 +81,8 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     frame["group"] = labels_of(data, request.group).to_numpy() if request.group else "all"
     frame["parent"] = labels_of(data, request.parent).to_numpy() if request.parent else frame["unit"]
     frame["cluster"] = labels_of(data, request.cluster).to_numpy() if request.cluster else frame["parent"]
+    if request.cluster2:
+        frame["cluster2"] = labels_of(data, request.cluster2).to_numpy()
     for j, covariate in enumerate(request.covariates):
         frame[f"x{j}"] = numeric(data, covariate, "covariate")
     used, dropped = _complete(frame, labels)
@@ -136,13 +138,18 @@ def check_cohort(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def cell_keys(frame: pd.DataFrame) -> list[str]:
+    """Columns that make a cell: unit, group, time, and the cluster or clusters."""
+    return ["unit", "group", "time", *(c for c in ("cluster", "cluster2") if c in frame.columns)]
+
+
 def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     """Weighted means by unit, group, time, cluster and covariates: exact, for all regressors are constant in such a cell.
 
     A covariate that varies inside a unit and period splits its cell: the regression is then that of the rows.
     """
     x = [c for c in frame.columns if c.startswith("x") and c[1:].isdigit()]
-    keys = ["unit", "group", "time", "cluster", *x]
+    keys = [*cell_keys(frame), *x]
     # Sorted by value too, so that sums do not depend on the order of the rows.
     rows = frame.sort_values([*keys, "y", "w", "se"], kind="stable")
     sums = rows[[*keys, "parent", "cohort"]].assign(

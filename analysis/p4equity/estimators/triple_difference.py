@@ -13,8 +13,8 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstim
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "draws", "wild_weights")
-INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
+OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights")
+INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
 
 
@@ -70,6 +70,7 @@ def _fit(panel: Panel, compared: Flags) -> Fit:
             codes(frame["group"], frame["time"]),
         ],
         cluster=panel.column("cluster"),
+        cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),
         names=[
             *(f"compared {i}" for i in range(compared.shape[1])),

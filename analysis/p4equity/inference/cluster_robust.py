@@ -1,4 +1,4 @@
-"""Cluster-robust inference on per-cluster moments: CR0 to CR3, Satterthwaite degrees of freedom, joint tests.
+"""Cluster-robust inference on per-cluster moments: CR0 to CR3, Satterthwaite degrees of freedom.
 
 Every function takes `ClusterMoments` (see `moments`), whatever made them: member rows, cells, or a panel of gaps. The
 working model behind CR2 and the degrees of freedom is independent members of equal variance, that is cells with
@@ -17,8 +17,9 @@ from p4equity.errors import UsageError, did_you_mean
 from p4equity.inference.moments import ClusterDesign, ClusterMoments
 
 Array = NDArray[np.float64]
-KINDS = ("CR0", "CR1", "CR2", "CR3")
-SSC = ("fixest", "stata", "none")
+KINDS = ("CR0", "CR1", "CR2", "CR3", "CV3", "CV3J")
+SSC = ("fixest", "stata", "full", "none")
+DF = ("usual", "satterthwaite")
 NOT_IDENTIFIED = "the data do not identify this coefficient: its regressor is collinear with effects or other regressors"
 NO_VARIATION = "no variation left to estimate a standard error from"
 ONE_CLUSTER = "one cluster only: its error cannot be estimated"
@@ -44,28 +45,17 @@ class ContrastTest:
     warning: str = ""
 
 
-@dataclass(frozen=True)
-class JointTest:
-    """F test that several linear combinations are zero; numbers are NaN and `reason` filled when it is not available."""
-
-    statistic: float
-    df_numerator: float
-    df_denominator: float
-    p_value: float
-    reason: str = ""
-
-
 def small_sample_factor(design: ClusterDesign, ssc: str = "fixest") -> float:
     """Factor of CR1: G/(G-1) (N-1)/(N-K).
 
     fixest: K = slopes + levels of effects not nested in the cluster. stata: K = full rank, swept effects counted.
-    none: G/(G-1). N is the number of rows, not of members. Source: fixest's `ssc()` defaults; Stata `regress,
-    vce(cluster)`.
+    full: K = slopes + all levels of all effects, fixest's `K.fixef = "full"`. none: G/(G-1). N is the number of rows,
+    not of members. Source: fixest's `ssc()` defaults; Stata `regress, vce(cluster)`.
     """
     if ssc not in SSC:
         raise UsageError("unknown small-sample convention", expected=", ".join(SSC), found=ssc, fix=did_you_mean(ssc, SSC))
     groups, n = design.n_clusters, design.n_obs
-    k = {"fixest": design.k_nonnested, "stata": design.k_full, "none": 1}[ssc]
+    k = {"fixest": design.k_nonnested, "stata": design.k_full, "full": design.k_levels, "none": 1}[ssc]
     if groups < 2 or n <= k:
         return float("nan")
     return groups / (groups - 1) * (n - 1) / (n - k)
@@ -105,6 +95,13 @@ def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, st
     return np.asarray((projected * factor[:, None, :]) @ vectors.transpose(0, 2, 1)), ""
 
 
+def variance_factor(design: ClusterDesign, kind: str, ssc: str) -> float:
+    """Factor on the sum of squared contributions."""
+    if kind == "CR1":
+        return small_sample_factor(design, ssc)
+    return (design.n_clusters - 1) / design.n_clusters if kind in ("CV3", "CV3J") else 1.0
+
+
 def _alone(values: Array) -> NDArray[np.bool_]:
     """Which leverages are 1: directions seen in one cluster alone."""
     return np.asarray(1 - values < ALONE)
@@ -133,8 +130,8 @@ def unseen(design: ClusterDesign, c: Array, together: bool = False) -> tuple[flo
 def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str = "fixest") -> tuple[Array, str]:
     """Joint covariance (q, q) of contrasts (q, k), and the reason when it is not available (then NaN).
 
-    CR3 is the sum of squared leave-one-cluster-out deviations, as in clubSandwich; Stata's and summclust's CV3 is
-    (G-1)/G times it.
+    CR3 is the sum of squared leave-one-cluster-out deviations from the estimate, as in clubSandwich; CV3, Stata's and
+    summclust's, is (G-1)/G times it; CV3J takes deviations from their mean instead.
     """
     q = len(np.atleast_2d(contrasts))
     nothing = np.full((q, q), np.nan)
@@ -145,7 +142,8 @@ def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc
     if reason:
         return nothing, reason
     scores = np.einsum("gqr,gr->gq", rows, moments.z)
-    factor = small_sample_factor(moments.design, ssc) if kind == "CR1" else 1.0
+    scores = scores - scores.mean(axis=0) if kind == "CV3J" else scores
+    factor = variance_factor(moments.design, kind, ssc)
     V = factor * scores.T @ scores
     if not np.isfinite(factor):
         return nothing, "no more rows than coefficients"
@@ -202,9 +200,13 @@ def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> 
     return 2 * float(working.within[0, 0]) ** 2 / spread if spread > 0 else float("nan")
 
 
-def degrees_of_freedom(design: ClusterDesign, contrast: Array, kind: str) -> float:
-    """Reference t of each kind: G - 1 for CR0, CR1 and CR3, Satterthwaite for CR2."""
-    return satterthwaite(design, contrast, kind) if kind == "CR2" else float(design.n_clusters - 1)
+def degrees_of_freedom(design: ClusterDesign, contrast: Array, kind: str, df: str = "usual") -> float:
+    """Reference t of each kind: Satterthwaite for CR2, G - 1 for the others; satterthwaite for all with that word."""
+    if df not in DF:
+        raise UsageError("unknown degrees of freedom", expected=", ".join(DF), found=df, fix=did_you_mean(str(df), DF))
+    if kind == "CR2" or df == "satterthwaite":
+        return satterthwaite(design, contrast, kind)
+    return float(design.n_clusters - 1)
 
 
 def not_available(reason: str) -> ContrastTest:
@@ -219,66 +221,28 @@ def contrast_test(
     *,
     kind: str = "CR2",
     ssc: str = "fixest",
+    df: str = "usual",
     conf_level: float = 0.95,
     estimate: float | None = None,
 ) -> ContrastTest:
     """Estimate, standard error, t test and interval of one linear combination (k,) of the coefficients.
 
-    `estimate` replaces the engine's own value (the same to rounding) when another routine is the one reported.
+    df: see `degrees_of_freedom`. `estimate` replaces the engine's own value (the same to rounding) when another routine
+    is the one reported.
     """
     V, reason = covariance(moments, contrast, kind, ssc)
     if reason:
         return not_available(reason)
     c, _ = contrast_rows(moments.design, contrast)
     b = float(c[0] @ moments.theta) if estimate is None else estimate
-    se, df = float(np.sqrt(V[0, 0])), degrees_of_freedom(moments.design, contrast, kind)
-    if not (np.isfinite(df) and df > 0):
+    se, nu = float(np.sqrt(V[0, 0])), degrees_of_freedom(moments.design, contrast, kind, df)
+    if not (np.isfinite(nu) and nu > 0):
         return not_available("degrees of freedom are not defined")
-    half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * se
+    half = float(stats.t.ppf(0.5 + conf_level / 2, nu)) * se
     share, label = unseen(moments.design, c) if kind == "CR2" else (0.0, "")
     warning = (
         f"cluster {label} alone identifies a part of it with {share:.0%} of its variance, which {kind} does not see: "
         "the error is too small, and the test rejects too often"
     )
-    p = float(2 * stats.t.sf(abs(b / se), df))
-    return ContrastTest(b, se, df, b / se, p, b - half, b + half, warning=warning if share >= 0.005 else "")
-
-
-def _expected(design: ClusterDesign, c: Array, kind: str, ssc: str) -> Array:
-    """Expectation (q, q) of the robust covariance under the working model; for CR2 the working covariance itself."""
-    rows, _ = adjusted_rows(design, c, kind)
-    factor = small_sample_factor(design, ssc) if kind == "CR1" else 1.0
-    return factor * working_covariance(design, rows).within
-
-
-def joint_test(moments: ClusterMoments, contrasts: Array, *, kind: str = "CR2", ssc: str = "fixest") -> JointTest:
-    """Are several contrasts (q, k) jointly zero? Approximate Hotelling T2 test with a small-sample denominator (AHT,
-    'HTZ').
-
-    Not available, with the reason, where the approximate denominator degrees of freedom are not positive, or where one
-    cluster alone identifies one of the coefficients (with the Moore-Penrose inverse the test rejects a true null about
-    half of the time there).
-    Source: Pustejovsky and Tipton (2018); Zhang (2012).
-    """
-    nan, q = float("nan"), len(np.atleast_2d(contrasts))
-    V, reason = covariance(moments, contrasts, kind, ssc)
-    if reason:
-        return JointTest(nan, q, nan, nan, f"not available, because {reason}")
-    design = moments.design
-    c, _ = contrast_rows(design, contrasts)
-    share, label = unseen(design, c, together=True)
-    if kind == "CR2" and share > UNSEEN:
-        return JointTest(nan, q, nan, nan, f"not available, because cluster {label} alone identifies one of the coefficients")
-    expected = _expected(design, c, kind, ssc)
-    values, vectors = np.linalg.eigh(expected)
-    if values[0] <= 1e-10 * values[-1] or np.linalg.matrix_rank(V, tol=1e-10 * float(np.trace(V))) < q:
-        return JointTest(nan, q, nan, nan, "not available, because the joint covariance is singular: too few clusters")
-    factor = small_sample_factor(design, ssc) if kind == "CR1" else 1.0
-    rows, _ = adjusted_rows(design, vectors / np.sqrt(values) @ vectors.T @ c, kind)
-    eta = q * (q + 1) / (factor**2 * working_covariance(design, rows).spread())
-    df = eta - q + 1
-    if df <= 0:
-        return JointTest(nan, q, nan, nan, f"not available, because its denominator degrees of freedom are {df:.1f}")
-    b = c @ moments.theta
-    F = df / (eta * q) * float(b @ np.linalg.solve(V, b))
-    return JointTest(F, q, df, float(stats.f.sf(F, q, df)))
+    p = float(2 * stats.t.sf(abs(b / se), nu))
+    return ContrastTest(b, se, nu, b / se, p, b - half, b + half, warning=warning if share >= 0.005 else "")

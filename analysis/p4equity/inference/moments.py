@@ -28,7 +28,7 @@ class ClusterDesign:
 
     S: (G, k, k), X_g'W X_g after sweeping. names: (k,) columns. clusters: (G,) labels. n_obs: rows. k_nonnested:
     coefficients not nested in the cluster, as fixest counts them. k_full: full rank of the regression, swept effects
-    included.
+    included. k_levels: coefficients when every level of every effect counts, less one for each effect after the first.
     """
 
     S: Array
@@ -37,6 +37,7 @@ class ClusterDesign:
     n_obs: int
     k_nonnested: int
     k_full: int
+    k_levels: int = 0
 
     @property
     def n_clusters(self) -> int:
@@ -138,11 +139,15 @@ def cluster_moments(
         *(names or [f"x{j}" for j in range(x.shape[1])]),
         *(f"effect{j}" for j in range(D.shape[1] - x.shape[1])),
     ]
-    rank, crossed_rank = _rank(S.sum(axis=0)), _rank(S.sum(axis=0)[x.shape[1] :, x.shape[1] :])
-    # fixest counts all levels of the effects not nested in the cluster, less one for each after the first.
-    k = rank - crossed_rank + sum(len(np.unique(e)) - 1 for e in crossed) + (1 if effects else 0)
-    design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, rank + swept_rank)
+    whole, crossed_rank = rank(S.sum(axis=0)), rank(S.sum(axis=0)[x.shape[1] :, x.shape[1] :])
+    k, every = (count_levels(e, whole - crossed_rank, bool(effects)) for e in (crossed, effects))
+    design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, whole + swept_rank, every)
     return tuple(ClusterMoments(design, u[:, :, j], float(np.sqrt(w @ y[:, j] ** 2))) for j in range(y.shape[1]))
+
+
+def count_levels(effects: Sequence[Codes], slopes: int, constant: bool) -> int:
+    """Coefficients as fixest counts them: slopes and all levels of the effects, less one for each effect after the first."""
+    return slopes + sum(len(np.unique(e)) - 1 for e in effects) + int(constant)
 
 
 def _sums(D: Array, y: Array, w: Array, cluster: Codes) -> tuple[Array, Array]:
@@ -155,7 +160,7 @@ def _sums(D: Array, y: Array, w: Array, cluster: Codes) -> tuple[Array, Array]:
     return S, u
 
 
-def _rank(total: Array) -> int:
+def rank(total: Array) -> int:
     """Rank of a moment matrix, columns scaled to unit norm."""
     scale = np.sqrt(np.diag(total))
     live = scale > 0

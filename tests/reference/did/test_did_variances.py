@@ -1,0 +1,145 @@
+"""Every variance, degree of freedom and p value that fixest, clubSandwich, summclust and fwildclusterboot give for the two-way
+regression, and that a method of `did` defines."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import p4equity
+import pandas as pd
+import pytest
+from p4equity.inference.wild_bootstrap import wild_bootstrap
+
+HERE = Path(__file__).parent
+EXPECTED = pd.read_csv(HERE / "variances.csv")
+BOOTSTRAP = EXPECTED[EXPECTED["estimator"] == "boottest"]
+# fixest repairs a negative two-way variance to 1e-16 (p = 4e-44); here it has no answer.
+NEGATIVE = EXPECTED["se"].eq(1e-8)
+COMPARED = EXPECTED[EXPECTED["estimator"].ne("boottest") & ~NEGATIVE]
+SWEPT_WITH_WEIGHTS = (574, 600, 626)  # rows of swept effects whose call does not say that it is weighted
+K = {"K.adj = FALSE": "none", 'K.fixef = "full"': "full", 'K.fixef = "none"': "none"}
+
+
+@cache
+def data(name: str) -> pd.DataFrame:
+    if name == "castle":
+        from causaldata import castle
+
+        frame = castle.load_pandas().data[["sid", "year", "l_homicide", "post", "popwt"]]
+        return frame.assign(cohort=frame["sid"].map(frame[frame["post"] > 0].groupby("sid")["year"].min()))
+    folder = HERE if name == "hs_common_system_year" else HERE.parent / "triple_difference"
+    frame = pd.read_csv(folder / f"{name}.csv")
+    return frame.assign(cohort=frame["first_treat"].where(frame["treated"] == 1))
+
+
+def call(row: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
+    """The data and the arguments of `fit` that an R call translates to."""
+    spec, vcov, frame = row["spec"], row["vcov"], data(row["dataset"])
+    weighted = "weights = ~" in spec or "weights = n)" in spec or row["row"] in SWEPT_WITH_WEIGHTS
+    options: dict[str, object] = {"time": "year", "cohort": "cohort"}
+    if row["dataset"] == "castle":
+        # `post` of that call starts in the year before `post_cd`, the first whole year.
+        frame = frame if "post_cd" in spec else frame.assign(cohort=frame["cohort"] - 1)
+        options |= {"outcome": "l_homicide", "unit": "sid"} | ({"weights": "popwt"} if weighted else {})
+    else:
+        frame = frame if pd.isna(row["subset"]) else frame[frame["race"] == row["subset"].removeprefix("race==")]
+        practice = "practice + y" in spec
+        options |= {"outcome": "gap" if spec.startswith(("feols(gap", "m <- lm(gap", "gap")) else "rate"}
+        options |= {"unit": "practice", "parent": "system"} if practice else {"unit": "system"}
+        options |= {"weights": "n"} if weighted else {}
+    if "summclust" in row["estimator"] or "vcov_CR3J" in spec:
+        options["outcome"] = "gap"
+    if "medicaid_share" in spec:
+        names = [f"m{year}" for year in range(2019, 2026)]
+        frame = data(row["dataset"]).query("race == 'Black'")
+        frame = frame.assign(**{f"m{y}": frame["medicaid_share"] * (frame["year"] == y) for y in range(2019, 2026)})
+        options["covariates"] = names
+    return frame, options | inference(row["estimator"], spec, vcov)
+
+
+def inference(estimator: str, spec: str, vcov: str) -> dict[str, object]:
+    """Method, small-sample convention, degrees of freedom and clusters of an R call."""
+    if estimator.startswith("feols"):
+        out: dict[str, object] = {"inference": "cr0" if "G.adj = FALSE" in vcov else "cr1"}
+        out["ssc"] = next((word for text, word in K.items() if text in vcov), "fixest")
+        if "~practice" in vcov:
+            out["cluster"] = "practice"
+        if "system + year" in vcov:
+            out |= {"cluster": ["system", "year"], "g_df": "conventional" if "conventional" in vcov else "min"}
+        return out
+    if "[CV3]" in vcov or vcov == "CRV3":
+        return {"inference": "cv3"}
+    if "CV3J" in vcov or vcov == "CRV3J":
+        return {"inference": "cv3j"}
+    kind = "cr3" if "CR3" in vcov else vcov[:3].lower()
+    out = {"inference": kind, "df": "satterthwaite", "ssc": "stata" if vcov == "CR1S" else "none"}
+    return out | ({"cluster": "practice"} if "cluster = practice" in spec else {})
+
+
+@pytest.mark.parametrize("number", COMPARED["row"])
+def test_standard_error_and_p_value(number: int) -> None:
+    row = COMPARED.set_index("row", drop=False).loc[number]
+    frame, options = call(row)
+    out = p4equity.fit("did", frame, **options).iloc[0]
+    assert out["estimate"] == pytest.approx(row["estimate"], abs=1e-7)
+    assert out["std_error"] == pytest.approx(row["se"], rel=1e-6)
+    # With weights clubSandwich's degrees of freedom rest on another working model (equal variance of rows, not of members).
+    members = row["package"] == "clubSandwich" and "weights" in options
+    if np.isfinite(row["df"]) and not members:
+        assert out["df"] == pytest.approx(row["df"], rel=1e-6)
+        assert out["p_value"] == pytest.approx(row["p"], rel=1e-5) or np.isnan(row["p"])
+
+
+@pytest.mark.parametrize("number", EXPECTED.loc[NEGATIVE, "row"])
+def test_a_negative_two_way_variance_has_no_answer(number: int) -> None:
+    frame, options = call(EXPECTED.set_index("row", drop=False).loc[number])
+    out = p4equity.fit("did", frame, **options).iloc[0]
+    assert out["status"] == "not_estimable"
+    assert "two-way variance of this coefficient is not positive" in out["reason"]
+
+
+def bootstrap(row: pd.Series, **options: object) -> pd.Series:
+    frame = data("hs_common_system_year")
+    frame = frame[frame["system"] <= "S10"] if "10 systems" in row["subset"] else frame
+    method = "wild_bootstrap_unrestricted" if "impose_null = FALSE" in row["spec"] else "wild_bootstrap"
+    if "r = 0.02" in row["spec"]:
+        frame = frame.assign(gap=frame["gap"] - 0.02 * (frame["year"] >= frame["cohort"]))
+    return p4equity.fit(
+        "did", frame, outcome="gap", unit="system", time="year", cohort="cohort", inference=method, ssc="stata", **options
+    ).iloc[0]
+
+
+@pytest.mark.parametrize("number", BOOTSTRAP.loc[BOOTSTRAP["vcov"] == "full enumeration", "row"])
+def test_enumerated_wild_bootstrap(number: int) -> None:
+    row = BOOTSTRAP.set_index("row").loc[number]
+    out = bootstrap(row)
+    # No more extreme draw at all is printed as the smallest p the enumeration can give, never as 0.
+    assert out["p_value"] == max(row["p"], 2 / 1024)
+    assert out["p_attainable"] == 2 / 1024
+    assert out["statistic"] == pytest.approx(row["stat"], rel=1e-6)
+    if np.isfinite(row["ci_low"]):
+        assert (out["conf_low"], out["conf_high"]) == pytest.approx((row["ci_low"], row["ci_high"]), abs=5e-7)
+
+
+@pytest.mark.parametrize("scheme", ["rademacher", "webb"])
+def test_sampled_wild_bootstrap(scheme: str) -> None:
+    rows = BOOTSTRAP[(BOOTSTRAP["vcov"] == "Monte Carlo") & BOOTSTRAP["spec"].str.contains(scheme)]
+    assert len(rows) == 3
+    out = bootstrap(rows.iloc[0], wild_weights=scheme, draws=99_999)
+    assert out["statistic"] == pytest.approx(rows["stat"].iloc[0], rel=1e-6)
+    assert out["p_value"] == pytest.approx(rows["p"].mean(), abs=0.0015)
+    for end in ("low", "high"):
+        assert out[f"conf_{end}"] == pytest.approx(rows[f"ci_{end}"].mean(), abs=3e-4)
+
+
+def test_a_null_other_than_zero_is_the_same_as_the_outcome_less_it() -> None:
+    from p4equity.inference.moments import cluster_moments
+
+    frame = data("hs_common_system_year").query("system <= 'S10'")
+    post = (frame["year"] >= frame["cohort"]).to_numpy(float)
+    unit, year = (pd.factorize(frame[c])[0] for c in ("system", "year"))
+    m = cluster_moments(post[:, None], frame["gap"], unit, effects=[unit, year])[0]
+    row = BOOTSTRAP[BOOTSTRAP["spec"].str.contains("r = 0.02") & BOOTSTRAP["spec"].str.contains("impose_null = TRUE")].iloc[0]
+    assert wild_bootstrap(m, np.eye(1, len(m.design.names))[0], null=0.02).p_value == row["p"]

@@ -1,0 +1,68 @@
+"""Every variance, degree of freedom and joint test that fixest and clubSandwich give for the event study of one cohort."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import p4equity
+import pandas as pd
+import pytest
+
+HERE = Path(__file__).parent
+EXPECTED = pd.read_csv(HERE / "variances.csv")
+JOINT = EXPECTED["estimator"].str.endswith("HTZ")
+KEYS = ["dataset", "subset", "spec", "vcov"]
+CALLS = EXPECTED[~JOINT].drop_duplicates(KEYS)
+
+
+@cache
+def data(name: str) -> pd.DataFrame:
+    folder = HERE if name == "hs_common_system_year" else HERE.parent / "triple_difference"
+    frame = pd.read_csv(folder / f"{name}.csv")
+    return frame.assign(cohort=frame["first_treat"].where(frame["treated"] == 1))
+
+
+def answer(row: pd.Series) -> pd.DataFrame:
+    spec, frame = row["spec"], data(row["dataset"])
+    frame = frame if pd.isna(row["subset"]) else frame[frame["race"] == row["subset"].removeprefix("race==")]
+    options: dict[str, object] = {"outcome": "gap", "unit": "system"}
+    if "practice +" in spec:
+        options = {"outcome": "rate", "unit": "practice", "parent": "system"}
+    options |= {"weights": "n"} if "weights" in spec else {}
+    if row["estimator"].startswith("feols"):
+        options |= {"inference": "cr1"} | ({"cluster": "practice"} if "~practice" in row["vcov"] else {})
+    else:
+        options |= {"inference": row["vcov"].lower(), "ssc": "none", "df": "satterthwaite"}
+    return p4equity.fit("event_study", frame, time="year", cohort="cohort", **options)
+
+
+def event_time(term: str) -> int:
+    if term.startswith("ev_"):
+        return int(term[4:]) * (-1 if term[3] == "m" else 1)
+    return int(term.split("::")[1].split(":")[0])
+
+
+@pytest.mark.parametrize("number", CALLS["row"])
+def test_each_event_time(number: int) -> None:
+    first = EXPECTED.set_index("row").loc[number]
+    same = (EXPECTED[KEYS].fillna("") == first[KEYS].fillna("")).all(axis=1) & ~JOINT
+    out = answer(first)
+    found = out[out["event_time"].notna() & (out["interval"] == "pointwise")].set_index("event_time")
+    assert same.sum() == 7 == len(found)
+    for _, row in EXPECTED[same].iterrows():
+        mine = found.loc[event_time(row["term"])]
+        assert mine["estimate"] == pytest.approx(row["estimate"], abs=1e-7)
+        assert mine["std_error"] == pytest.approx(row["se"], rel=1e-6)
+        # With weights clubSandwich's degrees of freedom rest on equal variance of rows, ours on that of members.
+        if row["package"] == "fixest" or "weights" not in row["spec"]:
+            assert mine["df"] == pytest.approx(row["df"], rel=1e-6)
+            assert mine["p_value"] == pytest.approx(row["p"], rel=1e-5)
+
+
+@pytest.mark.parametrize("number", EXPECTED.loc[JOINT, "row"])
+def test_joint_test_of_the_leads(number: int) -> None:
+    row = EXPECTED.set_index("row").loc[number]
+    found = answer(row).set_index("estimand").loc["pretrend"]
+    assert found["statistic"] == pytest.approx(row["stat"], rel=1e-6)
+    assert found["p_value"] == pytest.approx(row["p"], rel=1e-6)
