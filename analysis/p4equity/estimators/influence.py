@@ -1,4 +1,4 @@
-"""Estimates known by their influence functions: covariance, tests and bands from cluster sums of influence."""
+"""Estimates known by their influence functions: covariance, tests, bands and bootstrap from cluster sums of influence."""
 
 from __future__ import annotations
 
@@ -8,30 +8,40 @@ import numpy as np
 from scipy import stats
 
 from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
+from p4equity.inference.multiplier_bootstrap import DRAWS, multiplier_band, multiplier_draws, robust_error
 from p4equity.inference.simultaneous import simultaneous_band
 
 METHODS = ("analytical", "cr1", "none")  # the first is the default
+BOOTSTRAP = "multiplier_bootstrap"  # for estimators that name it among their own
+SHOWN = 0.005  # share of variance not observed from which a warning says so
+UNSEEN = 0.5  # and from which no error is given
 ROUNDING = 1e-12  # standard errors below this share of the influence's own scale are rounding
 ONE_TREATED = (
     "one treated cluster: its own variation is not observed, so no error can be given; inference='none' gives the estimate"
 )
 TWO_TREATED = "two treated clusters: the error rests on the difference between them and is very uncertain"
+ALONE = "cohorts of one treated cluster carry {:.0%} of the treated side's variance, which is not observed"
 
 
 @dataclass(frozen=True)
 class InfluenceEstimate(Estimate):
-    """Parameters with their estimates (q,) and influence by cluster (G, q), scaled so that the covariance is influence' influence.
+    """Parameters: estimates (q,) and influence by cluster (G, q), scaled so that the covariance is influence' influence.
 
-    A term's contrast (rows, q) combines parameters. notes_: sentences about the whole estimate.
+    A term's contrast (rows, q) combines parameters. notes_: sentences about the whole estimate. unseen: by term, the share of
+    the treated side's variance that no error can show, for it lies in cohorts of one cluster; empty: none.
     """
 
     estimates: Array
     influence: Array
     notes_: tuple[str, ...] = ()
+    unseen: tuple[float, ...] = ()
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """Pointwise answers in the order of the terms, then simultaneous ones of each band."""
-        out = [(term, _answer(self, term, inference, request)) for term in self.terms]
+        shares = self.unseen or (0.0,) * len(self.terms)
+        out = [(t, _answer(self, t, inference, request, share)) for t, share in zip(self.terms, shares, strict=True)]
+        if inference == BOOTSTRAP:
+            return _bootstrapped(self, out, request)
         if inference != "none":
             for band in dict.fromkeys(term.band for term in self.terms if term.band):
                 out += _banded(self, [(t, a) for t, a in out if t.band == band and not a.reason], inference, request)
@@ -53,8 +63,8 @@ def factor(estimate: InfluenceEstimate, inference: str) -> float:
     return groups / (groups - 1) if inference == "cr1" else 1.0
 
 
-def why_not(term: Term) -> str:
-    """Why a term has no error, or ''."""
+def why_not(term: Term, unseen: float = 0.0) -> str:
+    """Why a term has no error, or ''. unseen: share of the treated side's variance that is not observed."""
     base = term.base
     if base.n_clusters < 2:
         return "one cluster only: its error cannot be estimated"
@@ -62,17 +72,19 @@ def why_not(term: Term) -> str:
         return ONE_TREATED
     if base.n_comparison_clusters < 2:
         return "one comparison cluster: its own variation is not observed, so no error can be given"
+    if unseen >= UNSEEN:
+        return f"{ALONE.format(unseen)}, so no error can be given; inference='none' gives the estimate"
     return ""
 
 
-def _answer(estimate: InfluenceEstimate, term: Term, inference: str, request: Request) -> Answer:
+def _answer(estimate: InfluenceEstimate, term: Term, inference: str, request: Request, unseen: float = 0.0) -> Answer:
     if term.reason:
         return Answer(reason=term.reason)
     values = term.contrast @ estimate.estimates
     b = float(values.mean())
     if inference == "none":
         return Answer(reason="not available, because a joint test needs a covariance") if term.joint else Answer(b)
-    if reason := why_not(term):
+    if reason := why_not(term, unseen):
         return Answer(reason=f"not available, because {reason}" if term.joint else reason)
     scores = estimate.influence @ term.contrast.T
     V = factor(estimate, inference) * scores.T @ scores
@@ -84,6 +96,8 @@ def _answer(estimate: InfluenceEstimate, term: Term, inference: str, request: Re
     se, df = float(np.sqrt(V[0, 0])), reference_df(estimate, inference)
     half = float(stats.t.ppf(0.5 + request.conf_level / 2, df)) * se
     warnings = (TWO_TREATED,) if term.base.n_treated_clusters == 2 else ()
+    if unseen >= SHOWN:
+        warnings = (*warnings, f"{ALONE.format(unseen)}: the error is too small")
     p = float(2 * stats.t.sf(abs(b / se), df))
     shown = df if np.isfinite(df) else float("nan")
     return Answer(b, se, b / se, p, b - half, b + half, shown, warnings=warnings)
@@ -112,3 +126,34 @@ def _banded(
         (t, replace(a, conf_low=float(low), conf_high=float(high), p_value=float(p), interval="simultaneous"))
         for (t, a), low, high, p in zip(members, band.conf_low, band.conf_high, band.p_value, strict=True)
     ]
+
+
+def _bootstrapped(estimate: InfluenceEstimate, answers: list[tuple[Term, Answer]], request: Request) -> list[tuple[Term, Answer]]:
+    """Analytical answers with the errors and bands of the multiplier bootstrap; all terms share its draws.
+
+    Joint tests keep the analytical covariance, which is the expectation of that of the draws.
+    """
+    places = [i for i, (term, answer) in enumerate(answers) if not answer.reason and not term.joint]
+    if not places:
+        return answers
+    scores = estimate.influence @ np.vstack([answers[i][0].contrast for i in places]).T
+    sums, _ = multiplier_draws(scores, int(request.own.get("draws", DRAWS)), request.seed)
+    errors = robust_error(sums)
+    z = float(stats.norm.ppf(0.5 + request.conf_level / 2))
+    out = list(answers)
+    for i, se in zip(places, errors, strict=True):
+        term, a = answers[i]
+        t = a.estimate / se
+        drawn = replace(a, std_error=float(se), statistic=float(t), p_value=float(2 * stats.norm.sf(abs(t))),
+                        conf_low=a.estimate - z * float(se), conf_high=a.estimate + z * float(se))  # fmt: skip
+        none = Answer(reason="the bootstrap draws do not vary: too few clusters for a standard error")
+        out[i] = (term, drawn if np.isfinite(se) else none)
+    for band in dict.fromkeys(answers[i][0].band for i in places if answers[i][0].band):
+        members = [k for k, i in enumerate(places) if answers[i][0].band == band and not out[i][1].reason]
+        b = np.array([answers[places[k]][1].estimate for k in members])
+        _, low, high, p = multiplier_band(sums[:, members], errors[members], b, request.conf_level)
+        for k, lower, upper, adjusted in zip(members, low, high, p, strict=True):
+            term, a = out[places[k]]
+            a = replace(a, conf_low=float(lower), conf_high=float(upper), p_value=float(adjusted), interval="simultaneous")
+            out.append((term, a))
+    return out

@@ -1,0 +1,284 @@
+"""Group-time effects and their averages as terms: overall first, the joint test of leads, then each effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from p4equity.estimators.aggregation import OVERALL, At, Average, Effects, aggregate, effects
+from p4equity.estimators.base import NAN, Array, Base, Flags, Request, Term, estimand
+from p4equity.estimators.group_time_cells import NEVER, Cell, CellEstimate, Sample, shares
+from p4equity.estimators.influence import InfluenceEstimate
+from p4equity.estimators.panels import GAP, Panel, _year
+
+LISTED = 6  # effects named in a sentence
+NO_LEADS = "not available, because there is no period before treatment to test"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One compared group: its label, its rows (N,) of the panel, its sample and its cells' estimates."""
+
+    label: str
+    rows: Flags
+    sample: Sample
+    cells: list[CellEstimate]
+
+    @property
+    def effects(self) -> Effects | None:
+        """The estimable cells with their cohorts' weights."""
+        cohorts = np.unique(self.sample.cohort[np.isfinite(self.sample.cohort)])
+        return effects(self.cells, cohorts, shares(self.sample, cohorts))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of a block: values (m,) and influence (G, m), the cells behind it with their weights, or a reason.
+
+    tests: keys of the rows whose joint test this is.
+    """
+
+    key: tuple[object, ...]
+    values: Array | None
+    influence: Array | None
+    cells: tuple[int, ...]
+    weights: Array = field(default_factory=lambda: np.ones(0))
+    reason: str = ""
+    at: At = OVERALL
+    tests: tuple[tuple[object, ...], ...] | None = None
+
+
+def rows_of(block: Block, kind: str | None, anticipation: int) -> list[Row]:
+    """Rows of a block in order: overall; where leads are shown their joint test; then each cell, or each average of a kind."""
+    e = block.effects
+    overall, parts = aggregate(e, kind or "simple") if e else (None, [])
+    every = tuple(i for i, c in enumerate(block.cells) if c.cell.t >= c.cell.g)
+    out = [_average(("overall",), overall, every, block)]
+    each = _cells(block) if kind is None else [] if kind == "simple" else _parts(block, parts, kind)
+    if kind in (None, "dynamic"):
+        leads = tuple(r.key for r in each if not r.reason and r.at.event < -anticipation)
+        places = tuple(i for r in each if r.key in leads for i in r.cells)
+        out.append(Row(("pretrend",), None, None, places, reason="" if leads else NO_LEADS, tests=leads))
+    return out + each
+
+
+def _average(key: tuple[object, ...], average: Average | None, planned: tuple[int, ...], block: Block, at: At = OVERALL) -> Row:
+    if average is not None:
+        return Row(key, average.estimate, average.influence, average.cells, average.weights, at=at)
+    reasons = list(dict.fromkeys(block.cells[i].reason for i in planned))
+    text = f"no effect it averages is estimable: {'; '.join(reasons)}" if reasons else "no period after treatment"
+    return Row(key, None, None, planned, np.zeros(len(planned)), text, at)
+
+
+def _cells(block: Block) -> list[Row]:
+    out = []
+    for i, c in enumerate(block.cells):
+        g, t = c.cell.g, c.cell.t
+        influence = None if c.reason else c.influence * c.factor
+        values = None if c.reason else c.att
+        out.append(Row(("cell", g, t), values, influence, (i,), np.ones(1), c.reason, At(t - g, g, t)))
+    return out
+
+
+def _parts(block: Block, parts: list[Average], kind: str) -> list[Row]:
+    """One row an event time, cohort or period that the data have, estimable or not."""
+    name = {"dynamic": "event", "group": "cohort", "calendar": "period"}[kind]
+    planned: dict[float, list[int]] = {}
+    for i, c in enumerate(block.cells):
+        if kind == "dynamic" or c.cell.t >= c.cell.g:
+            value = {"event": c.cell.t - c.cell.g, "cohort": c.cell.g, "period": c.cell.t}[name]
+            planned.setdefault(value, []).append(i)
+    found = {getattr(part.at, name): part for part in parts}
+    return [_average((name, v), found.get(v), tuple(planned[v]), block, At(**{name: v})) for v in sorted(planned)]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Codes of the panel's rows, to count what is behind a term."""
+
+    panel: Panel
+    cohorts: Array
+    times: Array
+    cohort: Array
+    time: Array
+    cluster: Array
+    pair: Array
+
+    def base(self, rows: Flags, cells: list[Cell], outcome: int) -> Base:
+        """Counts behind some cells in some rows."""
+        arms = np.zeros((2, len(self.cohorts), len(self.times)), bool)
+        for cell in cells:
+            at = np.searchsorted(self.times, [cell.t, cell.base])
+            arms[0][np.searchsorted(self.cohorts, cell.g), at] = True
+            for c in cell.comparison:
+                arms[1][np.searchsorted(self.cohorts, c), at] = True
+        treated, other = (rows & arm[self.cohort, self.time] for arm in arms)
+        used = treated | other
+        years = [y for t in np.unique(self.times[self.time[used]]) if (y := _year(self.panel.labels[float(t)])) is not None]
+        return Base(
+            self._members(used, outcome),
+            int(used.sum()),
+            float(min(years, default=NAN)),
+            float(max(years, default=NAN)),
+            len(np.unique(self.cluster[used])),
+            len(np.unique(self.cluster[treated])),
+            len(np.unique(self.cluster[other])),
+        )
+
+    def _members(self, used: Flags, outcome: int) -> float:
+        """Members behind rows; of a gap's reference group, which several compared groups share, each once."""
+        members = self.panel.members[used]
+        if self.panel.outcomes != GAP:
+            return float(members[:, outcome].sum())
+        first = np.unique(self.pair[used], return_index=True)[1]
+        reference, group = float(members[first, 1].sum()), float(members[:, 2].sum())
+        return (reference + group, reference, group)[outcome]
+
+
+def _counts(panel: Panel) -> _Counts:
+    frame = panel.frame
+    cohort = frame["cohort"].fillna(NEVER).to_numpy(float)
+    cohorts, times = np.unique(cohort), np.unique(frame["time"].to_numpy(float))
+    pair = pd.factorize(pd.MultiIndex.from_arrays([frame["unit"], frame["time"], frame["cluster"]]))[0]
+    return _Counts(
+        panel,
+        cohorts,
+        times,
+        np.searchsorted(cohorts, cohort),
+        np.searchsorted(times, frame["time"].to_numpy(float)),
+        pd.factorize(frame["cluster"])[0],
+        pair,
+    )
+
+
+def answer(
+    panel: Panel, blocks: list[Block], request: Request, kind: str | None, notes: tuple[str, ...], pooled: bool
+) -> InfluenceEstimate:
+    """The estimate of all blocks. pooled: their plain average comes first, where they are several."""
+    return _Table(panel, blocks, request, kind, pooled).estimate((*notes, *_cell_notes(panel, blocks, request, kind)))
+
+
+class _Table:
+    """Parameters, one a row of a block and outcome, and the terms that combine them."""
+
+    def __init__(self, panel: Panel, blocks: list[Block], request: Request, kind: str | None, pooled: bool) -> None:
+        self.panel, self.blocks, self.counts = panel, blocks, _counts(panel)
+        self.rows = [{r.key: r for r in rows_of(b, kind, request.anticipation)} for b in blocks]
+        self.keys = list(dict.fromkeys(key for rows in self.rows for key in rows))
+        self.labels: list[tuple[str, list[int]]] = [(b.label, [k]) for k, b in enumerate(blocks)]
+        if pooled and len(blocks) > 1:
+            self.labels.insert(0, ("pooled", list(range(len(blocks)))))
+        self.place: dict[tuple[int, tuple[object, ...]], int] = {}
+        self.columns: list[Row] = []
+        for k, rows in enumerate(self.rows):
+            for key, row in rows.items():
+                if row.values is not None:
+                    self.place[k, key] = len(self.columns)
+                    self.columns.append(row)
+
+    def estimate(self, notes: tuple[str, ...]) -> InfluenceEstimate:
+        """Averages over groups and outcomes first, then tests, then the rest by band."""
+        m, clusters = len(self.panel.outcomes), self.blocks[0].sample.clusters
+        terms, unseen = [], []
+        for step in ("overall", "pretrend", ""):
+            keys = [key for key in self.keys if (key[0] if key[0] in ("overall", "pretrend") else "") == step]
+            for label, members in self.labels:
+                for j in range(m):
+                    for key in keys:
+                        term = self._term(label, members, key, j)
+                        terms.append(term)
+                        unseen.append(max(self._unseen(k, key) for k in members))
+        values = [v for row in self.columns if row.values is not None for v in row.values]
+        influence = [row.influence for row in self.columns if row.influence is not None]
+        stacked = np.concatenate(influence, axis=1) if influence else np.zeros((clusters, 0))
+        dropped, stays = self.panel.dropped, self.panel.unbalanced
+        return InfluenceEstimate(tuple(terms), dropped, stays, np.array(values), stacked, notes, tuple(unseen))
+
+    def _term(self, label: str, members: list[int], key: tuple[object, ...], outcome: int) -> Term:
+        found = [self.rows[k].get(key) for k in members]
+        missing = [self.blocks[k].label for k, row in zip(members, found, strict=True) if row is None or row.reason]
+        rows = [row for row in found if row is not None]
+        row = rows[0]
+        reason = next((r.reason for r in rows if r.reason), "")
+        if missing and len(members) > 1:
+            reason = f"not estimable in {', '.join(missing)}" + (f": {reason}" if reason else "")
+        tests = row.tests
+        if tests is not None and len(members) > 1:  # a joint test over groups takes the leads that all of them have
+            tests = tuple(t for t in tests if all((k, t) in self.place for k in members))
+            reason = reason or ("" if tests else NO_LEADS)
+        cells = [self.blocks[k].cells[i].cell for k, r in zip(members, found, strict=True) if r for i in r.cells]
+        mask = np.any([self.blocks[k].rows for k in members], axis=0)
+        name = self.panel.outcomes[outcome]
+        detail = key[0] not in ("overall", "pretrend")
+        return Term(
+            estimand("pretrend" if tests is not None else "att", name),
+            self._contrast(members, [key] if tests is None else list(tests), outcome)
+            if not reason
+            else np.zeros((1, self._size)),
+            self.counts.base(mask, cells, outcome),
+            group=label,
+            cohort=self._cohort(row.at.cohort),
+            event_time=row.at.event,
+            period=self._period(row, cells),
+            joint=tests is not None,
+            band=f"{label} {name}" if detail else "",
+            reason=reason,
+        )
+
+    @property
+    def _size(self) -> int:
+        return len(self.columns) * len(self.panel.outcomes)
+
+    def _contrast(self, members: list[int], keys: list[tuple[object, ...]], outcome: int) -> Array:
+        """(rows, q) average of the members' parameters, one row a key."""
+        out = np.zeros((len(keys), self._size))
+        for i, key in enumerate(keys):
+            for k in members:
+                out[i, self.place[k, key] * len(self.panel.outcomes) + outcome] += 1 / len(members)
+        return out
+
+    def _cohort(self, cohort: float) -> object:
+        """The row's cohort, or the only one of the panel."""
+        several = self.panel.frame.loc[self.panel.treated, "cohort"].unique()
+        value = cohort if np.isfinite(cohort) else several[0] if len(several) == 1 else NAN
+        return self.panel.cohorts[float(value)] if np.isfinite(value) else None
+
+    def _period(self, row: Row, cells: list[Cell]) -> str | None:
+        several = {c.t for c in cells}
+        shared = len(several) == 1 and np.isfinite(row.at.event)
+        value = row.at.period if np.isfinite(row.at.period) else several.pop() if shared else NAN
+        return str(self.panel.labels[float(value)]) if np.isfinite(value) else None
+
+    def _unseen(self, block: int, key: tuple[object, ...]) -> float:
+        """Share of the treated side's variance that lies in cohorts of one cluster, if clusters were equally noisy per weight."""
+        row, b = self.rows[block].get(key), self.blocks[block]
+        if row is None or not len(row.weights) or row.reason:
+            return 0.0
+        g = np.array([b.cells[i].cell.g for i in row.cells])
+        cohorts = np.unique(g)
+        w = shares(b.sample, cohorts)
+        loads = w / w.sum(axis=0) * np.array([row.weights[g == c].sum() for c in cohorts])
+        alone = (w > 0).sum(axis=0) == 1
+        total = float((loads.sum(axis=1) ** 2).sum())
+        return min(1.0, float((loads[:, alone] ** 2).sum()) / total) if total > 0 else 0.0
+
+
+def _cell_notes(panel: Panel, blocks: list[Block], request: Request, kind: str | None) -> tuple[str, ...]:
+    """Sentences on effects that are missing from averages, on covariates that add nothing, and those the cells bring along."""
+    out = []
+    for block in blocks:
+        group = "" if block.label == "all" else f" ({block.label})"
+        missing: dict[str, list[str]] = {}
+        for c in block.cells:
+            if c.reason and (kind == "dynamic" or c.cell.t >= c.cell.g):
+                name = f"cohort {panel.cohorts[c.cell.g]} in {panel.labels[c.cell.t]}"
+                missing.setdefault(c.reason, []).append(name)
+        for reason, names in missing.items():
+            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            out.append(f"left out of the averages{group}: {', '.join(names[:LISTED])}{more}: {reason}")
+    idle = sorted({j for block in blocks for c in block.cells for j in c.idle})
+    out += [f"covariate '{request.covariates[j]}' adds nothing to the others in some comparison, and is left out" for j in idle]
+    out += [text for block in blocks for c in block.cells for text in c.notes]
+    return tuple(dict.fromkeys(out))
