@@ -11,7 +11,7 @@ import pandas as pd
 
 from p4equity.errors import UsageError
 
-ESTIMATORS = ("did", "event_study", "triple_difference", "meta_regression", "interaction_weighted")
+ESTIMATORS = ("did", "event_study", "triple_difference", "meta_regression", "interaction_weighted", "imputation")
 
 
 @cache

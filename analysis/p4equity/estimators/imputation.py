@@ -1,0 +1,125 @@
+"""Imputation estimator: untreated outcomes of treated cells predicted from untreated cells, differences averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from p4equity.errors import UsageError
+from p4equity.estimators.arguments import known
+from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
+from p4equity.estimators.imputation_parts import Part, left_out, parts_of
+from p4equity.estimators.imputation_terms import build_terms
+from p4equity.estimators.imputed import VARIANCES as INFLUENCES
+from p4equity.estimators.imputed import Imputed, impute
+from p4equity.estimators.influence import InfluenceEstimate
+from p4equity.estimators.panels import Panel
+from p4equity.estimators.tidy import Cells
+from p4equity.inference.sweeping import Codes
+
+OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form")
+INFERENCES, VARIANCES = ("bjs", "gmm", "didimputation", "none"), ("bjs", "gmm", "didimputation")
+WORDS = {"form": ("gap", "triple_difference"), "auxiliary": ("cohort_event", "event", "cohort", "all")}
+ALONE = "each treated cohort in it is one cluster, whose own variation {} does not see: use gmm, or auxiliary='event'"
+PARTLY = (
+    "{:.0%} of it rests on treated cohorts of one cluster, whose own variation {} does not see: the error is too small; "
+    "gmm, or auxiliary='event', compares them with other cohorts"
+)
+
+
+@dataclass(frozen=True)
+class ImputationEstimate(Estimate):
+    """Result under each variance. alone: (q,) share of each parameter's weight on auxiliary cells of one cluster."""
+
+    under: dict[str, InfluenceEstimate]
+    alone: Array
+    notes_: tuple[str, ...] = ()
+
+    def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
+        """Answers from the influence functions of the variance asked for."""
+        out = self.under.get(inference, self.under["bjs"]).answers(inference, request)
+        return out if inference in ("gmm", "none") else [(t, self._seen(t, a, inference)) for t, a in out]
+
+    def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
+        """Sentences about the whole estimate."""
+        return self.notes_
+
+    def _seen(self, term: Term, answer: Answer, inference: str) -> Answer:
+        """The answer, or a reason where the auxiliary averages fit every treated cell of a term exactly."""
+        size = np.abs(term.contrast)
+        if answer.reason or term.joint or size.sum() == 0:
+            return answer
+        share = float((size @ self.alone).sum() / size.sum())
+        if share > 1 - 1e-9:
+            return Answer(reason=ALONE.format(inference), interval=answer.interval)
+        return replace(answer, warnings=(*answer.warnings, PARTLY.format(share, inference))) if share > 0.005 else answer
+
+
+def estimate(cells: Cells, request: Request) -> ImputationEstimate:
+    """Average effect on treated cells: what they are beyond what untreated cells predict for them.
+
+    Y(0)_ut = a_u + l_t + x_ut'g is fitted, weighted, on all cells that are not treated (never, or not yet), effects are
+    y_ut - Y(0)_ut, and rows are their weighted averages: over all treated cells (`att`); with horizons=True or a list of
+    event times one row each, at the end with simultaneous limits; with aggregate="cohort" or "calendar" one row each.
+    Leads are coefficients of event times before treatment in a two-way regression on untreated cells alone, relative to
+    the last of them (pretrends=True, the default), or of a list of event times relative to all others: rows `pretrend`
+    with an event time, and without one their joint test (chi-squared: with few clusters it rejects too often).
+    variance: "bjs" (default: treated residuals are deviations from averages of effects by cohort and event time;
+    auxiliary="event", "cohort" or "all" averages over more, leave_out=True without the own cluster), "gmm" (deviations
+    from the row's own estimate: the two-stage correction of did2s), "didimputation" (as bjs, but untreated cells enter
+    as in didimputation 0.5.0, by squared weights: the same without weights; with unequal ones not the variance of this
+    estimate). Normal quantiles, no G / (G - 1). Cells that cannot be imputed, for want of an untreated period of the
+    unit or an untreated unit in the period, are left out, with a row that says so.
+    With a group: gap, reference and group, all imputed with the gap's weights; several groups: their plain average
+    first. form="triple_difference": one model of all cells with effects of unit by group, group by period, and parent
+    (or unit) by period; treated are the compared groups of treated units, averaged by their own weights, with the sign
+    of the gap. Both words of comparison use all untreated cells; "not_yet" also allows a panel without never treated
+    units. Assumptions: parallel trends of all units in all periods, no anticipation beyond `anticipation` periods (left
+    out). Source: Borusyak, Jaravel and Spiess (2024), theorems 2 and 3; Gardner (2022) for gmm.
+    Reference cases: R didimputation and did2s (tests/reference/imputation).
+    """
+    for name, words in WORDS.items():
+        known(request.own.get(name, words[0]), words, name, f"fit: {name}")
+    known(request.aggregate or "cohort", ("cohort", "calendar"), "aggregation", "fit: aggregate")
+    panel, parts = parts_of(cells, request)
+    clusters, cluster = np.unique(panel.column("cluster").astype(str), return_inverse=True)
+    fitted = [_impute(panel, part, cluster, len(clusters), request) for part in parts]
+    terms = build_terms(panel, parts, fitted, request)
+    dropped = panel.dropped + tuple(d for part, f in zip(parts, fitted, strict=True) for d in left_out(panel, part, f))
+    values = np.concatenate([f.estimates.ravel() for f in fitted])
+    under = {
+        name: InfluenceEstimate(
+            terms, dropped, panel.unbalanced, values, np.hstack([f.influence[name].reshape(len(clusters), -1) for f in fitted])
+        )
+        for name in INFLUENCES
+    }
+    alone = np.concatenate([np.repeat(f.alone, f.estimates.shape[1]) for f in fitted])
+    return ImputationEstimate(terms, dropped, panel.unbalanced, under, alone, _idle(parts, request))
+
+
+def _impute(panel: Panel, part: Part, cluster: Codes, groups: int, request: Request) -> Imputed:
+    leave_out = request.own.get("leave_out", False)
+    if not isinstance(leave_out, bool):
+        raise UsageError("not a flag", where="fit: leave_out", expected="True or False", found=repr(leave_out))
+    own = cluster[part.rows]
+    untreated = int(panel.frame.loc[part.rows, "rows"].to_numpy(float)[~part.model.treated].sum())
+    return impute(
+        part.model,
+        part.sign * panel.Y[part.rows],
+        own,
+        part.effects[0],
+        part.auxiliary(panel, request),
+        part.targets(panel, request),
+        groups=groups,
+        lead_factor=lambda leads: part.lead_factor(own, untreated, leads),
+        leave_out=leave_out,
+    )
+
+
+def _idle(parts: list[Part], request: Request) -> tuple[str, ...]:
+    """Sentences on covariates that no part of the model uses."""
+    text = "adds nothing to the effects and the other covariates, and is left out"
+    count = len(request.covariates)
+    used = np.any([part.model.kept[-count:] for part in parts], axis=0) if count else []
+    return tuple(f"covariate '{x}' {text}" for x, k in zip(request.covariates, used, strict=True) if not k)
