@@ -77,8 +77,8 @@ class AveragedDesign:
 
     lines: (K, N) linear weights of the estimate. projections: (K, N, N), residual sum of squares = y' P y. unit: (K,) variance of
     the estimate at scale one. V: (K, N, N). evidence: (K,) log prior and determinants. residual: cells less coefficients.
-    df: degrees of freedom of the t. residuals: (N, N) unweighted residuals of an outcome on the regressors; taking them first keeps the
-    digits of small residuals.
+    df: degrees of freedom of the t. residuals: (N, N) unweighted residuals of an outcome on the regressors; taking them first
+    keeps the digits of small residuals.
     """
 
     lines: Array
