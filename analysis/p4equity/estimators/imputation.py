@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,49 +11,33 @@ from p4equity.estimators.arguments import known
 from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
 from p4equity.estimators.imputation_parts import Part, left_out, parts_of
 from p4equity.estimators.imputation_terms import build_terms
-from p4equity.estimators.imputed import VARIANCES as INFLUENCES
 from p4equity.estimators.imputed import Imputed, impute
-from p4equity.estimators.influence import InfluenceEstimate
+from p4equity.estimators.influence import BOOTSTRAP, InfluenceEstimate
 from p4equity.estimators.panels import Panel
 from p4equity.estimators.tidy import Cells
 from p4equity.inference.sweeping import Codes
 
-OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form")
-INFERENCES, VARIANCES = ("bjs", "gmm", "didimputation", "none"), ("bjs", "gmm", "didimputation")
+OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form", "draws")
+VARIANCES = ("bjs", "gmm", "didimputation")
+INFERENCES = (*VARIANCES, BOOTSTRAP, "none")
 WORDS = {"form": ("gap", "triple_difference"), "auxiliary": ("cohort_event", "event", "cohort", "all")}
-ALONE = "each treated cohort in it is one cluster, whose own variation {} does not see: use gmm, or auxiliary='event'"
-PARTLY = (
-    "{:.0%} of it rests on treated cohorts of one cluster, whose own variation {} does not see: the error is too small; "
-    "gmm, or auxiliary='event', compares them with other cohorts"
-)
 
 
 @dataclass(frozen=True)
 class ImputationEstimate(Estimate):
-    """Result under each variance. alone: (q,) share of each parameter's weight on auxiliary cells of one cluster."""
+    """Result under each variance, the first one the caller's."""
 
     under: dict[str, InfluenceEstimate]
-    alone: Array
     notes_: tuple[str, ...] = ()
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """Answers from the influence functions of the variance asked for."""
-        out = self.under.get(inference, self.under["bjs"]).answers(inference, request)
-        return out if inference in ("gmm", "none") else [(t, self._seen(t, a, inference)) for t, a in out]
+        variance = inference if inference in self.under else str(request.own.get("variance", VARIANCES[0])).lower()
+        return self.under[variance].answers(inference, request)
 
     def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
         """Sentences about the whole estimate."""
         return self.notes_
-
-    def _seen(self, term: Term, answer: Answer, inference: str) -> Answer:
-        """The answer, or a reason where the auxiliary averages fit every treated cell of a term exactly."""
-        size = np.abs(term.contrast)
-        if answer.reason or term.joint or size.sum() == 0:
-            return answer
-        share = float((size @ self.alone).sum() / size.sum())
-        if share > 1 - 1e-9:
-            return Answer(reason=ALONE.format(inference), interval=answer.interval)
-        return replace(answer, warnings=(*answer.warnings, PARTLY.format(share, inference))) if share > 0.005 else answer
 
 
 def estimate(cells: Cells, request: Request) -> ImputationEstimate:
@@ -69,7 +53,9 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
     auxiliary="event", "cohort" or "all" averages over more, leave_out=True without the own cluster), "gmm" (deviations
     from the row's own estimate: the two-stage correction of did2s), "didimputation" (as bjs, but untreated cells enter
     as in didimputation 0.5.0, by squared weights: the same without weights; with unequal ones not the variance of this
-    estimate). Normal quantiles, no G / (G - 1). Cells that cannot be imputed, for want of an untreated period of the
+    estimate). Normal quantiles, no G / (G - 1); multiplier_bootstrap (option draws) resamples signs of the clusters.
+    Cohorts of one treated cluster leave nothing for bjs to measure: gmm, or auxiliary="event", compares them with
+    others. Cells that cannot be imputed, for want of an untreated period of the
     unit or an untreated unit in the period, are left out, with a row that says so.
     With a group: gap, reference and group, all imputed with the gap's weights; several groups: their plain average
     first. form="triple_difference": one model of all cells with effects of unit by group, group by period, and parent
@@ -88,14 +74,18 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
     terms = build_terms(panel, parts, fitted, request)
     dropped = panel.dropped + tuple(d for part, f in zip(parts, fitted, strict=True) for d in left_out(panel, part, f))
     values = np.concatenate([f.estimates.ravel() for f in fitted])
-    under = {
-        name: InfluenceEstimate(
-            terms, dropped, panel.unbalanced, values, np.hstack([f.influence[name].reshape(len(clusters), -1) for f in fitted])
-        )
-        for name in INFLUENCES
-    }
-    alone = np.concatenate([np.repeat(f.alone, f.estimates.shape[1]) for f in fitted])
-    return ImputationEstimate(terms, dropped, panel.unbalanced, under, alone, _idle(parts, request))
+    unseen = _unseen(terms, np.concatenate([np.repeat(f.unseen, f.estimates.shape[1]) for f in fitted]))
+    under = {}
+    for name in VARIANCES:
+        influence = np.hstack([f.influence[name].reshape(len(clusters), -1) for f in fitted])
+        shares = () if name == "gmm" else unseen
+        under[name] = InfluenceEstimate(terms, dropped, panel.unbalanced, values, influence, unseen=shares)
+    return ImputationEstimate(terms, dropped, panel.unbalanced, under, _idle(parts, request))
+
+
+def _unseen(terms: tuple[Term, ...], shares: Array) -> tuple[float, ...]:
+    """For each term the largest share of unobserved variance among the parameters it combines."""
+    return tuple(float(shares[np.abs(t.contrast).sum(axis=0) > 0].max(initial=0.0)) for t in terms)
 
 
 def _impute(panel: Panel, part: Part, cluster: Codes, groups: int, request: Request) -> Imputed:

@@ -29,14 +29,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Imputed:
-    """Answers of one model. estimates (q, m): targets by outcomes; influence: for each variance (G, q, m); alone (q,): share of
-    the weight on auxiliary cells of one cluster; used (n,): treated rows that could be imputed; found (q,): whether a
+    """Answers of one model. estimates (q, m): targets by outcomes; influence: for each variance (G, q, m); unseen (q,): share
+    of the treated side's variance that is not observed; used (n,): treated rows that could be imputed; found (q,): whether a
     target has any, or a lead is identified."""
 
     targets: tuple[Target, ...]
     estimates: Array
     influence: dict[str, Array]
-    alone: Array
+    unseen: Array
     used: Flags
     found: Flags
 
@@ -77,7 +77,7 @@ def impute(
             scores = weights[:, q, None] * (E - np.where(model.treated[:, None], centre, 0.0))
             for j in range(Y.shape[1]):
                 influence[name][:, q, j] = np.bincount(cluster, scores[:, j], groups)
-    alone = np.array([cells.alone(w) for w in W.T])
+    unseen = np.array([cells.unseen(w) for w in W.T])
     for leads in _lead_sets(targets):
         b, scores, identified = _leads(model, E, np.stack([targets[q].rows for q in leads], axis=1).astype(float))
         estimates[leads], found[leads] = b, identified
@@ -87,7 +87,7 @@ def impute(
                 sums = factor * np.bincount(cluster, scores[:, i, j], groups)
                 for name in VARIANCES:
                     influence[name][:, q, j] = sums
-    return Imputed(tuple(targets), estimates, influence, alone, used, found)
+    return Imputed(tuple(targets), estimates, influence, unseen, used, found)
 
 
 def _lead_sets(targets: Sequence[Target]) -> list[list[int]]:
@@ -139,14 +139,18 @@ class _Cells:
             out[:, j] = np.divide(T, B, out=np.zeros_like(T), where=B > 0)[place]
         return out
 
-    def alone(self, w: Array) -> float:
-        """Share of weights w (n,) on auxiliary cells in which one cluster has them all."""
+    def unseen(self, w: Array) -> float:
+        """Share of the treated side's variance in auxiliary cells of one cluster, which is not observed, if clusters were
+        equally noisy per weight w (n,)."""
         if not w.any():
             return 0.0
         place, cell = self._pairs(self.cluster)
         own = np.bincount(place, w)
-        total, own = np.bincount(cell, own)[self.auxiliary], own[place]
-        return float(w[(own > total * (1 - 1e-9)) & (w > 0)].sum() / w.sum())
+        cluster = np.zeros(len(cell), np.int64)
+        cluster[place] = self.cluster
+        lonely = own > np.bincount(cell, own)[cell] * (1 - 1e-9)
+        loads, seen = np.bincount(cluster, own), np.bincount(cluster, own * lonely)
+        return float((seen**2).sum() / (loads**2).sum())
 
 
 def _leads(model: UntreatedModel, E: Array, L: Array) -> tuple[Array, Array, Flags]:

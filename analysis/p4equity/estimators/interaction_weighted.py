@@ -14,8 +14,8 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstim
 from p4equity.estimators.panels import Panel, build, two_sided
 from p4equity.estimators.tidy import Cells, require_arms
 
-OPTIONS = ("variance", "ssc", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
-INFERENCES, VARIANCES = METHODS, CLUSTER_ROBUST
+OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
+INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes, not of cohorts and periods: use did or meta_regression"
 
 
@@ -134,6 +134,7 @@ def _fit(panel: Panel, event: Array, columns: pd.DataFrame) -> Fit:
         weights=frame["w"].to_numpy(float),
         names=[*(f"cell {i}" for i in range(terms.shape[1])), *(f"x{j}" for j in range(x.shape[1]))],
         n_obs=panel.n_obs,
+        cluster2=panel.second_cluster,
     )
 
 

@@ -239,6 +239,15 @@ def test_few_treated_cells_are_imputed_not_zero() -> None:
     assert last["estimate"] == pytest.approx(5.0, abs=0.5)
 
 
+def test_multiplier_bootstrap_is_near_the_analytical_error(staggered: pd.DataFrame) -> None:
+    options = {**PRACTICES, "cohort": "first_treat", "cluster": "practice", "horizons": True}
+    for variance in ("bjs", "gmm"):
+        exact = fit(staggered, variance=variance, **options)
+        drawn = fit(staggered, variance=variance, inference="multiplier_bootstrap", draws=20_000, **options)
+        assert drawn["std_error"].iloc[0] == pytest.approx(exact["std_error"].iloc[0], rel=0.05)
+        assert drawn["estimate"].iloc[0] == exact["estimate"].iloc[0]
+
+
 def test_what_cannot_be_imputed_is_named_and_never_zero() -> None:
     rows = [(u, t, g) for u, g in (("A", 3), ("B", 3), ("C", 5), ("D", 5)) for t in range(1, 7)]
     frame = pd.DataFrame(rows, columns=["u", "year", "cohort"])
@@ -279,9 +288,10 @@ def test_imputation_by_hand() -> None:
 def test_auxiliary_cells_of_one_cluster_are_told(staggered: pd.DataFrame) -> None:
     options = {**PRACTICES, "cohort": "first_treat", "aggregate": "cohort"}
     out = fit(staggered, **options)
-    assert any("rests on treated cohorts of one cluster" in text for text in out.attrs["warnings"])
+    assert any("cohorts of one treated cluster carry" in text for text in out.attrs["warnings"])
     only = staggered[staggered["first_treat"].isna() | (staggered["first_treat"] == 2023) | (staggered["system"] == "S01")]
     each = fit(only, **options).iloc[0]
     assert each["status"] == "not_estimable"
-    assert "each treated cohort in it is one cluster" in each["reason"]
+    assert "cohorts of one treated cluster carry 100%" in each["reason"]
+    assert fit(only, variance="gmm", **options).iloc[0]["status"] == "ok"
     assert fit(only, auxiliary="event", **options).iloc[0]["status"] == "ok"
