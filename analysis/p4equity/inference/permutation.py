@@ -1,4 +1,4 @@
-"""Permutation of contracts over systems: exact enumeration of the null-standardized difference."""
+"""Permutation of contracts over systems: exact enumeration of a difference, raw, studentized or standardized under the null."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from math import comb, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from p4equity.errors import UsageError
+from p4equity.errors import StudyError, UsageError, did_you_mean
 from p4equity.inference.random_effects import check_inputs, tau2_estimate
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+STATISTICS = ("standardized", "raw", "studentized")
 TIE = 1e-9  # relative tolerance: statistics this close count as ties
 CELLS = 50_000_000  # assignments x units of a table, one byte each: beyond, fewer assignments are drawn
 BLOCK = 1_000_000  # assignments x units turned into floats at once
@@ -24,7 +25,7 @@ BLOCK = 1_000_000  # assignments x units turned into floats at once
 class PermutationResult:
     """Outcome of a permutation test.
 
-    estimate: the weighted difference with the null weights. statistic: the standardized difference of the observed assignment.
+    estimate: the weighted difference that is permuted. statistic: the statistic of the observed assignment.
     p_value: two-sided share of assignments at least as extreme, the observed one included.
     conf_low, conf_high: interval by inversion under a constant effect; infinite where the attainable p exceeds alpha.
     p_attainable: 1 / number of assignments that give a distinct statistic size (two-sided, ties counted).
@@ -106,6 +107,10 @@ class Assignments:
         weights, values = self.sums(w, w * y)
         return _standardized(weights, values, float(w.sum()), float(w @ y))
 
+    def position(self, treated: Flags) -> int:
+        """Row of one assignment."""
+        return int((self.table == treated).all(axis=1).argmax())
+
     def monte_carlo_error(self, p: float) -> float:
         """Standard error of p from drawing, 0 when all assignments were taken."""
         return float(np.sqrt(p * (1 - p) / len(self.table))) if self.sampled else 0.0
@@ -152,6 +157,7 @@ def permutation_test(
     seed: int = 0,
     method: str = "PM",
     weights: Array | None = None,
+    statistic: str = "standardized",
 ) -> PermutationResult:
     """Is the difference in mean change between arms larger than reassigning the contracts would give?
 
@@ -159,36 +165,71 @@ def permutation_test(
     may be exchanged; weights: (n,) null weights held fixed, instead of those fitted from the sampling variances. Exact
     enumeration up to `limit` assignments (and CELLS // n), else that many random ones with a Monte Carlo error: at 1,000,000
     draws 0.0002 at p = 0.05. Exact when systems are exchangeable given their sampling variances; the interval assumes a
-    constant effect.
+    constant effect. statistic: standardized by the null weights' error; raw, the difference in means (weighted only by
+    `weights`); studentized, the difference with those same weights over an error from each arm's own spread.
     """
+    if statistic not in STATISTICS:
+        raise UsageError(
+            "unknown statistic", expected=", ".join(STATISTICS), found=statistic, fix=did_you_mean(str(statistic), STATISTICS)
+        )
     y, arm = np.asarray(y, float), np.asarray(treated, bool)
     v = np.asarray(sampling_variance, float) if sampling_variance is not None else np.ones(len(y))
     check_inputs(y, arm, v)
     if len(y) < 3:
         raise UsageError("a permutation test needs three units or more", expected=">= 3", found=len(y))
+    if statistic == "studentized" and not 2 <= arm.sum() <= len(y) - 2:
+        raise StudyError("one unit alone in an arm has no spread", expected="two units or more an arm", found=int(arm.sum()))
     groups = np.zeros(len(y), np.int64) if strata is None else np.asarray(strata)
     drawn = assignments(arm, groups, limit, seed)
-    fixed = np.ones(len(y)) if weights is None and sampling_variance is None else weights
-    # With weights that do not change, the statistic is linear in the effect taken out: two sums serve all effects.
-    slopes = [drawn.statistics(x, fixed) for x in (y, arm.astype(float))] if fixed is not None else []
-    observed_row = arm.astype(float)[None, :]
-
-    def test(theta: float) -> tuple[float, float, float]:
-        shifted = y - theta * arm
-        w = null_weights(shifted, v, method) if fixed is None else fixed
-        statistics = slopes[0] - theta * slopes[1] if slopes else drawn.statistics(shifted, w)
-        observed = float(standardized_difference(shifted, observed_row, w)[0])
-        estimate = float(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
-        return two_sided_p(statistics, observed), observed, estimate
-
-    p, statistic, estimate = test(0.0)
+    held = np.ones(len(y)) if weights is None and (sampling_variance is None or statistic == "raw") else weights
+    make = _standardized_tests if statistic == "standardized" else _law_tests
+    test = make(drawn, y, arm, held, lambda shifted: null_weights(shifted, v, method), statistic)
+    p, observed, estimate = test(0.0)
     floor = attainable_p(drawn.table)
     spread = 2 * (float(np.ptp(y)) + float(np.sqrt(v.max()) if weights is None else 1 / np.sqrt(weights.min()))) + 1e-12
     low, high = invert(lambda t: test(t)[0], estimate, spread, 1 - conf_level, floor)
     error = drawn.monte_carlo_error(p)
     return PermutationResult(
-        estimate, statistic, p, low, high, floor, drawn.total, drawn.sampled, error, len(drawn.table) if drawn.sampled else 0
+        estimate, observed, p, low, high, floor, drawn.total, drawn.sampled, error, len(drawn.table) if drawn.sampled else 0
     )
+
+
+Test = Callable[[float], tuple[float, float, float]]  # constant effect taken out -> p, observed statistic, estimate
+
+
+def _standardized_tests(
+    drawn: Assignments, y: Array, arm: Flags, held: Array | None, refit: Callable[[Array], Array], _: str
+) -> Test:
+    """Tests of the standardized difference. held: fixed null weights; refit: weights from changes without the effect."""
+    # With weights that do not change, the statistic is linear in the effect taken out: two sums serve all effects.
+    slopes = [drawn.statistics(x, held) for x in (y, arm.astype(float))] if held is not None else []
+    observed_row = arm.astype(float)[None, :]
+
+    def test(theta: float) -> tuple[float, float, float]:
+        shifted = y - theta * arm
+        w = refit(shifted) if held is None else held
+        statistics = slopes[0] - theta * slopes[1] if slopes else drawn.statistics(shifted, w)
+        observed = float(standardized_difference(shifted, observed_row, w)[0])
+        estimate = float(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
+        return two_sided_p(statistics, observed), observed, estimate
+
+    return test
+
+
+def _law_tests(
+    drawn: Assignments, y: Array, arm: Flags, held: Array | None, refit: Callable[[Array], Array], statistic: str
+) -> Test:
+    """Tests of the raw or studentized difference, as `_standardized_tests`."""
+    from p4equity.inference.permutation_statistics import raw_law, studentized_law
+
+    make = raw_law if statistic == "raw" else studentized_law
+    fixed = make(drawn, y, arm, held) if held is not None else None
+
+    def test(theta: float) -> tuple[float, float, float]:
+        law = fixed or make(drawn, y, arm, refit(y - theta * arm))
+        return law.p_value(theta), law.statistic(theta), float(law.n0[law.observed])
+
+    return test
 
 
 def attainable_p(table: Array | Flags) -> float:
