@@ -11,7 +11,15 @@ import pandas as pd
 
 from p4equity.errors import UsageError
 
-ESTIMATORS = ("did", "event_study", "triple_difference", "meta_regression", "interaction_weighted", "imputation")
+ESTIMATORS = (
+    "did",
+    "event_study",
+    "triple_difference",
+    "meta_regression",
+    "interaction_weighted",
+    "imputation",
+    "group_time",
+)
 
 
 @cache
@@ -58,7 +66,8 @@ def fit(
     weights: cell counts or other positive weights. sampling_se: standard error of the outcome (meta_regression).
     covariates: time-varying numbers; what varies inside a unit and period is adjusted for row by row. comparison: never
     or not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2, cr3,
-    wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, none = estimate only); by default the
+    wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, analytical, multiplier_bootstrap, none =
+    estimate only); by default the
     estimator's own. With few treated units, or smaller ones than the others, wild_bootstrap_unrestricted and the
     permutation of did reject a true null too often (up to 14% at 5%). own: options of the estimator, see its module.
 
@@ -97,7 +106,7 @@ def _run(
     together(id, given)
     wanted = methods(id, module, inference, own, two_way=given["cluster2"] is not None)
     if given["unit"] is None:
-        data, given["unit"] = _own_units(data, id, given["time"], given["parent"])
+        data, given["unit"] = _own_units(data, id, given["time"], given["parent"], own)
     if given["time"] is None and id != "meta_regression":
         raise UsageError("no time", where="fit: time", expected="the column of periods", found="nothing")
     request = Request(estimator=id, inference=wanted, own=options(own), **given)
@@ -105,11 +114,13 @@ def _run(
         return to_frame(module.estimate(tidy(data, request), request), request)
 
 
-def _own_units(data: pd.DataFrame, id: str, time: str | None, parent: str | None) -> tuple[pd.DataFrame, str]:
-    """The unit where none is named: the parent, or for changes each row its own."""
+def _own_units(
+    data: pd.DataFrame, id: str, time: str | None, parent: str | None, own: Mapping[str, Any]
+) -> tuple[pd.DataFrame, str]:
+    """The unit where none is named: the parent, or for changes and repeated cross-sections each row its own."""
     if parent is not None:
         return data, parent
-    if id != "meta_regression" or time is not None:
+    if own.get("panel") is not False and (id != "meta_regression" or time is not None):
         raise UsageError(
             "no unit", where="fit: unit", expected="the column that names treated and comparison units", found="nothing"
         )
