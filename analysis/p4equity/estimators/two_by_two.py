@@ -126,8 +126,9 @@ def cross_section_att(
     slope = Z.T @ (c1[:, None] * (e - c)) / c1.sum() - Z.T @ (c0[:, None] * (e - d)) / c0.sum()
     att, influence = a - b - (c - d), ia - ib - (ic - id_) - score.influence @ slope
     if lines:
-        # DRDID adds the earlier period's term with the later one's sign; both vanish as the weights balance the covariates.
-        influence = influence - lines[0].effect(_at(Z, d1) - _at(Z, c1)) - lines[1].effect(_at(Z, d0) - _at(Z, c0))
+        # The derivative. R's DRDID 1.2.3 gives the earlier period's term the later one's sign, which moves errors by less than
+        # 1% where the weights balance the covariates; csdid and moderndid have it as here.
+        influence = influence - lines[0].effect(_at(Z, d1) - _at(Z, c1)) + lines[1].effect(_at(Z, d0) - _at(Z, c0))
         extra, more = _local_efficiency(Z, lines, all_, d1, d0)
         att, influence = att + extra, influence + more
     return TwoByTwo(att, influence, idle=idle)
