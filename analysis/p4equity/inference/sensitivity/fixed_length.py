@@ -6,6 +6,7 @@ Source: Rambachan and Roth (2023), section 4.1; Donoho (1994); Armstrong and Kol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,20 +60,24 @@ class Frontier:
     Such an estimator is the target less a combination of slope changes. Its part on the slope changes after the
     reference period is given by the target; the part on those before it is free. The largest bias is the bound times the
     weighted sum of the sizes of all parts, so that each point is one non-negative least-squares problem. The frontier
-    does not depend on the bound.
+    does not depend on the bound. covariance (n, n): by which variances estimators are chosen, by default the path's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, covariance: Array | None = None) -> None:
         rows, self._scale = slope_changes(path)
         self._free = path.before - 1
         self._rows = rows[: self._free]
         given = np.linalg.solve(rows[self._free :, path.before :].T, path.weights[path.before :])
         self._start = rows[self._free :].T @ given
         self._bias = float(self._scale[self._free :] @ np.abs(given))
-        values, vectors = np.linalg.eigh(path.covariance)
+        V = path.covariance if covariance is None else covariance
+        values, vectors = np.linalg.eigh(V)
         self._root = (vectors * np.sqrt(np.maximum(values, 0.0))).T
-        self._unit = float(np.trace(path.covariance)) / len(path.estimates)
-        self._grid = [self.at(x) for x in LOGS] if self._free else [self.at(0.0)]
+        self._unit = float(np.trace(V)) / len(V)
+
+    @cached_property
+    def _grid(self) -> list[Estimator]:
+        return [self.at(x) for x in LOGS]
 
     def at(self, log_penalty: float) -> Estimator:
         """The estimator of one penalty; minus infinity for the one with the least variance."""
@@ -88,9 +93,7 @@ class Frontier:
 
     def shortest(self, bound: float, alpha: float) -> Estimator:
         """The estimator whose interval is shortest."""
-        if not self._free:
-            return self._grid[0]
-        if bound == 0:
+        if not self._free or bound == 0:
             return self.at(-np.inf)
         i = int(np.argmin([e.half_length(bound, alpha) for e in self._grid]))
         if 0 < i < len(LOGS) - 1:
@@ -102,8 +105,21 @@ class Frontier:
         return self._grid[i] if i else self.at(-np.inf)
 
 
+def working_covariance(path: Path) -> Array:
+    """(n, n) covariance if shocks were alike and uncorrelated over periods, of the size of the path's own covariance.
+
+    Every coefficient shares the shock of the reference period, hence I + 11'. With few clusters weights chosen by an
+    estimated covariance make their own variance look small: at 12 clusters intervals of level 95% then hold the truth
+    in 72 to 85% of draws (t quantile: 85 to 95%).
+    """
+    shape = np.eye(len(path.estimates)) + 1.0
+    return np.asarray(shape * (float(np.trace(path.covariance)) / float(np.trace(shape))))
+
+
 def fixed_length(path: Path, frontier: Frontier, bound: float, *, alpha: float) -> FixedLength:
     """Interval for the target when the slope of the difference in trends changes by `bound` a period at the most."""
-    best = frontier.shortest(bound, alpha)
+    w = frontier.shortest(bound, alpha)
+    variance = float(w.weights @ path.covariance @ w.weights)
+    best = Estimator(w.weights, float(np.sqrt(max(variance, 0.0))), w.bias)
     centre, half = float(best.weights @ path.estimates), best.half_length(bound, alpha)
     return FixedLength(centre - half, centre + half, best.weights, best.std_error, bound * best.bias)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from p4equity.errors import UsageError, did_you_mean
 from p4equity.inference.sensitivity import restrictions
 from p4equity.inference.sensitivity.conditional_test import accepted
-from p4equity.inference.sensitivity.fixed_length import Frontier, fixed_length
+from p4equity.inference.sensitivity.fixed_length import Frontier, fixed_length, working_covariance
 from p4equity.inference.sensitivity.path import Path
 
 Array = NDArray[np.float64]
@@ -49,7 +49,8 @@ class Sensitivity:
     before) or smoothness (the slope of the difference in trends changes by at most `bound`, in units of the outcome,
     from one period to the next; 0 is a linear difference). method: hybrid (C-LF with kappa = alpha / 10), conditional,
     or fixed_length (FLCI; smoothness only, its default). df: degrees of freedom of the target's standard error, for the
-    small-sample version (`Path.scaled`); None: the normal version, R's.
+    small-sample version (covariance as in `Path.scaled`; weights of fixed_length by `working_covariance`); None: the
+    normal version, R's.
     Source: Rambachan and Roth (2023); R HonestDiD 0.2.6, createSensitivityResults_relativeMagnitudes and
     createSensitivityResults.
     """
@@ -79,7 +80,7 @@ class Sensitivity:
 
     @cached_property
     def _frontier(self) -> Frontier:
-        return Frontier(self._scaled)
+        return Frontier(self._scaled, None if self._scaled is self.path else working_covariance(self._scaled))
 
     def fits(self, theta: Array, bound: float) -> Flags:
         """Which values (G,) of the target the tests accept (not for fixed_length)."""
