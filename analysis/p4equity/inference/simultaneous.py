@@ -70,7 +70,7 @@ def simultaneous_band(
     return _band(estimate, np.sqrt(np.diag(covariance)), df, maxima, conf_level)
 
 
-def multiplier_band(
+def signed_band(
     estimate: Array, influence: Array, df: Array, *, conf_level: float = 0.95, draws: int = DRAWS, seed: int = 0
 ) -> SimultaneousBand:
     """As `simultaneous_band`, the sup-t value from random signs of each cluster's contribution instead of the joint normal.
@@ -87,7 +87,10 @@ def multiplier_band(
 
 
 def contributions(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str = "fixest") -> tuple[Array, str]:
-    """(G, q) what each cluster adds to q contrasts (q, k) of a regression, and why not; contributions' contributions is `covariance`."""
+    """What each of G clusters adds to q contrasts (q, k) of a regression, (G, q), and why it is not known.
+
+    Their cross product is `cluster_robust.covariance`.
+    """
     c, reason = contrast_rows(moments.design, contrasts)
     rows, reason = adjusted_rows(moments.design, c, kind) if not reason else (c, reason)
     if reason:
