@@ -18,6 +18,7 @@ ESTIMATORS = (
     "meta_regression",
     "interaction_weighted",
     "imputation",
+    "synthetic_did",
     "group_time",
 )
 

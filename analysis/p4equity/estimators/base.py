@@ -123,6 +123,10 @@ class Estimate(ABC):
         """Sentences about the whole estimate."""
         return ()
 
+    def attributes(self) -> dict[str, object]:
+        """Details beside the rows, as plain lists of records: a frame's attrs are compared and stored."""
+        return {}
+
 
 def finite(value: float) -> float:
     """The value, or NaN when it is infinite: an unbounded limit is printed as missing."""

@@ -62,6 +62,7 @@ def to_frame(estimate: Estimate, request: Request) -> pd.DataFrame:
     frame.attrs["dropped"] = [_record(d) for d in estimate.dropped]
     frame.attrs["unbalanced"] = [_record(d) for d in estimate.unbalanced]
     frame.attrs["warnings"] = list(dict.fromkeys(warnings))
+    frame.attrs |= estimate.attributes()
     return frame
 
 
