@@ -92,7 +92,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Answer:
-    """Numbers of one row; all NaN when `reason` is filled. Limits are NaN where unbounded."""
+    """Numbers of one row; all NaN when `reason` is filled. Limits are NaN where unbounded. unit: of the estimate."""
 
     estimate: float = NAN
     std_error: float = NAN
@@ -105,6 +105,7 @@ class Answer:
     reason: str = ""
     interval: str = "pointwise"
     warnings: tuple[str, ...] = ()
+    unit: str = "outcome"
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.did import by_group
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
+from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
-INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
+OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
+OPTIONS = (*OWN, *PATH_OPTIONS)
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes, not of a path: use did or meta_regression"
 
 
@@ -30,8 +32,10 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     beyond them share a coefficient), apart (event times that are shown, but neither tested as leads nor averaged, such
     as a pandemic year), variance, ssc. An event time that one cluster alone reaches has no error of its
     own, nor a joint test with it; in the average CR2 leaves its share of the variance unseen, and a warning says so.
-    With a group: gap, reference and group, as in `did`. Assumptions:
-    those of `did`, and in staggered designs effects that do not differ between cohorts (Sun and Abraham 2021).
+    With a group: gap, reference and group, as in `did`. inference may be relative_magnitudes or smoothness (how far trends
+    may part before the average after treatment is compatible with zero) or pretest_power (which violation the leads would
+    show), with the options of `event_study_answers.path_answers`; `variance` names their covariance.
+    Assumptions: those of `did`, and in staggered designs effects that do not differ between cohorts (Sun and Abraham 2021).
     Source: Freyaldenhoven, Hansen, Perez Perez and Shapiro (2021).
     Reference cases: fixest `feols(gap ~ i(rel, treated, ref = -1) | system + year)`, clubSandwich's Satterthwaite and
     HTZ tests (tests/reference/event_study).

@@ -8,6 +8,7 @@ import numpy as np
 
 from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
 from p4equity.estimators.linear import CLUSTER_ROBUST, WILD, Fit, LinearEstimate, pad
+from p4equity.estimators.path_options import PATH_INFERENCES
 from p4equity.inference import two_way
 from p4equity.inference.cluster_robust import (
     contrast_test,
@@ -25,8 +26,12 @@ EXCHANGEABLE = "where the treated are smaller, and so noisier, than the others i
 
 
 def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:
-    """Pointwise answers in the order of the terms, then simultaneous ones of each band."""
-    out = [(term, _answer(estimate, term, inference, request)) for term in estimate.terms]
+    """Pointwise answers in the order of the terms, then simultaneous ones of each band; or the rows of whole paths."""
+    if inference in PATH_INFERENCES:
+        from p4equity.estimators.linear_paths import linear_path_answers
+
+        return linear_path_answers(estimate, inference, request)
+    out = [(term, answer_term(estimate, term, inference, request)) for term in estimate.terms]
     if inference in CLUSTER_ROBUST:
         for band in dict.fromkeys(term.band for term in estimate.terms if term.band):
             members = [(t, a) for t, a in out if t.band == band and not a.reason]
@@ -46,7 +51,8 @@ def few_clusters(term: Term) -> str:
     return ""
 
 
-def _answer(estimate: LinearEstimate, term: Term, inference: str, request: Request) -> Answer:
+def answer_term(estimate: LinearEstimate, term: Term, inference: str, request: Request) -> Answer:
+    """Pointwise answer of one term."""
     if term.reason:
         return Answer(reason=term.reason)
     fit = estimate.fits[term.fit]
@@ -177,7 +183,7 @@ def _joint(estimate: LinearEstimate, term: Term, contrast: Array, b: float, infe
     return Answer(b, statistic=test.statistic, p_value=test.p_value, df=test.df_denominator)
 
 
-def _joint_covariance(fit: Fit, terms: list[Term], kind: str, request: Request) -> tuple[Array, str, Array]:
+def joint_covariance(fit: Fit, terms: list[Term], kind: str, request: Request) -> tuple[Array, str, Array]:
     """Covariance (q, q) of the terms of one outcome, why it is not available, and degrees of freedom (q,) of each."""
     rows = np.vstack([t.contrast for t in terms])
     if fit.two_way:
@@ -197,7 +203,7 @@ def _banded(
     if not members:
         return []
     first = members[0][0]
-    V, reason, df = _joint_covariance(estimate.fits[first.fit], [t for t, _ in members], inference.upper(), request)
+    V, reason, df = joint_covariance(estimate.fits[first.fit], [t for t, _ in members], inference.upper(), request)
     if reason:
         return [(t, Answer(reason=reason, interval="simultaneous")) for t, _ in members]
     b = np.array([a.estimate for _, a in members])

@@ -86,7 +86,7 @@ def _row(term: Term, answer: Answer, inference: str, request: Request) -> dict[s
         "conf_high": answer.conf_high,
         "conf_level": request.conf_level,
         "interval": answer.interval,
-        "outcome_unit": "outcome",
+        "outcome_unit": answer.unit,
         "inference": inference,
         "df": answer.df,
         "n_clusters": base.n_clusters,
