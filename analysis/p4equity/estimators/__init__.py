@@ -20,6 +20,7 @@ ESTIMATORS = (
     "imputation",
     "synthetic_did",
     "group_time",
+    "extended_twfe",
 )
 
 

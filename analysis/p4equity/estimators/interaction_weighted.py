@@ -42,10 +42,11 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     if request.aggregate not in (None, "cohort", "cohort_event"):
         words = "None, 'cohort' or 'cohort_event'"
         raise UsageError("unknown aggregation", where="fit: aggregate", expected=words, found=request.aggregate)
-    panel = with_comparison(build(cells, replace(request, anticipation=0)), request)
+    panel = build(cells, replace(request, anticipation=0))
+    panel = with_comparison(panel, request, comparison_rows(panel))
     event = treated_event_times(panel, request)
     references = _references(event, request)
-    panel = _with_reference(panel, event, references, request)
+    panel = with_reference(panel, event, references, request)
     event = treated_event_times(panel, request)
     columns = _columns(panel, event, references)
     fit = _fit(panel, event, columns)
@@ -61,9 +62,9 @@ def comparison_rows(panel: Panel) -> Flags:
     return np.asarray(never | (without & (cohort == cohort.groupby(group).transform("max"))), bool)
 
 
-def with_comparison(panel: Panel, request: Request) -> Panel:
-    """The panel without the periods in which a group has no untreated comparison unit; they are named in `dropped`."""
-    frame, compared = panel.frame, comparison_rows(panel)
+def with_comparison(panel: Panel, request: Request, compared: Flags) -> Panel:
+    """The panel without the periods in which a group has no untreated row among `compared` (N,); they are named in `dropped`."""
+    frame = panel.frame
     seen = set(frame.loc[compared & ~panel.treated, ["group", "time"]].itertuples(index=False, name=None))
     kept = np.array([key in seen for key in zip(frame["group"], frame["time"], strict=True)], bool)
     reason = "no untreated comparison unit in this period"
@@ -89,7 +90,7 @@ def _references(event: Array, request: Request) -> list[float]:
     return [reference_period(event, replace(request, own={**request.own, "reference_period": e})) for e in each]
 
 
-def _with_reference(panel: Panel, event: Array, references: list[float], request: Request) -> Panel:
+def with_reference(panel: Panel, event: Array, references: list[float], request: Request) -> Panel:
     """Leave out cohorts that no unit of their group shows at a reference event time: nothing to measure their effects from."""
     keys = [panel.frame["group"], panel.frame["cohort"]]
     has = pd.Series(np.isin(event, references)).groupby([k.to_numpy() for k in keys]).transform("any")
