@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 METHODS = ("sdid", "sc", "did")  # synthetic difference-in-differences, synthetic control, plain difference-in-differences
 FIRST, LIMIT = 100, 10_000  # steps before weights are made sparse, and after
 SMALL = 1e-6  # ridge of the time weights, and of synthetic control, in units of the noise
@@ -38,67 +39,74 @@ def penalties(before: Array, n_treated: int, n_after: int, method: str) -> Penal
     return Penalties(noise, unit * noise, SMALL * noise, (STOP * min(noise, 1e150)) ** 2)
 
 
-def frank_wolfe(
-    A: Array,
-    target: Array,
-    start: Array,
-    ridge: float,
-    decrease: float,
-    limit: int,
-    *,
-    intercept: bool,
-    rows: Array,
-    copies: Array,
-) -> Array:
-    """(B, k) weights x >= 0 that sum to 1 and nearly minimize, in each problem, |A x - target|^2 / n + ridge^2 |x|^2.
+@dataclass(frozen=True)
+class Problems:
+    """B problems with one matrix: weights x >= 0 that sum to 1 and minimize |A x - target|^2 / n + ridge^2 |x|^2.
 
-    A: (n, k) shared; target, rows: (B, n), rows counting how often a row enters (n = their sum); start, copies: (B, k),
-    copies of a column, none where it may get no weight (copies share a weight equally, and so its penalty). intercept:
-    A x - target about its mean. Each step goes toward the best vertex with exact line search; a problem ends with the step that
-    lowers its objective by no more than `decrease`, or after `limit` steps: the stopping rule of the authors' program, whose
-    answer need not be the minimum where the ridge is small.
+    A: (n, k). target, rows: (B, n), rows counting how often a row enters (n = their sum). copies: (B, k), of a column, none
+    where it may get no weight; copies share a weight equally, and so its penalty. intercept: A x - target about its mean.
     """
-    out, active = start.copy(), np.arange(len(start))
-    total = rows.sum(axis=1)
-    share, eta = rows / total[:, None], total * ridge**2
-    once = np.divide(1.0, copies, out=np.zeros_like(copies), where=copies > 0)
-    closed = np.where(copies > 0, 0.0, np.inf)
-    level = A.mean(axis=1)  # taken out of both sides: weights that sum to 1 do not see it, rounding does
-    A, target = A - level[:, None], target - level
-    if intercept:
-        A = A - A.mean(axis=0)
 
-    def about(e: Array) -> Array:
-        return e - np.einsum("bn,bn->b", share, e)[:, None] if intercept else e
+    A: Array
+    target: Array
+    rows: Array
+    copies: Array
+    ridge: float
+    intercept: bool
 
-    x, last = start.copy(), np.full(len(start), np.inf)
-    fitted, length = x @ A.T, np.einsum("bk,bk,bk->b", once, x, x)
-    error = about(fitted - target)
+    def take(self, keep: Flags | slice) -> Problems:
+        """Some of the problems."""
+        return replace(self, target=self.target[keep], rows=self.rows[keep], copies=self.copies[keep])
+
+    def level(self) -> Problems:
+        """The same problems without the level of each row, which weights that sum to 1 do not see, but rounding does."""
+        level = self.A.mean(axis=1)
+        A = self.A - level[:, None]
+        return replace(self, A=A - A.mean(axis=0) if self.intercept else A, target=self.target - level)
+
+    def about(self, e: Array) -> Array:
+        """(B, n) errors about their mean where there is an intercept."""
+        if not self.intercept:
+            return e
+        return np.asarray(e - (np.einsum("bn,bn->b", self.rows, e) / self.rows.sum(axis=1))[:, None])
+
+
+def frank_wolfe(problems: Problems, start: Array, decrease: float, limit: int) -> Array:
+    """(B, k) weights that nearly solve the problems, from start (B, k).
+
+    Each step goes toward the best vertex with exact line search; a problem ends with the step that lowers its objective by no
+    more than `decrease`, or after `limit` steps: the stopping rule of the authors' program, whose answer need not be the
+    minimum where the ridge is small.
+    """
+    out, active, p = start.copy(), np.arange(len(start)), problems.level()
+    x, last, fresh = start, np.full(len(start), np.inf), True
     for step in range(1, limit + 1):
-        each = np.arange(len(x))
-        gradient = (rows * error) @ A + (eta[:, None] * once) * x
+        if fresh:  # the problems that are left
+            each, total = np.arange(len(x)), p.rows.sum(axis=1)
+            once = np.divide(1.0, p.copies, out=np.zeros_like(p.copies), where=p.copies > 0)
+            closed, eta = np.where(p.copies > 0, 0.0, np.inf), total * p.ridge**2
+            fitted, length = x @ p.A.T, np.einsum("bk,bk,bk->b", once, x, x)
+            error = p.about(fitted - p.target)
+        gradient = (p.rows * error) @ p.A + (eta[:, None] * once) * x
         best = np.argmin(gradient + closed, axis=1)
-        change = about(A.T[best] - fitted)
-        ridge_part = eta * (once[each, best] * (1 - 2 * x[each, best]) + length)
-        curvature = np.einsum("bn,bn,bn->b", rows, change, change) + ridge_part
+        change = p.about(p.A.T[best] - fitted)
+        curvature = np.einsum("bn,bn,bn->b", p.rows, change, change)
+        curvature += eta * (once[each, best] * (1 - 2 * x[each, best]) + length)
         slope = np.einsum("bk,bk->b", gradient, x) - gradient[each, best]
         ahead = np.divide(slope, curvature, out=np.zeros_like(slope), where=curvature > 0)
         ahead = np.minimum(np.maximum(ahead, 0.0), 1.0)
         x = x * (1 - ahead)[:, None]
         x[each, best] += ahead
-        fitted, length = x @ A.T, np.einsum("bk,bk,bk->b", once, x, x)
-        error = about(fitted - target)
-        value = ridge**2 * length + np.einsum("bn,bn,bn->b", share, error, error)
+        fitted, length = x @ p.A.T, np.einsum("bk,bk,bk->b", once, x, x)
+        error = p.about(fitted - p.target)
+        value = p.ridge**2 * length + np.einsum("bn,bn,bn->b", p.rows, error, error) / total
         goes_on = (last - value > decrease) | (step < 2)
-        last = value
-        if not goes_on.all():
+        last, fresh = value, not goes_on.all()
+        if fresh:
             out[active[~goes_on]] = x[~goes_on]
-            active, x, fitted, error, length, last, target = (
-                v[goes_on] for v in (active, x, fitted, error, length, last, target)
-            )
-            rows, share, eta, once, closed = (v[goes_on] for v in (rows, share, eta, once, closed))
-            if not len(active):
-                return out
+            active, x, last, p = active[goes_on], x[goes_on], last[goes_on], p.take(goes_on)
+        if not len(active):
+            break
     out[active] = x
     return out
 
@@ -110,17 +118,14 @@ def sparse(x: Array, copies: Array) -> Array:
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
-def simplex_weights(
-    A: Array, target: Array, start: Array, ridge: float, decrease: float, *, intercept: bool, rows: Array, copies: Array
-) -> Array:
+def simplex_weights(problems: Problems, start: Array, decrease: float) -> Array:
     """(B, k) weights: some steps, then sparse weights, then steps to the end from there; see `frank_wolfe`."""
-    size = max(1, CELLS // max(A.shape))
+    size = max(1, CELLS // max(problems.A.shape))
     parts = []
     for low in range(0, len(start), size):
-        here = slice(low, low + size)
-        b, r, c = target[here], rows[here], copies[here]
-        first = frank_wolfe(A, b, start[here], ridge, decrease, FIRST, intercept=intercept, rows=r, copies=c)
-        parts.append(frank_wolfe(A, b, sparse(first, c), ridge, decrease, LIMIT, intercept=intercept, rows=r, copies=c))
+        part = problems.take(slice(low, low + size))
+        first = frank_wolfe(part, start[low : low + size], decrease, FIRST)
+        parts.append(frank_wolfe(part, sparse(first, part.copies), decrease, LIMIT))
     return np.concatenate(parts)
 
 
@@ -146,18 +151,13 @@ def synthetic_weights(
     if method == "did":
         return normalized(controls, controls), every / n_before
     target = treated @ before / treated.sum(axis=1, keepdims=True)
-    unit_start = normalized(unit * controls, controls)
-    units = simplex_weights(
-        before.T, target, unit_start, penalty.unit, penalty.decrease, intercept=method == "sdid", rows=every, copies=controls
-    )
+    problems = Problems(before.T, target, every, controls, penalty.unit, method == "sdid")
+    units = simplex_weights(problems, normalized(unit * controls, controls), penalty.decrease)
     if method == "sc":
         return units, np.zeros((size, n_before))
     after = np.broadcast_to(Y[:, n_before:].mean(axis=1), controls.shape)
-    time_start = normalized(time * every, every)
-    times = simplex_weights(
-        before, after, time_start, penalty.time, penalty.decrease, intercept=True, rows=controls, copies=every
-    )
-    return units, times
+    problems = Problems(before, after, controls, every, penalty.time, True)
+    return units, simplex_weights(problems, normalized(time * every, every), penalty.decrease)
 
 
 def effect_curves(Y: Array, n_before: int, units: Array, times: Array, treated: Array) -> Array:
