@@ -84,7 +84,7 @@ def outside(panel: str, method: str, comparison: str = "never") -> pd.DataFrame:
     return OUTSIDE[pick].set_index(["quantity", "label"])["value"]
 
 
-PUBLISHED = {"sdid": -15.604, "sc": -19.620, "did": -27.349}
+PUBLISHED = {"sdid": -15.6, "sc": -19.6, "did": -27.3}
 
 
 @pytest.mark.parametrize("method", PUBLISHED)
@@ -92,7 +92,7 @@ def test_proposition_99(california: pd.DataFrame, method: str) -> None:
     names = {"outcome": "packs", "unit": "state", "time": "year", "cohort": "cohort"}
     out = p4equity.fit("synthetic_did", california, method=method, **names)
     expected = outside("prop99", method)
-    assert out["estimate"].iloc[0] == pytest.approx(PUBLISHED[method], abs=5e-4)
+    assert out["estimate"].iloc[0] == pytest.approx(PUBLISHED[method], abs=0.05)
     assert out["estimate"].iloc[0] == pytest.approx(expected["estimate", ""], rel=1e-8)
     curve = out.iloc[1:13].set_index("period")["estimate"]
     for year, effect in expected["effect"].items():
