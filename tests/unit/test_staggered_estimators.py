@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from p4equity.errors import DataError, StudyError, UsageError
 
-IDS = ["interaction_weighted", "imputation", "extended_twfe"]
+IDS = ["interaction_weighted", "imputation", "extended_twfe", "stacked"]
 WITHOUT_ERRORS: list[str] = []
 STARTS = [2021, 2021, 2021, 2022, 2022, 2022, 2023, None, None, None, None, None]
 NUMBERS = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df"]

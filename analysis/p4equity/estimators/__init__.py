@@ -21,6 +21,7 @@ ESTIMATORS = (
     "synthetic_did",
     "group_time",
     "extended_twfe",
+    "stacked",
 )
 
 
