@@ -48,6 +48,12 @@ def test_every_estimator_has_a_reference_folder_with_provenance(top: Path) -> No
         assert list(folder.glob("test_*.py")), name
 
 
+def test_the_readme_of_reference_values_has_a_line_for_every_folder(top: Path) -> None:
+    folder = top / "tests" / "reference"
+    named = re.findall(r"^\| `(\w+)` \|", (folder / "README.md").read_text("utf-8"), flags=re.M)
+    assert sorted(named) == sorted(p.parent.name for p in folder.glob("*/PROVENANCE.toml"))
+
+
 def test_every_estimator_can_be_registered_and_every_registered_one_exists(modules: list[Module]) -> None:
     assert set(ESTIMATORS) == set(REGISTERABLE) - {OWN_QUESTION}
     files = {m.name for m in modules}
