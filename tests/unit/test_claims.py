@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
-from p4equity.evaluation.claims import NO_PARENT, claim_rows
+from p4equity.evaluation.claims import NO_PARENT, TOO_FEW, claim_rows
 from p4equity.evaluation.context import Context
 from p4equity.study import Study
 
 
-def answers(p: dict[tuple[str, str, str], float | None]) -> list[dict[str, Any]]:
-    """Two rows a question (analysis, measure, group): Knapp-Hartung with this p, permutation with half of it; None: no answer."""
+def answers(p: dict[tuple[str, str, str], float | None], treated: int = 5) -> list[dict[str, Any]]:
+    """Two rows a question (analysis, measure, group): the primary test with this p, permutation with another; None: no answer."""
     rows = []
     for (analysis, measure, group), value in p.items():
-        for inference, share in (("knapp_hartung", 1.0), ("permutation", 0.5)):
+        for inference, share in (("averaged_t", 1.0), ("permutation", 5.0)):
             answer = (
                 {"p_value": value * share, "status": "ok"} if value is not None else {"status": "not_estimable", "reason": "none"}
             )
             rows.append(
                 {
                     "analysis_id": analysis, "measure_id": measure, "group": group, "inference": inference, "outcome": "gap",
-                    "system_id": "all", "sample": "main", "estimator": "meta_regression", "estimate": -1.0, **answer,
+                    "system_id": "all", "sample": "main", "estimator": "meta_regression", "estimate": -1.0, "n_clusters": 12, "n_treated_clusters": treated, **answer,
                 }
             )  # fmt: skip
     return rows
 
 
-def claims(study: Study, p: dict[tuple[str, str, str], float | None]) -> dict[tuple[str, str, str], Any]:
+def claims(study: Study, p: dict[tuple[str, str, str], float | None], treated: int = 5) -> dict[tuple[str, str, str], Any]:
     context = Context(study, pd.DataFrame(), pd.DataFrame(), "", "")
-    found = claim_rows(context, answers(p))
+    found = claim_rows(context, answers(p, treated))
     return {(r["analysis_id"], r["measure_id"], r["group"]): r for r in found}
 
 
@@ -89,3 +90,18 @@ def test_questions_outside_the_hierarchy_are_adjusted_on_their_own(study: Study)
     )  # fmt: skip
     assert found["not_incentivized", first, "pooled"]["p_value"] == 0.02
     assert found["not_incentivized", second, "pooled"]["p_value"] == 0.02
+
+
+def test_with_fewer_than_three_contracted_systems_nothing_is_claimed(study: Study) -> None:
+    a = study.measure_sets.contracted[0]
+    p = {("pooled", "pooled", "pooled"): 0.001, ("measure", a, "pooled"): 0.001}
+    found = claims(study, p, treated=2)
+    assert {r["reason"] for r in found.values()} == {TOO_FEW}
+    assert {r["status"] for r in found.values()} == {"not_estimable"}
+    assert {r["status"] for r in claims(study, p, treated=3).values()} == {"ok"}
+
+
+def test_with_two_primary_inferences_the_larger_p_counts(study: Study) -> None:
+    both = study.inference.model_copy(update={"primary": ("averaged_t", "permutation")})
+    found = claims(replace(study, inference=both), {("pooled", "pooled", "pooled"): 0.01})
+    assert found["pooled", "pooled", "pooled"]["p_value"] == pytest.approx(0.05)

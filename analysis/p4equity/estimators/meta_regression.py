@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from p4equity.errors import DataError, UsageError, did_you_mean
-from p4equity.estimators.base import Answer, Estimate, Request, Term, estimand
+from p4equity.estimators.base import FEW, Answer, Estimate, Request, Term, estimand
 from p4equity.estimators.changes import Changes, average_over_groups, unit_changes
 from p4equity.estimators.linear_answers import permutation_answer
 from p4equity.estimators.panels import Panel, gap_panel, plain_panel, unbalanced
 from p4equity.estimators.tidy import Cells, require_arms
+from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import null_weights, permutation_test
 from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression, t_answer
 
 OPTIONS = ("tau2", "limit")
-INFERENCES = ("knapp_hartung", "permutation", "none")
+AVERAGED = ("averaged_t", "averaged_t_varying")
+INFERENCES = ("knapp_hartung", *AVERAGED, "permutation", "none")
+FEW_TREATED = "{} treated units: their own spread is hardly seen, and no method holds its level when it differs from the others'"
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ def estimate(cells: Cells, request: Request) -> ChangesEstimate:
     Stage 1: y_u, mean after minus mean before of unit u, with sampling variance v_u from `sampling_se` (errors of one
     unit's periods count as independent: where members recur, pass changes with their own errors, one row a unit,
     time=None). Stage 2: y_u = a + b D_u + r_u + e_u, r_u ~ (0, tau2), e_u ~ (0, v_u), weights 1 / (v_u + tau2); Knapp
-    and Hartung's error, t with n - 2 degrees of freedom; or permutation of D among units, of the difference
-    standardized under the null. Without sampling_se units count alike (a t test of changes). tau2: PM (default), REML
-    or DL. With a group, the gap's weights serve reference and group too, so that gap = reference - group to rounding;
+    and Hartung's error, t with n - 2 degrees of freedom; averaged_t: a t test averaged over variance patterns, which
+    holds its size best where sizes differ (see `inference.averaged_t`; averaged_t_varying where effects may differ between
+    treated units); or permutation of D among units, of the difference standardized under the null. Without sampling_se
+    units count alike (a t test of changes). tau2: PM (default), REML or DL. With a group, the gap's weights serve reference
+    and group too, so that gap = reference - group to rounding;
     several groups: first rows are averages over groups. Several cohorts: see `changes`; then one row a cohort
     follows. Assumptions: parallel trends; units independent. Source: Donald and Lang (2007); Knapp and Hartung
     (2003). Reference cases: the hand-worked case and statsmodels' values in tests/reference/meta_regression.
@@ -125,12 +130,31 @@ def _answer(changes: Changes, term: Term, known: bool, inference: str, request: 
         )
     if inference == "permutation":
         return _permutation(changes, term.outcome, known, request)
-    fit = _fitted(changes, term.outcome, known, request)
+    averaged = inference in AVERAGED
+    fit = (
+        _averaged(changes, term.outcome, known, inference, request)
+        if averaged
+        else _fitted(changes, term.outcome, known, request)
+    )
     if inference == "none":
         return Answer(fit.estimate)
     if not fit.std_error > 1e-10 * float(np.abs(changes.Y).max(initial=1e-300)):
         return Answer(reason="no variation left to estimate a standard error from")
-    return Answer(fit.estimate, fit.std_error, fit.statistic, fit.p_value, fit.conf_low, fit.conf_high, float(fit.df))
+    few = (FEW_TREATED.format(int(arm.sum())),) if arm.sum() < FEW else ()
+    numbers = (fit.estimate, fit.std_error, fit.statistic, fit.p_value, fit.conf_low, fit.conf_high, float(fit.df))
+    return Answer(*numbers, warnings=few)
+
+
+def _averaged(changes: Changes, outcome: int, known: bool, inference: str, request: Request) -> RandomEffectsFit:
+    """The t test averaged over variance patterns; without sampling errors units count alike but for their arm."""
+    varying, level = inference == "averaged_t_varying", request.conf_level
+    V = changes.V if known else np.ones_like(changes.Y)
+    main = averaged_t(changes.Y[:, 0], changes.treated, V[:, 0], conf_level=level, varying=varying)
+    if outcome == 0:
+        return main
+    return averaged_component(
+        changes.Y[:, outcome], changes.treated, V[:, outcome], main.weights, conf_level=level, varying=varying
+    )
 
 
 def _fitted(changes: Changes, outcome: int, known: bool, request: Request) -> RandomEffectsFit:

@@ -17,19 +17,20 @@ Row = dict[str, Any]
 Key = tuple[str, str]  # measure, group
 NO_PARENT = "the question that comes before it in the hierarchy has no answer"
 PLAIN = "largest p of the primary inferences"
+FEWEST = 3  # systems an arm needs for a claim: with fewer no method holds its size (tests/recovery/decision.csv)
+TOO_FEW = f"fewer than {FEWEST} systems in an arm: no method is known to hold its level, so nothing is claimed"
 
 
 def claim_rows(context: Context, rows: Sequence[Row]) -> list[Row]:
-    """One row a question that both primary inferences answer: p is the largest of theirs, adjusted by the registered hierarchy.
+    """One row a question that all primary inferences answer: p is the largest of theirs, adjusted by the registered hierarchy.
 
     The hierarchy holds the contracted measures: the pooled question first; measures by Holm, never below the pooled p; groups by
     Holm within a measure, never below the measure's p; a question whose parent has no answer has none. Co-primary analyses (the
     same question with another registered baseline) must reject too: their p enters the maximum. Other analyses (other measures,
-    later cohorts) are outside: Holm within the analysis. Rows that a failed gate governs are not estimable before they come here.
+    later cohorts) are outside: Holm within the analysis. Rows that a failed gate governs are not estimable before they come
+    here; a question with fewer than FEWEST systems in an arm has no claim and counts as no test.
     """
     study, primary = context.study, set(context.study.inference.primary)
-    if len(primary) < 2:
-        return []
     found: dict[str, dict[Key, list[Row]]] = {}
     for row in rows:
         if row["outcome"] == "gap" and row["inference"] in primary and row["system_id"] == "all":
@@ -75,8 +76,13 @@ def _within(a: Analysis, main: Analysis) -> bool:
 
 
 def _largest(rows: Sequence[Row]) -> float:
-    """Largest p of the inferences; NaN when one has no answer."""
-    return max(float(r["p_value"]) for r in rows) if all(r["status"] == "ok" for r in rows) else np.nan
+    """Largest p of the inferences; NaN when one has no answer, or an arm has too few systems."""
+    return max(float(r["p_value"]) for r in rows) if all(r["status"] == "ok" for r in rows) and not _few(rows) else np.nan
+
+
+def _few(rows: Sequence[Row]) -> bool:
+    """Whether an arm has fewer systems than a claim needs."""
+    return any(min(r["n_treated_clusters"], r["n_clusters"] - r["n_treated_clusters"]) < FEWEST for r in rows)
 
 
 def _holm(raw: Mapping[Key, float]) -> dict[Key, float]:
@@ -104,13 +110,15 @@ def _adjusted_groups(raw: Mapping[Key, float], top: Mapping[Key, float]) -> dict
 
 
 def _claim(rows: Sequence[Row], raw: float, p: float, words: str) -> Row:
-    first = next((r for r in rows if r["inference"] == "knapp_hartung"), rows[0])
+    first = rows[0]
     failed = next((r for r in rows if r["status"] != "ok"), None)
     empty = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high", "df"))
     attainable = max((r.get("p_attainable") or 0.0 for r in rows), default=0.0)
     row = {**first, **empty, "inference": CLAIM, "p_value": p, "p_attainable": attainable or None}
     if failed is not None:
         return {**row, "status": "not_estimable", "reason": f"{failed['inference']}: {failed['reason']}"}
+    if _few(rows):
+        return {**row, "status": "not_estimable", "reason": TOO_FEW}
     if not np.isfinite(p):
         return {**row, "status": "not_estimable", "reason": NO_PARENT if np.isfinite(raw) else "no p value"}
     return {**row, "reason": words}

@@ -15,6 +15,8 @@ from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, Context, base_row
 from p4equity.evaluation.two_stage import ESTIMAND, LABELS, count_base, fit_columns, permutation_columns
+from p4equity.inference.averaged_t import stacked_averaged_component, stacked_averaged_t
+from p4equity.inference.random_effects import RandomEffectsFit
 from p4equity.inference.stacked import Stacked, stacked_component, stacked_meta_regression
 from p4equity.inference.stacked_permutation import stacked_permutation
 from p4equity.study import Analysis
@@ -110,20 +112,29 @@ def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dic
     common |= _base(data)
     rows: list[dict[str, Any]] = []
     try:
-        fit = stacked_meta_regression(gap, plan.conf_level)
+        for method in analysis.inference:
+            if method == "permutation":
+                result = stacked_permutation(gap, plan.conf_level, plan.permutation_limit, context.seed(analysis.id))
+                rows.append({**common, **permutation_columns(result)})
+                continue
+            first = without is None and not any(r["inference"] != "permutation" for r in rows)
+            for side, fit in _fits(sides, method, plan.conf_level, tuple(LABELS) if first else ("gap",)).items():
+                rows.append({**common, **fit_columns(fit), "inference": method, "outcome": LABELS[side]})
     except (P4Error, np.linalg.LinAlgError) as error:
         reason = error.problem if isinstance(error, P4Error) else "too few systems for the pooled regression"
         return [{**common, "inference": m, "status": "not_estimable", "reason": reason} for m in analysis.inference]
-    if "knapp_hartung" in analysis.inference:
-        rows.append({**common, **fit_columns(fit), "inference": "knapp_hartung"})
-        if without is None:
-            for side in ("reference", "group"):
-                part = stacked_component(sides[side], fit.weights, plan.conf_level)
-                rows.append({**common, **fit_columns(part), "inference": "knapp_hartung", "outcome": LABELS[side]})
-    if "permutation" in analysis.inference:
-        result = stacked_permutation(gap, plan.conf_level, plan.permutation_limit, context.seed(analysis.id))
-        rows.append({**common, **permutation_columns(result)})
     return rows
+
+
+def _fits(sides: dict[str, Stacked], method: str, conf_level: float, wanted: Sequence[str]) -> dict[str, RandomEffectsFit]:
+    """The pooled answer for the gap, and its weights applied to the other sides."""
+    gap, others = sides["gap"], [side for side in wanted if side != "gap"]
+    if method == "knapp_hartung":
+        fit = stacked_meta_regression(gap, conf_level)
+        return {"gap": fit, **{side: stacked_component(sides[side], fit.weights, conf_level) for side in others}}
+    varying = method == "averaged_t_varying"
+    own = stacked_averaged_t(gap, conf_level, varying)
+    return {"gap": own, **{side: stacked_averaged_component(sides[side], own.weights, conf_level, varying) for side in others}}
 
 
 def _base(data: PooledData) -> dict[str, Any]:

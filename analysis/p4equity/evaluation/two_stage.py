@@ -14,6 +14,7 @@ from p4equity.disparity.panel import ALL, Panel, independent_panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
+from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
 from p4equity.study import Analysis
@@ -164,40 +165,62 @@ def count_base(changes: Changes, panel: Panel, systems: Sequence[str], sides: Se
 
 
 def _answers(context: Context, analysis: Analysis, question: Question, common: dict[str, Any]) -> list[dict[str, Any]]:
-    plan = context.study.inference
-    gap, v = question.values["gap"], question.variances["gap"]
+    """Rows of every registered inference; the first one that gives an estimate also gives the two sides of a gap."""
+    plan, treated = context.study.inference, question.treated
     rows: list[dict[str, Any]] = []
-    # With one or two units in an arm the spread is that of the other arm: agreement there must not narrow the interval.
-    few = min(int(question.treated.sum()), int((~question.treated).sum())) < SPREAD_SEEN
+    alone = {"reason": ONE_TREATED} if treated.sum() == 1 else {}
     try:
-        fit = meta_regression(gap, question.treated, v, method=plan.tau2, conf_level=plan.conf_level, truncate=few)
+        for method in analysis.inference:
+            if method == "permutation":
+                result = permutation_test(
+                    question.values["gap"], treated, question.variances["gap"], strata=context.strata(question.systems),
+                    conf_level=plan.conf_level, limit=plan.permutation_limit, seed=context.seed(analysis.id), method=plan.tau2,
+                )  # fmt: skip
+                rows.append({**common, **permutation_columns(result)})
+                continue
+            sides = ("gap",) if any(r["inference"] != "permutation" for r in rows) else tuple(question.values)
+            for side, fit in _fits(context, question, method, sides).items():
+                rows.append({**common, **alone, **fit_columns(fit), "inference": method})
+                if side != "gap":
+                    rows[-1]["outcome"] = LABELS[side]
     except P4Error as error:
         return [{**common, "inference": m, "status": "not_estimable", "reason": error.problem} for m in analysis.inference]
-    if "knapp_hartung" in analysis.inference:
-        alone = {"reason": ONE_TREATED} if question.treated.sum() == 1 else {}
-        rows.append({**common, **alone, **fit_columns(fit), "inference": "knapp_hartung"})
-        for side in ("reference", "group"):
-            if side in question.values:
-                part = linear_component(
-                    question.values[side], question.variances[side], question.treated, fit.weights,
-                    method=plan.tau2, conf_level=plan.conf_level, truncate=few,
-                )  # fmt: skip
-                rows.append({**common, **alone, **fit_columns(part), "inference": "knapp_hartung", "outcome": LABELS[side]})
-    if "permutation" in analysis.inference:
-        result = permutation_test(
-            gap, question.treated, v, strata=context.strata(question.systems), conf_level=plan.conf_level,
-            limit=plan.permutation_limit, seed=context.seed(analysis.id), method=plan.tau2,
-        )  # fmt: skip
-        rows.append({**common, **permutation_columns(result)})
     return rows
 
 
+def _fits(context: Context, question: Question, method: str, sides: Sequence[str]) -> dict[str, RandomEffectsFit]:
+    """The answer for the gap, and its weights applied to the other sides."""
+    plan, treated, values, variances = context.study.inference, question.treated, question.values, question.variances
+    level = plan.conf_level
+    if method == "knapp_hartung":
+        # With one or two units in an arm the spread is that of the other arm: agreement there must not narrow the interval.
+        few = min(int(treated.sum()), int((~treated).sum())) < SPREAD_SEEN
+        gap = meta_regression(values["gap"], treated, variances["gap"], method=plan.tau2, conf_level=level, truncate=few)
+        rest = {
+            side: linear_component(
+                values[side], variances[side], treated, gap.weights, method=plan.tau2, conf_level=level, truncate=few
+            )
+            for side in sides
+            if side != "gap"
+        }
+        return {"gap": gap, **rest}
+    varying = method == "averaged_t_varying"
+    own = averaged_t(values["gap"], treated, variances["gap"], conf_level=level, varying=varying)
+    parts: dict[str, RandomEffectsFit] = {
+        side: averaged_component(values[side], treated, variances[side], own.weights, conf_level=level, varying=varying)
+        for side in sides
+        if side != "gap"
+    }
+    return {"gap": own, **parts}
+
+
 def fit_columns(fit: RandomEffectsFit) -> dict[str, Any]:
-    """Answer columns of a Knapp-Hartung fit; changes that do not differ within arms leave no error to estimate."""
+    """Answer columns of a fit; changes that do not differ within arms leave no error to estimate. A mixture has no statistic."""
     if not fit.std_error > NO_VARIATION:
         return {"status": "not_estimable", "reason": "no variation left to estimate a standard error from"}
     return {
-        "estimate": fit.estimate, "std_error": fit.std_error, "statistic": fit.statistic, "p_value": fit.p_value,
+        "estimate": fit.estimate, "std_error": fit.std_error,
+        "statistic": fit.statistic if np.isfinite(fit.statistic) else None, "p_value": fit.p_value,
         "conf_low": fit.conf_low, "conf_high": fit.conf_high, "df": fit.df,
     }  # fmt: skip
 

@@ -103,7 +103,7 @@ def _note(results: Results, points: pd.DataFrame) -> str:
         f" before: {before}; after: years with all {info.treatment_label}s on the measure in force. Effects weight"
         f" {info.unit_label_plural} rather than members, so they need not equal the difference of raw changes. Bars: {level}%"
         f" intervals of each answer alone ({text.SHORT.get(str(ok['inference'].iloc[0]), '')}; {systems})."
-        " Beyond chance: both primary tests reject after adjustment for the number of questions."
+        " Beyond chance: the primary test rejects after adjustment for the number of questions."
         f"{text.missing_note(points)}"
     )
 

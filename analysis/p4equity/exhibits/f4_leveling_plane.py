@@ -53,7 +53,7 @@ def plane_points(results: Results) -> pd.DataFrame:
 
 
 def _point(results: Results, analysis: Analysis | None, measure: str, group: str) -> dict[str, Any] | None:
-    rows = rows_of(results, analysis, inference="knapp_hartung")
+    rows = rows_of(results, analysis, inference=results.study.inference.primary[0])
     found = [one(rows, measure_id=measure, group=group, outcome=side) for side in SIDES]
     sides = [dict(r) for r in found if r is not None]
     if not sides:

@@ -28,7 +28,7 @@ def build(results: Results) -> Exhibit | None:
     if analysis is None or rows.empty:
         results.skip(ID, "the plan has no analysis of single systems")
         return None
-    pooled = rows_of(results, main, outcome="gap", inference="knapp_hartung")
+    pooled = rows_of(results, main, outcome="gap", inference=results.study.inference.primary[0])
     lines: list[Line] = []
     shown = []
     for measure in results.study.measure_ids(analysis.measures):

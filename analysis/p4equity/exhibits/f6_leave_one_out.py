@@ -23,7 +23,7 @@ def build(results: Results) -> Exhibit | None:
     """The primary pooled effect on top, then one line a system left out, participating systems first."""
     study = results.study
     rows = rows_of(results, leave_out_analysis(study), outcome="gap")
-    main = one(rows_of(results, pooled_analysis(study), outcome="gap", inference="knapp_hartung"))
+    main = one(rows_of(results, pooled_analysis(study), outcome="gap", inference=study.inference.primary[0]))
     if rows.empty or main is None:
         results.skip(ID, "the plan leaves no system out")
         return None

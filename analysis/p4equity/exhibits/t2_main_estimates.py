@@ -1,4 +1,4 @@
-"""T2: the main estimates: effect on the gap with both primary inferences, and on its two sides; value studies: every analysis."""
+"""T2: the main estimates: effect on the gap by the primary inference and by permutation, and on its two sides."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def _gaps(results: Results) -> Exhibit | None:
     analyses = [a for a in (pooled_analysis(study), measure_analysis(study), group_analysis(study)) if a]
     rows = pd.concat([rows_of(results, a) for a in analyses])
     units = study.info.unit_label_plural.capitalize()
+    main = text.SHORT[study.inference.primary[0]].capitalize()
     table = TableBuilder(
-        ("", units, "Baseline gap", "Knapp-Hartung", "Permutation", "Adjusted p", "Reference", "Group"),
+        ("", units, "Baseline gap", main, "Permutation", "Adjusted p", "Reference", "Group"),
         ("l", "c", "r", "c", "c", "c", "c", "c"),
         spanners=(("", 3), ("Effect on the gap", 3), ("Effect on the rate", 2)),
     )
@@ -56,7 +57,7 @@ def _gap_alt(results: Results, rows: pd.DataFrame) -> str:
         f"{text.measure_name(results, r['measure_id'])}: {text.group_name(results, r['group'])}" for r in yes.to_dict("records")
     ]
     said = f" ({text.listing(named)})" if named else ""
-    return f"{len(yes)} of {len(claims)} claims hold at {alpha} after the hierarchy{said}. {_headline(rows)}"
+    return f"{len(yes)} of {len(claims)} claims hold at {alpha} after the hierarchy{said}. {_headline(results, rows)}"
 
 
 def _gap_note(results: Results, rows: pd.DataFrame) -> str:
@@ -65,19 +66,25 @@ def _gap_note(results: Results, rows: pd.DataFrame) -> str:
         f"Percentage points; intervals in parentheses. {study.info.unit_label_plural.capitalize()}: all (of them with a "
         f"{study.info.treatment_label}). Effect on the gap = effect on the reference "
         f"({text.group_name(results, str(study.groups.reference))}) minus effect on the group; negative: the gap narrows."
-        f"{baseline_gap.note(results)} Pooled: groups with a baseline gap. A claim needs both inferences to reject; adjusted "
-        "p: the "
-        f"larger of the two, {study.inference.multiplicity}. "
+        f"{baseline_gap.note(results)} Pooled: groups with a baseline gap. {_claim_note(results)} "
         f"{text.base_note(rows, results)}{text.missing_note(rows)}{text.synthetic_note(results)}"
     )
+
+
+def _claim_note(results: Results) -> str:
+    plan = results.study.inference
+    named = text.listing([text.SHORT[m] for m in plan.primary])
+    whose = f"that of the {named}" if len(plan.primary) == 1 else f"the largest of {named}"
+    return f"A claim rests on the adjusted p: {whose}, {plan.multiplicity}."
 
 
 def _gap_row(results: Results, table: TableBuilder, rows: pd.DataFrame, measure: str, group: str) -> None:
     own = rows[(rows["measure_id"] == measure) & (rows["group"] == group)]
     gap = own[own["outcome"] == "gap"]
-    hartung, shuffled, claim = (one(gap, inference=m) for m in ("knapp_hartung", "permutation", "claim"))
-    sides = [one(own, outcome=side, inference="knapp_hartung") for side in ("reference_rate", "group_rate")]
-    first = hartung if hartung is not None else shuffled
+    main = results.study.inference.primary[0]
+    lead, shuffled, claim = (one(gap, inference=m) for m in (main, "permutation", "claim"))
+    sides = [one(own, outcome=side, inference=main) for side in ("reference_rate", "group_rate")]
+    first = lead if lead is not None else shuffled
     if first is None:
         return
     systems = f"{text.span([first['n_clusters']])} ({text.span([first['n_treated_clusters']])})"
@@ -86,7 +93,7 @@ def _gap_row(results: Results, table: TableBuilder, rows: pd.DataFrame, measure:
         "gap_at_baseline": baseline_gap.is_gap(results, measure, group),
     }  # fmt: skip
     for name, row in (
-        ("gap", hartung),
+        ("gap", lead),
         ("permutation", shuffled),
         ("claim", claim),
         ("reference", sides[0]),
@@ -96,7 +103,7 @@ def _gap_row(results: Results, table: TableBuilder, rows: pd.DataFrame, measure:
     table.row(
         baseline_gap.group_label(results, measure, group), systems if first["status"] == OK else "",
         (baseline_gap.cell(results, measure, group), baseline_gap.described(results, measure, group)),
-        (stacked(hartung), hartung), (stacked(shuffled, estimate=False), shuffled), (_p(claim), claim),
+        (stacked(lead), lead), (stacked(shuffled, estimate=False), shuffled), (_p(claim), claim),
         (stacked(sides[0], p=False), sides[0]), (stacked(sides[1], p=False), sides[1]),
         **data,
     )  # fmt: skip
@@ -106,8 +113,8 @@ def _p(row: Mapping[str, object] | None) -> str:
     return text.MISSING if row is None or row["status"] != OK else text.p(row["p_value"])
 
 
-def _headline(rows: pd.DataFrame) -> str:
-    found = one(rows, measure_id="pooled", outcome="gap", inference="knapp_hartung")
+def _headline(results: Results, rows: pd.DataFrame) -> str:
+    found = one(rows, measure_id="pooled", outcome="gap", inference=results.study.inference.primary[0])
     return f"Pooled effect on the gap: {text.estimate(found)} points." if found is not None else ""
 
 

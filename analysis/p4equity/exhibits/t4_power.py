@@ -64,7 +64,7 @@ def _data(results: Results, power: pd.DataFrame) -> pd.DataFrame:
     study = results.study
     analyses = (pooled_analysis(study), measure_analysis(study), group_analysis(study))
     effects = pd.concat([rows_of(results, a, outcome="gap") for a in analyses if a])
-    effects = effects[effects["inference"] == "knapp_hartung"]
+    effects = effects[effects["inference"] == results.study.inference.primary[0]]
     rows = []
     for given in power.to_dict("records"):
         measure, group = str(given["measure_id"]), str(given["group"])

@@ -19,9 +19,11 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 METHODS = {
+    "averaged_t": "t test averaged over variance patterns",
+    "averaged_t_varying": "averaged t test for effects that vary between contracted systems",
     "knapp_hartung": "random-effects regression with Knapp-Hartung t",
     "permutation": "permutation of contracts among systems",
-    "claim": "larger p of both primary inferences, adjusted by the registered hierarchy",
+    "claim": "primary p, adjusted by the registered hierarchy",
     "cr0": "cluster-robust errors (CR0)",
     "cr1": "cluster-robust errors (CR1)",
     "cr2": "cluster-robust errors (CR2, Satterthwaite t)",
@@ -30,6 +32,8 @@ METHODS = {
     "sampling": "sampling error of members only",
 }
 SHORT = {
+    "averaged_t": "averaged t",
+    "averaged_t_varying": "averaged t, varying effects",
     "knapp_hartung": "Knapp-Hartung",
     "permutation": "permutation",
     "cr0": "CR0",

@@ -14,7 +14,7 @@ close to that average over the grid of tests/recovery/decision.csv; they are the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from p4equity.errors import StudyError
+from p4equity.inference.quadratic import quadratic_forms
 from p4equity.inference.random_effects import RandomEffectsFit, check_inputs
 from p4equity.inference.stacked import Stacked, observed_problem
 
@@ -92,6 +93,8 @@ class AveragedDesign:
 
     def _squares(self, Y: Array) -> Array:
         rest = Y @ self.residuals
+        if len(rest) > 1:  # many at once: one matrix product
+            return np.maximum(quadratic_forms(rest, self.projections), 0.0)
         return np.asarray(np.maximum(np.einsum("ri,kij,rj->rk", rest, self.projections, rest, optimize=True), 0.0))
 
     def varies(self, y: Array) -> bool:
@@ -237,6 +240,27 @@ def stacked_design(data: Stacked, varying: bool = False) -> tuple[AveragedDesign
     sampling = _sampling(data, system, measure)
     treated = np.asarray(data.contracts.any(axis=1), bool)[system]
     return averaged_design(X[:, used], contrast[used], sampling, system, treated, varying=varying), mask
+
+
+def stacked_averaged_t(data: Stacked, conf_level: float = 0.95, varying: bool = False) -> AveragedFit:
+    """Mean effect over contracted system x measure cells with the registered cell weights; `weights` are (S, M).
+
+    Raises StudyError when an arm is empty or no cell is left over.
+    """
+    design, mask = stacked_design(data, varying)
+    return _on_cells(answer(design, data.y[mask], conf_level), mask)
+
+
+def stacked_averaged_component(data: Stacked, weights: Array, conf_level: float = 0.95, varying: bool = False) -> AveragedFit:
+    """The pooled weights (S, M) applied to another outcome of the same cells (reference or group)."""
+    design, mask = stacked_design(data, varying)
+    return _on_cells(answer(design, data.y[mask], conf_level, weights[mask]), mask)
+
+
+def _on_cells(fit: AveragedFit, mask: Flags) -> AveragedFit:
+    weights = np.zeros(mask.shape)
+    weights[mask] = fit.weights
+    return replace(fit, weights=weights)
 
 
 def _sampling(data: Stacked, system: NDArray[np.intp], measure: NDArray[np.intp]) -> Array:

@@ -36,6 +36,7 @@ class Answer:
     claim: Row | None
     alpha: float
     baseline_gap: bool
+    checks: tuple[Row, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -83,6 +84,7 @@ def answer(s: Section, analysis_id: str, measure_id: str, group: str) -> Answer 
         sides.get("reference_rate"), sides.get("group_rate"),
         next((r for r in rows if r["inference"] == "claim"), None),
         float(s.study.inference.alpha), has_baseline_gap(s, measure_id, group),
+        tuple(r for r in own if r["inference"] not in primary),
     )  # fmt: skip
 
 
@@ -158,9 +160,9 @@ def p_value(s: Section, row: Row) -> str:
 
 
 def tests(s: Section, a: Answer) -> str:
-    """The other primary inference and the adjusted p, for a bracket: "permutation −4.5 to −1.7; adjusted p = 0.003"."""
+    """Other primary inferences, permutation and adjusted p, in a bracket: "permutation −4.5 to −1.7; adjusted p = 0.003"."""
     parts = []
-    for row in a.others:
+    for row in (*a.others, *(r for r in a.checks if r["inference"] == "permutation")):
         name = phrases.METHODS.get(str(row["inference"]), str(row["inference"]))
         if row["status"] != "ok":
             parts.append(f"{name}: {without_number(s, row)}")
@@ -171,7 +173,7 @@ def tests(s: Section, a: Answer) -> str:
         parts.append(f"adjusted {p_value(s, a.claim)}")
     elif a.claim is None and a.adjusted_p is not None:
         worst = max([a.main, *a.others], key=lambda r: r["p_value"])
-        parts.append(f"the larger p value is {s.number(worst['row_id'], what='p_value')}")
+        parts.append(f"the largest p value is {s.number(worst['row_id'], what='p_value')}")
     return "; ".join(parts)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from p4equity.study import Analysis
 
 _METHODS = {
+    "averaged_t": "avg. t",
+    "averaged_t_varying": "avg. t var.",
     "knapp_hartung": "KH",
     "permutation": "perm.",
     "wild_bootstrap": "boot.",
@@ -30,8 +32,8 @@ _METHODS = {
 }
 _SIDES = {"reference_rate": "reference", "group_rate": "group"}
 KEY = (
-    "KH Knapp-Hartung, perm. permutation, boot. wild bootstrap, claim the adjusted p of the hierarchy; reference and group:"
-    " effects on their rates. Units, methods and counts of each row: estimates.csv."
+    "avg. t averaged t, KH Knapp-Hartung, perm. permutation, boot. wild bootstrap, claim the adjusted p of the hierarchy;"
+    " reference and group: effects on their rates. Units, methods and counts of each row: estimates.csv."
 )
 
 

@@ -51,7 +51,14 @@ def base(s: Section) -> str:
     if row["n_members"]:
         text += f", and {s.number(row['row_id'], what='n_members')} member-years"
     text += f", with data of {s.number(row['row_id'], what='first_year')} to {s.number(row['row_id'], what='last_year')}."
-    exact = next((r for r in first.others if r["inference"] == "permutation" and r["status"] == "ok" and r["p_attainable"]), None)
+    exact = next(
+        (
+            r
+            for r in (*first.others, *first.checks)
+            if r["inference"] == "permutation" and r["status"] == "ok" and r["p_attainable"]
+        ),
+        None,
+    )
     if exact is not None:
         text += f" The smallest p value the permutation could reach is {s.number(exact['row_id'], what='p_attainable')}."
     return text

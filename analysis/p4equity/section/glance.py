@@ -74,7 +74,7 @@ def _gap_findings(s: Section) -> list[str]:
 
 
 def _first(s: Section, a: Answer) -> str:
-    """The primary finding: the gap before, its change beyond comparison units, both inferences, the range over checks."""
+    """The primary finding: the gap before, its change beyond comparison units, the inferences, the range over checks."""
     if not a.ok:
         return f"**Whether gaps narrowed has no answer.** {phrases.capital(without_number(s, a.main))}."
     down = bool(a.main["estimate"] < 0)
@@ -109,9 +109,19 @@ def _chance(s: Section, a: Answer) -> str:
         p = a.adjusted_p or 0.0
         row = a.claim or max([a.main, *a.others], key=lambda r: r["p_value"])
         said = "p <0.001" if p < 0.001 else f"p = {s.number(row['row_id'], what='p_value')}"
-        return f"Two methods of inference exclude chance ({said} after adjustment for the other questions)."
+        return f"Chance is excluded ({said} after adjustment for the other questions{_cross_checked(s, a)})."
     limit = detectable(s, a)
     return f"Chance is not excluded{' (' + limit + ')' if limit else ''}."
+
+
+def _cross_checked(s: Section, a: Answer) -> str:
+    """Which of the other methods of inference agree that chance is excluded, before adjustment; and which do not."""
+    seen = [r for r in a.checks if r["status"] == "ok"]
+    agree = [phrases.METHODS.get(str(r["inference"]), str(r["inference"])) for r in seen if r["p_value"] < a.alpha]
+    other = [r for r in seen if not r["p_value"] < a.alpha]
+    text = f"; {phrases.join(agree)} {'agrees' if len(agree) == 1 else 'agree'}" if agree else ""
+    named = [f"{phrases.METHODS.get(str(r['inference']), '')} (p = {s.number(r['row_id'], what='p_value')})" for r in other]
+    return text + (f"; not by {phrases.join(named)}" if named else "")
 
 
 def _movers(s: Section, a: Answer) -> str:

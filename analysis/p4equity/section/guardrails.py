@@ -31,7 +31,7 @@ def guardrails(s: Section, *, spending: bool | None = None) -> list[Guardrail]:
         if analysis.margin is None or (spending is not None and (analysis.outcome == "spending") != spending):
             continue
         for a in answers(s, analysis.id):
-            rows, margin = [a.main, *a.others], float(analysis.margin)
+            rows, margin = [a.main, *a.others, *a.checks], float(analysis.margin)
             if any(r["status"] != "ok" for r in rows):
                 out.append(Guardrail(a.main, margin, NONE if not a.ok else CANNOT_TELL))
                 continue

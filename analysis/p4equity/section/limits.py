@@ -54,7 +54,8 @@ def _limits(s: Section) -> list[str]:
             else ""
         ),
         (
-            "**Who moved is judged by a weaker rule.** Claims about gaps need two inferences; the verdicts on whose rates moved"
+            "**Who moved is judged by a weaker rule.** Claims about gaps are adjusted for the number of questions; the"
+            " verdicts on whose rates moved"
             f" rest on one{_where(s, 'leveling')}."
             if study.groups.compared
             else ""

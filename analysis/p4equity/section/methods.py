@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 _PLAIN = {
+    "averaged_t": (
+        "The averaged t test compares the changes of {units}. How much {units} differ beyond sampling, and whether large or"
+        " contracted ones differ more, cannot be known from so few; so each of a fixed list of possibilities gives its own t"
+        " test, and the data weigh them"
+    ),
+    "averaged_t_varying": "The same with room for effects that differ between {units} with a {label}",
     "knapp_hartung": (
         "A random-effects regression compares the changes of {units} and allows true changes to differ among them; its intervals"
         " carry the correction of Knapp and Hartung, which keeps them honest with few {units}"

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 POOLED = "pooled"
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 METHODS = {
+    "averaged_t": "averaged t",
+    "averaged_t_varying": "averaged t for varying effects",
     "knapp_hartung": "Knapp-Hartung",
     "permutation": "permutation",
     "wild_bootstrap": "wild cluster bootstrap",
     "cr1": "cluster-robust (CR1)",
     "cr2": "cluster-robust (CR2)",
     "sampling": "sampling error alone",
-    "claim": "both primary inferences",
+    "claim": "the primary inference, adjusted",
 }
 CITED = {
+    "averaged_t": "@severini_mukerjee_ghosh_2002",
     "knapp_hartung": "@knapp_hartung_2003",
     "permutation": "@mackinnon_webb_2020",
     "wild_bootstrap": "@cameron_gelbach_miller_2008; @mackinnon_webb_2018",

@@ -25,6 +25,8 @@ _WEIGHTING = {"system": ", {units} equal", "patient": ", by size", "random_effec
 _SHORT = {
     "meta_regression": "two-stage",
     "system_change": "change by unit",
+    "averaged_t": "averaged t",
+    "averaged_t_varying": "averaged t, varying",
     "knapp_hartung": "KH",
     "wild_bootstrap": "wild bootstrap",
     "sampling": "sampling error",

@@ -220,8 +220,8 @@ def _later(s: Section) -> str:
     for analysis in s.study.analyses:
         if analysis.outcome == "gap" and analysis.cohorts and min(analysis.cohorts) > first:
             items = answers(s, analysis.id)
-            reasons = {without_number(s, r) for a in items for r in a.others if r["status"] != "ok"}
-            why = f" The second inference, which a claim also needs, is {phrases.join(sorted(reasons))}." if reasons else ""
+            reasons = {without_number(s, a.claim) for a in items if a.claim is not None and a.claim["status"] != "ok"}
+            why = f" The claim is {phrases.join(sorted(reasons))}." if reasons else ""
             head = "no claim is possible" if reasons else "the estimates"
             out.append(f"**{_cohort(s, analysis.cohorts)}: {head}.** {_each(s, items)}{why}")
     return phrases.paragraphs(*out)

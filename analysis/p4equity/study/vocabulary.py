@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 EstimatorId = Literal["did", "event_study", "triple_difference", "meta_regression", "system_change"]
-InferenceId = Literal["knapp_hartung", "permutation", "wild_bootstrap", "cr0", "cr1", "cr2", "cr3", "sampling"]
+InferenceId = Literal[
+    "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "wild_bootstrap", "cr0", "cr1", "cr2", "cr3", "sampling",
+]  # fmt: skip
 GateId = Literal[
     "completeness",
     "reading_completeness",
@@ -33,6 +35,6 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "did": _REGRESSION,
     "event_study": _REGRESSION,
     "triple_difference": _REGRESSION,
-    "meta_regression": ("knapp_hartung", "permutation"),
+    "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation"),
     "system_change": ("sampling",),
 }

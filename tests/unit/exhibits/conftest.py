@@ -81,10 +81,14 @@ def answers(
         yield from system_rows(study, base, measure, rng)
     elif analysis.leave_out:
         for system in study.systems:
-            yield {**answer(base, -3.0 + rng.normal(0, 0.2), 2.0), "inference": "knapp_hartung", "sample": f"without {system.id}"}
+            yield {
+                **answer(base, -3.0 + rng.normal(0, 0.2), 2.0),
+                "inference": analysis.inference[0],
+                "sample": f"without {system.id}",
+            }
     elif analysis.outcome == "companion":
         for outcome in ("tested", "controlled_given_tested"):
-            yield {**answer(base, 0.5, 2.0), "inference": "knapp_hartung", "outcome": outcome}
+            yield {**answer(base, 0.5, 2.0), "inference": analysis.inference[0], "outcome": outcome}
     else:
         reference, own = (-3.0, 0.2) if k == 0 else (0.1, 3.0)  # the first measure levels down, the others level up
         effect = reference - own if analysis.outcome == "gap" else 0.06
@@ -93,7 +97,7 @@ def answers(
         if analysis.outcome == "gap":
             for outcome, value in (("reference_rate", reference), ("group_rate", own)):
                 yield {**answer(base, value, 1.5), "inference": analysis.inference[0], "outcome": outcome}
-        if analysis.outcome == "gap" and len(analysis.inference) == 2 and analysis.estimator == "meta_regression":
+        if analysis.outcome == "gap" and len(analysis.inference) > 1 and analysis.estimator == "meta_regression":
             weak = k == 0 and measure != "pooled"  # the first measure's change may be chance
             claim = {**answer(base, effect, 1.5), "inference": "claim", "conf_low": None, "conf_high": None}
             yield {**claim, "p_value": 0.2 if weak else 0.03}

@@ -61,7 +61,12 @@ def test_what_has_no_number_says_so_in_its_cell_and_why_below(study: Study) -> N
     assert [row for row in table_of(exhibit).rows if "not estimable" in row]
     assert UNABLE["reason"] in exhibit.footnote
     assert "1 could not be estimated" in exhibit.alt
-    for part in ("Each row: 12 systems, 5 with a contract", "10.0 degrees of freedom", "Knapp-Hartung", "95% intervals"):
+    for part in (
+        "Each row: 12 systems, 5 with a contract",
+        "10.0 degrees of freedom",
+        "averaged over variance patterns",
+        "95% intervals",
+    ):
         assert part in exhibit.footnote
 
 
@@ -165,7 +170,7 @@ def test_threats_carry_what_their_tests_found(study: Study) -> None:
     drift = found.loc[("race_data", gate.id)]
     assert drift["finding"] == "FAILED; found 7.5 (at most 5.0; percentage points)"
     assert drift["row_ids"] == f"gate.{gate.id}.all"
-    assert found.loc[("race_data", race.id), "finding"] == "−1.0 (−2.0 to 0.0) points by Knapp-Hartung"
+    assert found.loc[("race_data", race.id), "finding"] == "−1.0 (−2.0 to 0.0) points by averaged t"
     assert found.loc[("race_data", race.id), "row_ids"] in exhibit.row_ids
     unanswered = exhibit.data[exhibit.data["evidence"] == ""]
     assert set(unanswered["threat_id"]) == set(study.threats.loc[study.threats["evidence"].isna(), "threat_id"])
