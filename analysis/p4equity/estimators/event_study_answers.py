@@ -135,7 +135,8 @@ def _power_rows(
     answers: list[Answer] = []
     for p in pretest_power(built, options.powers, test=options.test, df=df, seed=request.seed):
         size = f"the {options.test} pretest rejects without a violation in {100 * p.size:.1f}% of samples"
-        notes = (*(() if answers else (*found.notes, size)), f"simulation error of the slope {p.slope_error:.1g}")
+        notes = () if answers else (*found.notes, size)
+        notes = (*notes, f"simulation error of the slope {p.slope_error:.1g}") if p.slope_error else notes
         answers.append(Answer(p.slope, df=shown, warnings=notes, unit=PER_PERIOD))
         answers.append(Answer(p.bias, df=shown))
         passed = Answer(p.bias_if_passed, df=shown, warnings=(f"simulation error {p.bias_error:.1g}",))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import qmc
 
@@ -75,7 +76,8 @@ class _Simulated:
         self._scale_df = float(df) if finite and df is not None else None
         self._draws, self._scale = self._drawn(vectors * np.sqrt(np.maximum(values, 0.0)), seed)
         rank = int(kept.sum())
-        if test == "individual":
+        self._joint = test == "joint"
+        if not self._joint:
             critical = float(stats.t.isf(0.025, df) if finite else stats.norm.isf(0.025))
             self._rejects: Callable[[Array], Flags] = lambda b: np.asarray(
                 (np.abs(b) > critical * self._scale * self._se).any(axis=-1)
@@ -118,6 +120,20 @@ class _Simulated:
         return PretestPower(power, slope, error, bias, bias + moved, float(batches.std(ddof=1) / np.sqrt(BATCHES)), size)
 
     def _slope(self, power: float) -> tuple[float, float]:
+        """The slope and its simulation error; for the joint test exact, from the noncentral chi-squared or F."""
+        if self._joint:
+            rank, df = self._whitener.shape[1], self._scale_df
+            chi2 = stats.chi2.isf(0.05, rank)
+
+            def excess(x: float) -> float:
+                if df is None:
+                    return float(stats.ncx2.sf(chi2, rank, x)) - power
+                return float(stats.ncf.sf(stats.f.isf(0.05, rank, df), rank, df, x)) - power
+
+            most = 1.0
+            while excess(most) < 0:
+                most *= 2
+            return float(np.sqrt(brentq(excess, 1e-9, most) / np.sum((self._leads @ self._whitener) ** 2))), 0.0
         low, high = 0.0, float((self._se / np.abs(self._leads)).min())
         while float(self._power(high).mean()) < power:
             low, high = high, 2 * high
