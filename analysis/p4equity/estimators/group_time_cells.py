@@ -110,7 +110,7 @@ def failed(sample: Sample, cell: Cell, reason: str) -> CellEstimate:
 
 def sums(codes: Codes, values: Array, size: int) -> Array:
     """(size, m) sums of the rows of values (N, m) by code."""
-    return np.stack([np.bincount(codes, column, size) for column in values.T], axis=1)
+    return np.array([np.bincount(codes, column, size) for column in values.T]).reshape(values.shape[1], size).T
 
 
 def weights_of(sample: Sample, cell: Cell, plan: Plan) -> Array:
@@ -173,4 +173,4 @@ def shares(sample: Sample, cohorts: Array) -> Array:
     elif not sample.repeated:
         w = w / np.bincount(sample.unit)[sample.unit]
     cluster, cohort = sample.cluster[rows], sample.cohort[rows]
-    return np.stack([np.bincount(cluster, w[rows] * (cohort == g), sample.clusters) for g in cohorts], axis=1)
+    return sums(cluster, w[rows, None] * (cohort[:, None] == cohorts), sample.clusters)

@@ -164,7 +164,7 @@ class _Table:
     """Parameters, one a row of a block and outcome, and the terms that combine them."""
 
     def __init__(self, panel: Panel, blocks: list[Block], request: Request, kind: str | None, pooled: bool) -> None:
-        self.panel, self.blocks, self.counts = panel, blocks, _counts(panel)
+        self.panel, self.blocks, self.kind, self.counts = panel, blocks, kind, _counts(panel)
         self.rows = [{r.key: r for r in rows_of(b, kind, request.anticipation)} for b in blocks]
         self.keys = list(dict.fromkeys(key for rows in self.rows for key in rows))
         self.labels: list[tuple[str, list[int]]] = [(b.label, [k]) for k, b in enumerate(blocks)]
@@ -187,8 +187,9 @@ class _Table:
             for label, members in self.labels:
                 for j in range(m):
                     for key in keys:
-                        term = self._term(label, members, key, j)
-                        terms.append(term)
+                        if not any(key in self.rows[k] for k in members):
+                            continue
+                        terms.append(self._term(label, members, key, j))
                         unseen.append(max(self._unseen(k, key) for k in members))
         values = [v for row in self.columns if row.values is not None for v in row.values]
         influence = [row.influence for row in self.columns if row.influence is not None]
@@ -219,7 +220,7 @@ class _Table:
             else np.zeros((1, self._size)),
             self.counts.base(mask, cells, outcome),
             group=label,
-            cohort=self._cohort(row.at.cohort),
+            cohort=self._cohort(row),
             event_time=row.at.event,
             period=self._period(row, cells),
             joint=tests is not None,
@@ -239,10 +240,11 @@ class _Table:
                 out[i, self.place[k, key] * len(self.panel.outcomes) + outcome] += 1 / len(members)
         return out
 
-    def _cohort(self, cohort: float) -> object:
-        """The row's cohort, or the only one of the panel."""
+    def _cohort(self, row: Row) -> object:
+        """The row's cohort, or the only one of the panel (but not where each cohort has its own row)."""
         several = self.panel.frame.loc[self.panel.treated, "cohort"].unique()
-        value = cohort if np.isfinite(cohort) else several[0] if len(several) == 1 else NAN
+        only = several[0] if len(several) == 1 and self.kind != "group" else NAN
+        value = row.at.cohort if np.isfinite(row.at.cohort) else only
         return self.panel.cohorts[float(value)] if np.isfinite(value) else None
 
     def _period(self, row: Row, cells: list[Cell]) -> str | None:

@@ -65,17 +65,25 @@ def eligible(panel: Panel, request: Request) -> tuple[Panel, tuple[str, ...]]:
     With comparison 'not_yet' and nobody never treated the last cohort serves as comparison only, and periods from its start
     (less anticipation) on are left out. Raises StudyError without a treated or a comparison unit.
     """
-    cohort, time = panel.frame["cohort"], panel.frame["time"]
-    always = np.asarray(cohort <= time.min() + request.anticipation, bool)
-    reason = "no period before its first treated period" + (" and its anticipation" if request.anticipation else "")
-    gone = tuple(Dropped(str(u), "", reason) for u in sorted(set(panel.frame.loc[always, "unit"])))
-    panel = replace(panel.take(~always), dropped=panel.dropped + gone)
+    panel = _without_always(panel, request)
     notes: tuple[str, ...] = ()
-    cohort, time = panel.frame["cohort"], panel.frame["time"]
+    cohort = panel.frame["cohort"]
     if request.comparison == "not_yet" and len(cohort) and not cohort.isna().any():
         panel, notes = _without_last(panel, request)
     _require(panel, request)
     return panel, notes
+
+
+def _without_always(panel: Panel, request: Request) -> Panel:
+    """The panel without units that have no period before treatment; again, where they alone saw the first period."""
+    reason = "no period before its first treated period" + (" and its anticipation" if request.anticipation else "")
+    while True:
+        frame = panel.frame
+        always = np.asarray(frame["cohort"] <= frame["time"].min() + request.anticipation, bool)
+        if not always.any():
+            return panel
+        gone = tuple(Dropped(str(u), "", reason) for u in sorted(set(frame.loc[always, "unit"])))
+        panel = replace(panel.take(~always), dropped=panel.dropped + gone)
 
 
 def _without_last(panel: Panel, request: Request) -> tuple[Panel, tuple[str, ...]]:
@@ -212,7 +220,7 @@ def sample(panel: Panel, balanced: bool, options: Settings, rows: Flags, compare
         w,
         np.ones(len(w)) if options.panel else w,
         panel.covariates()[rows][order],
-        np.unique(time),
+        np.unique(panel.frame["time"].to_numpy(float)),
         balanced,
         not options.panel,
         len(names),
