@@ -26,7 +26,7 @@ def panel(systems: int = 14, treated: int = 5, years: range = range(2018, 2026),
 
 def fit(data: pd.DataFrame, **options: Any) -> pd.DataFrame:
     given: dict[str, Any] = {"outcome": "y", "unit": "system", "time": "year", "cohort": "cohort"}
-    return p4equity.fit("event_study", data, **(given | options))
+    return p4equity.fit(options.pop("estimator", "event_study"), data, **(given | options))
 
 
 def test_rows_of_each_method() -> None:
@@ -185,3 +185,29 @@ def test_labels_order_and_seed_do_not_move_the_rows() -> None:
     numbers = ["estimate", "conf_low", "conf_high"]
     assert fit(other, inference=PATHS)[numbers].to_numpy() == pytest.approx(one[numbers].to_numpy(), rel=1e-9, nan_ok=True)
     assert fit(data, inference=PATHS).equals(one)
+
+
+def test_one_cohort_has_the_same_sets_by_interaction_weights() -> None:
+    data, numbers = panel(), ["estimate", "conf_low", "conf_high", "df"]
+    one, other = (fit(data, inference=PATHS), fit(data, inference=PATHS, estimator="interaction_weighted"))
+    assert other[numbers].to_numpy() == pytest.approx(one[numbers].to_numpy(), rel=1e-6, nan_ok=True)
+
+
+def test_group_time_effects_have_sets_from_one_reference_period() -> None:
+    data = panel(systems=30, treated=12)
+    data = data.assign(cohort=data["cohort"].where(~data["system"].isin(["s0", "s1", "s2", "s3"]), 2022))
+    given = {"estimator": "group_time", "aggregate": "dynamic", "base_period": "universal"}
+    plain = fit(data, **given)
+    sets = fit(data, inference=["relative_magnitudes", "pretest_power"], bound=[0, 0.2], small_sample=False, **given)
+    row, free = plain.iloc[0], sets.iloc[0]
+    assert free["estimate"] == pytest.approx(row["estimate"])
+    step = 40 * row["std_error"] / 999
+    assert (free["conf_low"], free["conf_high"]) == pytest.approx((row["conf_low"], row["conf_high"]), abs=step)
+    assert sets.iloc[1]["conf_high"] > free["conf_high"]
+    assert (sets["status"] == "ok").all()
+    few = fit(panel(), inference="relative_magnitudes", **given)
+    assert few["df"].iloc[0] == 13
+    assert any("treated clusters" in w for w in few.attrs["warnings"])
+    for other in ({"aggregate": "dynamic"}, {"base_period": "universal"}):
+        rows = fit(data, inference=PATHS, estimator="group_time", **other)
+        assert rows["reason"].str.contains("base_period='universal'").all()

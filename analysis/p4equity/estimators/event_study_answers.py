@@ -145,12 +145,14 @@ def _power_rows(
 
 
 def paths_of(terms: Sequence[Term]) -> list[tuple[Term, list[Term]]]:
-    """The averages after treatment, each with the terms of its event times in one band."""
+    """The bands of event times, each with the average of its own group and outcome that is closest to their plain mean."""
     out = []
-    for average in terms:
-        if average.joint or average.band or np.isfinite(average.event_time):
-            continue
-        same = [t for t in terms if t.band and np.isfinite(t.event_time) and t.estimand == average.estimand]
-        members = [t for t in same if (t.group, t.outcome, t.fit) == (average.group, average.outcome, average.fit)]
-        out.append((average, members))
+    for band in dict.fromkeys(t.band for t in terms if t.band and np.isfinite(t.event_time)):
+        members = [t for t in terms if t.band == band]
+        first, later = members[0], [t.contrast for t in members if t.event_time >= 0]
+        same = [t for t in terms if (t.group, t.outcome, t.fit) == (first.group, first.outcome, first.fit)]
+        averages = [t for t in same if not (t.joint or t.band or np.isfinite(t.event_time))]
+        if averages and later:
+            plain = np.mean(later, axis=0)
+            out.append((min(averages, key=lambda t: float(np.abs(t.contrast.sum(axis=0) - plain.sum(axis=0)).sum())), members))
     return out

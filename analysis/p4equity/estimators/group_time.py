@@ -12,10 +12,11 @@ from p4equity.estimators.group_time_rows import Block, answer
 from p4equity.estimators.group_time_sample import complete, eligible, sample, settings, weight_notes
 from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import gap_panel, plain_panel
+from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("method", "base_period", "panel", "unbalanced", "fix_weights", "draws")
-INFERENCES = ("analytical", "multiplier_bootstrap", "cr1", "none")
+OPTIONS = ("method", "base_period", "panel", "unbalanced", "fix_weights", "draws", *PATH_OPTIONS)
+INFERENCES = ("analytical", "multiplier_bootstrap", "cr1", "none", *PATH_INFERENCES)
 
 
 def estimate(cells: Cells, request: Request) -> InfluenceEstimate:
@@ -35,8 +36,10 @@ def estimate(cells: Cells, request: Request) -> InfluenceEstimate:
     exactly. Unbalanced panels: unbalanced='drop' leaves units with missing periods out, 'cross_sections' keeps them (then
     composition may change). fix_weights, where weights change over time: those of the earlier period, of the cohort's
     'base_period', of the 'first_period', or each row's own ('varying'). inference: analytical (sums of influence by
-    cluster, no small-sample factor, normal), multiplier_bootstrap (option draws), cr1 (G/(G-1), t), none. The error of
-    estimated cohort weights enters. With few treated clusters all these errors are too small.
+    cluster, no small-sample factor, normal), multiplier_bootstrap (option draws), cr1 (G/(G-1), t), none; with
+    aggregate='dynamic' and base_period='universal' also relative_magnitudes, smoothness and pretest_power
+    (`event_study_answers.path_answers`). The error of estimated cohort weights enters. With few treated clusters all these
+    errors are too small.
     Assumptions: parallel trends (given covariates), no anticipation before the window, treatment stays.
     Source: Callaway and Sant'Anna (2021); Sant'Anna and Zhao (2020). Reference cases: R's did (att_gt, aggte) on the
     simulated panel, csdid on county employment (tests/reference/group_time).

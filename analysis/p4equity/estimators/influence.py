@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
+from p4equity.estimators.path_options import PATH_INFERENCES
 from p4equity.inference.multiplier_bootstrap import DRAWS, multiplier_band, multiplier_draws, robust_error
 from p4equity.inference.simultaneous import simultaneous_band
 
@@ -37,7 +38,11 @@ class InfluenceEstimate(Estimate):
     unseen: tuple[float, ...] = ()
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
-        """Pointwise answers in the order of the terms, then simultaneous ones of each band."""
+        """Pointwise answers in the order of the terms, then simultaneous ones of each band; or the rows of whole paths."""
+        if inference in PATH_INFERENCES:
+            from p4equity.estimators.influence_paths import influence_path_answers
+
+            return influence_path_answers(self, inference, request)
         shares = self.unseen or (0.0,) * len(self.terms)
         out = [(t, _answer(self, t, inference, request, share)) for t, share in zip(self.terms, shares, strict=True)]
         if inference == BOOTSTRAP:

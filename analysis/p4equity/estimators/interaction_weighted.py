@@ -12,10 +12,12 @@ from p4equity.estimators.base import Array, Base, Dropped, Flags, Request, Term,
 from p4equity.estimators.event_study import base_at, calendar_period, event_times, leads_and_lags, reference_period
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build, two_sided
+from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import Cells, require_arms
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
-INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
+OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
+OPTIONS = (*OWN, *PATH_OPTIONS)
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes, not of cohorts and periods: use did or meta_regression"
 
 
