@@ -1,0 +1,44 @@
+"""Permutation of contracts over units known by one change each: raw, studentized, or standardized under the null."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from p4equity.estimators.base import Answer, Request
+from p4equity.estimators.changes import Changes
+from p4equity.estimators.permuted import ALIKE, ALONE, ONE, permutation_answer
+from p4equity.inference.permutation import null_weights, permutation_test
+
+SEVERAL = "treated units have different dates: exchanging labels would have to move dates too; see the rows by cohort"
+
+
+def permute_changes(changes: Changes, outcome: int, known: bool, inference: str, request: Request) -> Answer:
+    """One outcome's difference in changes by permutation of who is treated.
+
+    known: sampling errors were given. permutation and permutation_standardized: the difference with random-effects weights
+    fitted under the null, over its error; permutation_studentized: that difference over an error from each arm's own
+    spread; permutation_raw: the plain difference in mean changes.
+    """
+    if changes.several:
+        return Answer(reason=SEVERAL)
+    statistic = inference.removeprefix("permutation").lstrip("_") or "standardized"
+    method = str(request.own.get("tau2", "PM"))
+    y, arm = changes.Y[:, outcome], changes.treated
+    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
+        return Answer(reason=ALIKE)
+    if statistic == "studentized" and not 2 <= arm.sum() <= len(arm) - 2:
+        return Answer(reason=ALONE)
+    v = changes.V[:, 0] if known and statistic != "raw" else None
+    result = permutation_test(
+        y,
+        arm,
+        v,
+        strata=changes.strata,
+        conf_level=request.conf_level,
+        limit=int(request.own.get("limit", 1_000_000)),
+        seed=request.seed,
+        method=method,
+        weights=None if v is None or outcome == 0 else null_weights(changes.Y[:, 0], v, method),  # the gap's, for its parts too
+        statistic=statistic,
+    )
+    return Answer(reason=ONE) if result.n_assignments == 1 else permutation_answer(result.estimate, result)
