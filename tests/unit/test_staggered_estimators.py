@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from p4equity.errors import DataError, StudyError, UsageError
 
-IDS = ["interaction_weighted", "imputation", "extended_twfe", "stacked"]
-WITHOUT_ERRORS: list[str] = []
+IDS = ["interaction_weighted", "imputation", "extended_twfe", "stacked", "bacon"]
+WITHOUT_ERRORS = ["bacon"]
 STARTS = [2021, 2021, 2021, 2022, 2022, 2022, 2023, None, None, None, None, None]
 NUMBERS = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df"]
 PLAIN: dict[str, Any] = {"outcome": "y", "unit": "system", "time": "year", "cohort": "start"}
@@ -64,7 +64,7 @@ def test_gap_is_reference_minus_group_and_the_gap_of_its_own_panel(id: str) -> N
     kind = rows["estimand"].str.extract(r"^(.*)_(gap|reference|group)$")
     keys = ["event_time", "cohort", "period"]
     wide = rows[keys].astype(str).assign(kind=kind[0], side=kind[1], e=rows["estimate"])
-    wide = wide[wide["kind"] != "weight"].pivot(index=["kind", *keys], columns="side", values="e")
+    wide = wide[wide["kind"].notna()].pivot(index=["kind", *keys], columns="side", values="e")
     assert len(wide) >= 2
     assert (wide["gap"] - (wide["reference"] - wide["group"])).abs().max() < 1e-12
     both = frame.pivot(index=["system", "year"], columns="group", values="y").reset_index()

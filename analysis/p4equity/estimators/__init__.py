@@ -22,6 +22,7 @@ ESTIMATORS = (
     "group_time",
     "extended_twfe",
     "stacked",
+    "bacon",
 )
 
 
