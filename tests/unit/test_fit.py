@@ -215,9 +215,10 @@ def test_units_left_out_and_units_with_gaps_are_named() -> None:
     assert "no period before its first treated period: S00" in out["reason"].iloc[-1]
     assert "missing value in 1 row: S05 (2019)" in out["reason"].iloc[-1]
     assert {"unit": "S08", "period": "2023, 2024", "reason": "stays, without these periods"} in out.attrs["unbalanced"]
+    # Three treated and five comparison units with data: their dates exchange in 56 ways, and the regression is refitted.
     permuted = out[out["inference"] == "permutation"].iloc[0]
-    assert permuted["status"] == "not_estimable"
-    assert "balanced units" in permuted["reason"]
+    assert permuted["status"] == "ok"
+    assert permuted["p_attainable"] == pytest.approx(1 / 56)
 
 
 def test_an_always_treated_or_single_period_unit_does_not_move_the_estimate() -> None:

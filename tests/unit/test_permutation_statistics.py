@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import p4equity
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,3 +138,26 @@ def test_scale_shift_order_and_mirror(seed: int, statistic: str, known: bool) ->
     for other, factor in ((moved, 1), (larger, 100), (mirrored, -1)):
         assert other.p_value == pytest.approx(result.p_value, abs=1e-12)
         assert other.estimate == pytest.approx(factor * result.estimate, rel=1e-6, abs=1e-9)
+
+
+def test_the_words_of_fit_for_changes() -> None:
+    y, arm, v = sample(11, n=10, treated=4)
+    frame = pd.DataFrame({"y": y, "g": np.where(arm, 1.0, np.nan), "se": np.sqrt(v), "s": np.arange(10) % 2})
+    words = ["permutation", "permutation_standardized", "permutation_studentized", "permutation_raw"]
+    call = {"outcome": "y", "cohort": "g", "sampling_se": "se"}
+    out = p4equity.fit("meta_regression", frame, inference=words, **call).set_index("inference")
+    for word, statistic in zip(words, ("standardized", "standardized", "studentized", "raw"), strict=True):
+        expected = permutation_test(y, arm, None if statistic == "raw" else v, statistic=statistic)
+        row = out.loc[word]
+        assert (row["estimate"], row["statistic"]) == pytest.approx((expected.estimate, expected.statistic), rel=1e-9)
+        assert row["p_value"] == expected.p_value
+    assert len(set(out["p_value"])) >= 3
+    within = p4equity.fit("meta_regression", frame, inference=words, strata="s", **call).set_index("inference")
+    expected = permutation_test(y, arm, v, strata=np.arange(10) % 2)
+    assert within.loc["permutation", "p_value"] == expected.p_value
+    assert within.loc["permutation", "p_attainable"] == expected.p_attainable
+    one = p4equity.fit("meta_regression", frame.assign(s=arm), inference=words, strata="s", **call)
+    assert one["reason"].str.contains("no other assignment").all()
+    single = p4equity.fit("meta_regression", frame[~arm | (np.cumsum(arm) < 2)], inference=words, **call).set_index("inference")
+    assert "two treated" in single.loc["permutation_studentized", "reason"]
+    assert single.loc["permutation_raw", "status"] == "ok"

@@ -18,7 +18,8 @@ class Changes:
     """One change a unit.
 
     units: (n,) labels. treated: (n,). Y, V: (n, m) changes and sampling variances of each outcome. base: counts
-    behind them, one an outcome. several: cohorts differ, so that exchanging labels would have to move dates too.
+    behind them, one an outcome. several: cohorts differ, so that exchanging labels would have to move dates too. strata:
+    (n,) codes within which labels may be exchanged.
     """
 
     units: tuple[str, ...]
@@ -29,6 +30,7 @@ class Changes:
     several: bool
     cohort: object
     dropped: tuple[Dropped, ...]
+    strata: NDArray[np.int64] | None = None
 
 
 def unit_changes(panel: Panel, request: Request) -> Changes:
@@ -61,7 +63,8 @@ def unit_changes(panel: Panel, request: Request) -> Changes:
     starts = frame[rows_used]["cohort"].dropna().unique()
     cohort = panel.cohorts.get(float(starts[0])) if len(starts) == 1 and request.time is not None else None
     base = tuple(_base(panel, rows_used, j, arm) for j in range(len(panel.outcomes)))
-    return Changes(tuple(str(u) for u in units[kept]), arm, Y, V, base, len(starts) > 1, cohort, dropped)
+    strata = np.asarray(pd.factorize(frame["stratum"].to_numpy()[first][kept])[0], np.int64) if "stratum" in frame else None
+    return Changes(tuple(str(u) for u in units[kept]), arm, Y, V, base, len(starts) > 1, cohort, dropped, strata)
 
 
 def _weights(
@@ -114,7 +117,8 @@ def average_over_groups(parts: list[Changes]) -> Changes:
     left = sorted(set.union(*(set(p.units) for p in parts)) - set(common))
     dropped = tuple(Dropped(u, "", "not in the average over groups: one group has no change") for u in left)
     base = tuple(_joined([p.base[j] for p in parts], arm) for j in range(Y.shape[1]))
-    return Changes(tuple(common), arm, Y, V, base, any(p.several for p in parts), parts[0].cohort, dropped)
+    strata = None if parts[0].strata is None else parts[0].strata[rows[0]]
+    return Changes(tuple(common), arm, Y, V, base, any(p.several for p in parts), parts[0].cohort, dropped, strata)
 
 
 def _joined(bases: list[Base], arm: Flags) -> Base:

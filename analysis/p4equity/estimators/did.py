@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term, estimand
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, changes, codes, regress
 from p4equity.estimators.panels import Panel, build
+from p4equity.estimators.reassigned import Reassigned, holders, strata_of
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit")
+OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit", "strata")
 INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
-SAME_QUESTION = (
-    "permutation here is of the unweighted difference in changes and answers the same question only for one cohort, {}"
-)
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:
@@ -27,24 +28,28 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     `anticipation` periods (left out), one effect for all cohorts and periods when adoption is staggered (otherwise b
     weighs them unequally, and changes in the effect on units already treated count against it: Goodman-Bacon 2021).
     Units treated throughout and units seen once are left out, with a row that says so. aggregate="cohort" adds one row
-    a cohort against clean comparisons (never treated, or not yet with comparison="not_yet"). Permutation and the
-    unrestricted bootstrap reject a true null too often where few, or smaller, units are treated. Source: Angrist and
+    a cohort against clean comparisons (never treated, or not yet with comparison="not_yet"). Permutation exchanges units'
+    dates, within the levels of the column `strata` names, and refits: of b (permutation, permutation_raw) or of b over its
+    cluster-robust error (permutation_studentized). It and the unrestricted bootstrap reject a true null too often where
+    few, or smaller, units are treated. Source: Angrist and
     Pischke (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine
     (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)
     panel = build(cells, request)
-    fits, terms = [_fit(panel)], _terms(panel, 0, np.ones(len(panel.frame), bool), None)
+    fits, terms, parts = [_fit(panel)], _terms(panel, 0, np.ones(len(panel.frame), bool), None), [panel]
     if request.aggregate == "cohort":
         for cohort in sorted(panel.frame.loc[panel.treated, "cohort"].unique()):
             rows = clean_rows(panel, float(cohort), request)
             part = panel.take(rows)
             terms += _terms(part, len(fits), np.ones(len(part.frame), bool), panel.cohorts[float(cohort)])
             fits.append(_fit(part))
-    reason = _no_permutation(panel, request)
-    y, treated = changes(panel.frame, panel.Y, panel.treated) if not reason else ((), None)
-    return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), y, treated, reason)
+            parts.append(part)
+    of_changes = _is_difference_in_changes(panel, request)
+    y, treated, strata = changes(panel.frame, panel.Y, panel.treated) if of_changes else ((), None, None)
+    other = _other_dates(parts, request)
+    return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), y, treated, strata=strata, reassigned=other)
 
 
 def clean_rows(panel: Panel, cohort: float, request: Request) -> Flags:
@@ -62,7 +67,7 @@ def by_group(panel: Panel) -> Array:
 
 def _fit(panel: Panel) -> Fit:
     frame = panel.frame
-    terms = by_group(panel) * panel.treated[:, None]
+    terms = _columns(panel, frame["cohort"].to_numpy(float))
     return regress(
         panel.Y,
         terms,
@@ -91,16 +96,51 @@ def _terms(panel: Panel, fit: int, rows: Flags, cohort: object) -> list[Term]:
     ]
 
 
-def _no_permutation(panel: Panel, request: Request) -> str:
-    """Why permuting unit changes would answer another question than the regression, or ''."""
+def _other_dates(parts: list[Panel], request: Request) -> tuple[Reassigned | str, ...]:
+    """Each regression under other dates, the whole panel's first."""
+    out: list[Reassigned | str] = []
+    for i, panel in enumerate(parts):
+        if request.anticipation:
+            out.append("permutation has no window of anticipation, which would move with the dates")
+        elif i and request.comparison == "not_yet":
+            out.append("rows of units treated later end at their dates, which therefore cannot be exchanged")
+        else:
+            out.append(under_other_dates(panel, partial(_columns, panel)))
+    return tuple(out)
+
+
+def _columns(panel: Panel, dates: Array) -> Array:
+    """(N, groups) treatment of the rows, had they these dates."""
+    return np.asarray(by_group(panel) * (panel.frame["time"].to_numpy() >= dates)[:, None])
+
+
+def under_other_dates(panel: Panel, columns: Callable[[Array], Array]) -> Reassigned | str:
+    """The panel's two-way regression with regressors that follow from dates, or why its dates cannot be exchanged."""
     frame = panel.frame
-    checks = [
-        (frame.loc[panel.treated, "cohort"].nunique() > 1, "not several"),
-        (len(panel.groups) > 1, "and one compared group"),
-        (request.weights is not None or frame["w"].nunique() > 1, "and without weights"),
-        (bool(panel.unbalanced), "and balanced units"),
-        (bool(request.covariates), "and without covariates"),
-        (bool((frame["cluster"] != frame["unit"]).any()), "and units that are the clusters"),
-    ]
-    failed = next((text for flag, text in checks if flag), "")
-    return SAME_QUESTION.format(failed) + "; meta_regression permutes weighted changes" if failed else ""
+    holder, reason = holders(frame)
+    if reason:
+        return reason
+    return Reassigned(
+        columns,
+        frame["cohort"].to_numpy(float),
+        holder,
+        panel.Y,
+        panel.covariates(),
+        (codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])),
+        frame["w"].to_numpy(float),
+        strata_of(holder, panel.column("stratum") if "stratum" in frame else None),
+    )
+
+
+def _is_difference_in_changes(panel: Panel, request: Request) -> bool:
+    """Whether the regression is the plain difference in mean changes, so that permuting changes is refitting it."""
+    frame = panel.frame
+    return not (
+        frame.loc[panel.treated, "cohort"].nunique() > 1
+        or len(panel.groups) > 1
+        or request.weights is not None
+        or frame["w"].nunique() > 1
+        or bool(panel.unbalanced)
+        or bool(request.covariates)
+        or bool((frame["cluster"] != frame["unit"]).any())
+    )

@@ -9,16 +9,15 @@ import numpy as np
 
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
-from p4equity.estimators.did import by_group
+from p4equity.estimators.did import by_group, under_other_dates
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import Cells
 
-OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
-OPTIONS = (*OWN, *PATH_OPTIONS)
+OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit", "strata")
+OPTIONS = (*OWN, "reference_period", "bin_below", "bin_above", "apart", *PATH_OPTIONS)
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
-NO_PERMUTATION = "permutation is of one difference in changes, not of a path: use did or meta_regression"
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:
@@ -32,6 +31,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     beyond them share a coefficient), apart (event times that are shown, but neither tested as leads nor averaged, such
     as a pandemic year), variance, ssc. An event time that one cluster alone reaches has no error of its
     own, nor a joint test with it; in the average CR2 leaves its share of the variance unseen, and a warning says so.
+    Permutation exchanges units' dates and refits, as in `did`: each row's p value is that of no effect in any period.
     With a group: gap, reference and group, as in `did`. inference may be relative_magnitudes or smoothness (how far trends
     may part before the average after treatment is compatible with zero) or pretest_power (which violation the leads would
     show), with the options of `event_study_answers.path_answers`; `variance` names their covariance.
@@ -49,12 +49,18 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     if not any(e >= 0 for e in levels):
         raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
     terms = _terms(panel, event, levels, leads_and_lags(levels, request))
-    return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), no_permutation=NO_PERMUTATION)
+    other = under_other_dates(
+        panel, lambda dates: _columns(panel, _binned(panel.frame["time"].to_numpy() - dates, request), levels)
+    )
+    return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), reassigned=(other,))
 
 
 def event_times(panel: Panel, request: Request) -> Array:
     """(N,) periods since the unit's first treated period, binned; NaN for units not treated within the data."""
-    event = np.asarray(panel.frame["time"] - panel.frame["cohort"], float)
+    return _binned(np.asarray(panel.frame["time"] - panel.frame["cohort"], float), request)
+
+
+def _binned(event: Array, request: Request) -> Array:
     low, high = (whole_event(request.own.get(k), k) for k in ("bin_below", "bin_above"))
     if low is not None:
         event = np.where(event < low, low, event)

@@ -10,13 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from p4equity.estimators.base import Answer, Array, Estimate, Flags, Request, Term
+from p4equity.estimators.reassigned import Reassigned, strata_of
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from p4equity.inference.sweeping import Codes, take_out
 from p4equity.inference.two_way import TwoWayMoments, two_way_moments
 
 CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
-METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *WILD, "permutation", "none")  # the first is the default
+PERMUTATIONS = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
+METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *WILD, *PERMUTATIONS, "none")  # the first is the default
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,18 @@ class Fit:
 
 @dataclass(frozen=True)
 class LinearEstimate(Estimate):
-    """Result of a regression estimator. changes: unit changes per outcome where permuting them answers the same question."""
+    """Result of a regression estimator.
+
+    changes: unit changes per outcome where permuting them answers the same question, with strata of the units. reassigned:
+    where it does not, each fit under other dates, or why its dates cannot be exchanged.
+    """
 
     fits: tuple[Fit, ...]
     changes: tuple[Array, ...] = ()
     changes_treated: Array | None = None
     no_permutation: str = ""
+    strata: Codes | None = None
+    reassigned: tuple[Reassigned | str, ...] = ()
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """One answer a term (two where simultaneous limits exist)."""
@@ -127,11 +135,16 @@ def _panel_ols(Y: Array, exog: Array, effects: Sequence[Codes], weights: Array) 
     return out
 
 
-def changes(frame: pd.DataFrame, Y: Array, treated: Flags) -> tuple[tuple[Array, ...], Array]:
-    """Mean after minus mean before by unit, for each outcome, and which units are treated; one cohort's dates serve all units."""
+def changes(frame: pd.DataFrame, Y: Array, treated: Flags) -> tuple[tuple[Array, ...], Array, Codes]:
+    """Mean after minus mean before by unit for each outcome, which units are treated, and their strata.
+
+    One cohort's dates serve all units.
+    """
     start = frame.loc[treated, "time"].min()
     after = np.asarray(frame["time"] >= start)
     units, position = np.unique(frame["unit"].to_numpy().astype(str), return_inverse=True)
     n1, n0 = np.bincount(position, after), np.bincount(position, ~after)
     out = [np.bincount(position, y * after) / n1 - np.bincount(position, y * ~after) / n0 for y in Y.T]
-    return tuple(np.asarray(o) for o in out), np.asarray(np.bincount(position, treated) > 0, float)[: len(units)]
+    stratum = frame["stratum"].to_numpy() if "stratum" in frame else None
+    arm = np.asarray(np.bincount(position, treated) > 0, float)[: len(units)]
+    return tuple(np.asarray(o) for o in out), arm, strata_of(np.asarray(position, np.int64), stratum)

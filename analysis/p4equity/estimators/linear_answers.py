@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
-from p4equity.estimators.linear import CLUSTER_ROBUST, WILD, Fit, LinearEstimate, pad
+from p4equity.estimators.linear import CLUSTER_ROBUST, PERMUTATIONS, WILD, Fit, LinearEstimate, pad
 from p4equity.estimators.path_options import PATH_INFERENCES
+from p4equity.estimators.permuted import permutation
 from p4equity.inference import two_way
 from p4equity.inference.cluster_robust import (
     contrast_test,
@@ -17,12 +18,8 @@ from p4equity.inference.cluster_robust import (
     small_sample_factor,
 )
 from p4equity.inference.joint import joint_test
-from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.simultaneous import simultaneous_band
 from p4equity.inference.wild_bootstrap import wild_bootstrap
-
-FEW_PERMUTED = 6  # treated units up to which the warning on exchangeability is given
-EXCHANGEABLE = "where the treated are smaller, and so noisier, than the others it rejects too often, where larger too rarely"
 
 
 def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:
@@ -71,8 +68,8 @@ def answer_term(estimate: LinearEstimate, term: Term, inference: str, request: R
         return _joint(estimate, term, contrast, b, inference, request)
     if inference == "none":
         return Answer(b)
-    if inference == "permutation":
-        return _permutation(estimate, term, b, request)
+    if inference in PERMUTATIONS:
+        return permutation(estimate, term, np.atleast_2d(term.contrast)[0], b, inference, request)
     if fit.two_way and inference.upper() not in two_way.KINDS:
         return Answer(reason=f"not available, because {two_way.ONLY}")
     reason = few_clusters(term)
@@ -134,38 +131,6 @@ def _wild(estimate: LinearEstimate, term: Term, contrast: Array, b: float, infer
         finite(result.conf_high),
         p_attainable=result.p_attainable,
         warnings=result.warnings,
-    )
-
-
-def _permutation(estimate: LinearEstimate, term: Term, b: float, request: Request) -> Answer:
-    if estimate.no_permutation or estimate.changes_treated is None:
-        return Answer(reason=estimate.no_permutation or "permutation is not defined for this term")
-    y, treated = estimate.changes[term.outcome], estimate.changes_treated.astype(bool)
-    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
-        return Answer(reason="all units changed alike: every assignment gives the same difference")
-    result = permutation_test(
-        y, treated, conf_level=request.conf_level, limit=int(request.own.get("limit", 1_000_000)), seed=request.seed
-    )
-    answer = permutation_answer(b, result)
-    few = f"permutation takes units for exchangeable: {EXCHANGEABLE}"
-    return replace(answer, warnings=(*answer.warnings, few)) if treated.sum() <= FEW_PERMUTED else answer
-
-
-def permutation_answer(b: float, result: PermutationResult) -> Answer:
-    """An answer without standard error; unbounded limits become missing and are mentioned, as is the error of drawing."""
-    unbounded = not (np.isfinite(result.conf_low) and np.isfinite(result.conf_high))
-    warnings = ["the permutation interval is unbounded: the attainable p exceeds the level"] if unbounded else []
-    if result.sampled:
-        drawn = f"{result.n_draws:,} of the possible assignments were drawn"
-        warnings.append(f"{drawn}: Monte Carlo error of the p value {result.monte_carlo_error:.2g}")
-    return Answer(
-        b,
-        statistic=result.statistic,
-        p_value=result.p_value,
-        conf_low=finite(result.conf_low),
-        conf_high=finite(result.conf_high),
-        p_attainable=result.p_attainable,
-        warnings=tuple(warnings),
     )
 
 

@@ -9,16 +9,16 @@ import numpy as np
 from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.base import FEW, Answer, Estimate, Request, Term, estimand
 from p4equity.estimators.changes import Changes, average_over_groups, unit_changes
-from p4equity.estimators.linear_answers import permutation_answer
+from p4equity.estimators.linear import PERMUTATIONS
 from p4equity.estimators.panels import Panel, gap_panel, plain_panel, unbalanced
+from p4equity.estimators.permuted_changes import permute_changes
 from p4equity.estimators.tidy import Cells, require_arms
 from p4equity.inference.averaged_t import averaged_component, averaged_t
-from p4equity.inference.permutation import null_weights, permutation_test
 from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression, t_answer
 
-OPTIONS = ("tau2", "limit")
+OPTIONS = ("tau2", "limit", "strata")
 AVERAGED = ("averaged_t", "averaged_t_varying")
-INFERENCES = ("knapp_hartung", *AVERAGED, "permutation", "none")
+INFERENCES = ("knapp_hartung", *AVERAGED, *PERMUTATIONS, "none")
 FEW_TREATED = "{} treated units: their own spread is hardly seen, and no method holds its level when it differs from the others'"
 
 
@@ -128,8 +128,8 @@ def _answer(changes: Changes, term: Term, known: bool, inference: str, request: 
         return Answer(
             reason=f"{int(arm.sum())} treated and {int((~arm).sum())} comparison units with a change: three units needed"
         )
-    if inference == "permutation":
-        return _permutation(changes, term.outcome, known, request)
+    if inference in PERMUTATIONS:
+        return permute_changes(changes, term.outcome, known, inference, request)
     averaged = inference in AVERAGED
     fit = (
         _averaged(changes, term.outcome, known, inference, request)
@@ -171,18 +171,3 @@ def _fitted(changes: Changes, outcome: int, known: bool, request: Request) -> Ra
     if outcome == 0:
         return main
     return linear_component(Y[:, outcome], V[:, outcome], arm, main.weights, method=method, conf_level=request.conf_level)
-
-
-def _permutation(changes: Changes, outcome: int, known: bool, request: Request) -> Answer:
-    if changes.several:
-        return Answer(
-            reason="treated units have different dates: exchanging labels would have to move dates too; see the rows by cohort"
-        )
-    limit, method = int(request.own.get("limit", 1_000_000)), str(request.own.get("tau2", "PM"))
-    y, arm = changes.Y[:, outcome], changes.treated
-    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
-        return Answer(reason="all units changed alike: every assignment gives the same difference")
-    v = changes.V[:, 0] if known else None
-    held = None if v is None or outcome == 0 else null_weights(changes.Y[:, 0], v, method)  # the gap's, for its parts too
-    r = permutation_test(y, arm, v, conf_level=request.conf_level, limit=limit, seed=request.seed, method=method, weights=held)
-    return permutation_answer(r.estimate, r)

@@ -173,7 +173,8 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     stacked = pd.concat(parts, ignore_index=True).sort_values(["group", *keys], kind="stable").reset_index(drop=True)
     Y = stacked[["gap", "y_0", "y"]].to_numpy(float)
     n1, n0 = stacked["members"].to_numpy(float), stacked["members_0"].to_numpy(float)
-    frame = stacked[[*keys, "group", "parent", "cohort", "rows", *x]].assign(w=stacked["weight"])
+    stratum = ["stratum"] if "stratum" in stacked else []
+    frame = stacked[[*keys, "group", "parent", "cohort", "rows", *stratum, *x]].assign(w=stacked["weight"])
     members = np.stack([n0 + n1, n0, n1], axis=1)
     e1, e0 = stacked["se"].to_numpy(float), stacked["se_0"].to_numpy(float)
     errors = np.stack([np.hypot(e0, e1), e0, e1], axis=1)

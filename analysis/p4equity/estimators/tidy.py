@@ -13,6 +13,7 @@ from p4equity.estimators.base import Dropped, Request
 from p4equity.estimators.timeline import timeline
 from p4equity.estimators.values import WHERE, kind, labels_of, numeric
 
+OWN_COLUMNS = ("strata",)  # options of estimators that name a column
 EXACT = 2.0**53  # sums of weights beyond it are no counts: floats no longer tell whole numbers apart
 
 
@@ -36,6 +37,7 @@ def check_columns(data: pd.DataFrame, request: Request) -> None:
     """Raise UsageError naming the first argument whose column the frame does not have."""
     roles = ["outcome", "unit", "time", "cohort", "group", "parent", "weights", "sampling_se", "cluster", "cluster2"]
     wanted = [(role, getattr(request, role)) for role in roles] + [("covariates", x) for x in request.covariates]
+    wanted += [(role, request.own.get(role)) for role in OWN_COLUMNS]
     for role, column in wanted:
         if column is not None and column not in data.columns:
             known = [str(c) for c in data.columns]
@@ -83,6 +85,8 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     frame["cluster"] = labels_of(data, request.cluster).to_numpy() if request.cluster else frame["parent"]
     if request.cluster2:
         frame["cluster2"] = labels_of(data, request.cluster2).to_numpy()
+    if request.own.get("strata") is not None:
+        frame["stratum"] = labels_of(data, request.own["strata"]).to_numpy()
     for j, covariate in enumerate(request.covariates):
         frame[f"x{j}"] = numeric(data, covariate, "covariate")
     used, dropped = _complete(frame, labels)
@@ -94,6 +98,11 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
             found=f"{len(frame)} incomplete",
         )
     used = check_cohort(used)
+    if "stratum" in used and used["stratum"].isna().any():
+        units = used.loc[used["stratum"].isna(), "unit"].nunique()
+        column = request.own["strata"]
+        raise DataError("units without a stratum", where=f"fit: strata, column '{column}'", expected="a level for every unit",
+                        found=f"none in {units} units", fix="give them a level, or leave these units out")  # fmt: skip
     last = float(used["time"].max())
     cohorts = {float(c): labels.get(float(c), int(c) if float(c).is_integer() else c) for c in used["cohort"].dropna().unique()}
     # A date after the data (and its window of anticipation) leaves a unit untreated throughout.
@@ -109,7 +118,7 @@ def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.Data
             expected="0 or more",
             found=f"{int((frame[['w', 'se']] < 0).any(axis=1).sum())} rows",
         )
-    needed = [c for c in frame.columns if c != "cohort"]
+    needed = [c for c in frame.columns if c not in ("cohort", "stratum")]
     missing = frame[needed].isna().any(axis=1)
     zero = ~missing & (frame["w"] == 0)
     out: list[Dropped] = []
@@ -123,9 +132,10 @@ def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.Data
 
 
 def check_cohort(frame: pd.DataFrame) -> pd.DataFrame:
-    """Raise DataError unless every unit has one cohort, one parent."""
+    """Raise DataError unless every unit has one cohort, one parent, and one stratum."""
     filled = frame.assign(cohort=frame["cohort"].fillna(-np.inf))
-    for column, word in (("cohort", "first treated period"), ("parent", "parent")):
+    constant = (("cohort", "first treated period"), ("parent", "parent"), ("stratum", "stratum"))
+    for column, word in (pair for pair in constant if pair[0] in frame):
         counts = filled.groupby("unit", sort=True)[column].nunique()
         if (counts > 1).any():
             unit = str(counts.index[counts > 1][0])
@@ -152,10 +162,9 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     keys = [*cell_keys(frame), *x]
     # Sorted by value too, so that sums do not depend on the order of the rows.
     rows = frame.sort_values([*keys, "y", "w", "se"], kind="stable")
-    sums = rows[[*keys, "parent", "cohort"]].assign(
-        w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2, y=rows["w"] * rows["y"]
-    )
-    how = dict.fromkeys(["w", "rows", "se", "y"], "sum") | {"parent": "first", "cohort": "first"}
+    kept = [c for c in ("parent", "cohort", "stratum") if c in rows]
+    sums = rows[[*keys, *kept]].assign(w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2, y=rows["w"] * rows["y"])
+    how = dict.fromkeys(["w", "rows", "se", "y"], "sum") | dict.fromkeys(kept, "first")
     out = sums.groupby(keys, sort=True, as_index=False).agg(how)
     out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]
     if (out["rows"] == 1).all():  # nothing was averaged: keep the caller's numbers to the last digit
