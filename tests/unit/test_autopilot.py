@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import p4equity
+import pandas as pd
 import pytest
+from p4equity.estimators import ESTIMATORS
 from p4equity.inference.autopilot import Design, choose, effective_clusters
 
 CHANGES = ("knapp_hartung", "averaged_t", "averaged_t_varying", "permutation", "none")
@@ -42,3 +45,30 @@ def test_the_choice_of_each_configuration(
 def test_effective_number_of_clusters() -> None:
     assert effective_clusters(np.ones(7)) == pytest.approx(7)
     assert effective_clusters(np.array([8.0, 1.0, 1.0])) == pytest.approx(100 / 66)
+
+
+def panel(systems: int, treated: int) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = [(u, t, rng.normal(), 1.0 + u, 2023.0 if u < treated else np.nan) for u in range(systems) for t in range(2020, 2025)]
+    return pd.DataFrame(rows, columns=["unit", "time", "y", "se", "cohort"])
+
+
+@pytest.mark.parametrize(("treated", "first"), [(5, "averaged_t"), (2, "permutation")])
+def test_auto_prints_the_primary_first_then_the_checks_and_says_why(treated: int, first: str) -> None:
+    given = {"outcome": "y", "unit": "unit", "time": "time", "cohort": "cohort", "sampling_se": "se", "inference": "auto"}
+    found = p4equity.fit("meta_regression", panel(12, treated), **given)
+    printed = list(dict.fromkeys(found["inference"]))
+    assert printed[0] == first
+    assert {"knapp_hartung", "permutation", "averaged_t"} <= set(printed)
+    assert found.attrs["warnings"][0].startswith(f"auto: {first} is primary; beside it")
+    assert f"{treated} treated" in found.attrs["warnings"][0]
+    named = p4equity.fit("meta_regression", panel(12, treated), **{**given, "inference": printed})
+    pd.testing.assert_frame_equal(found, named)
+
+
+@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"meta_regression", "triple_difference"}))
+def test_auto_serves_every_estimator(name: str) -> None:
+    data = panel(14, 6).drop(columns="se")
+    found = p4equity.fit(name, data, outcome="y", unit="unit", time="time", cohort="cohort", inference="auto")
+    assert found.attrs["warnings"][0].startswith("auto: ")
+    assert (found["status"] == "ok").any()

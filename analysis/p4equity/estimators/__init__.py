@@ -18,11 +18,11 @@ ESTIMATORS = (
     "meta_regression",
     "interaction_weighted",
     "imputation",
-    "synthetic_did",
-    "group_time",
     "extended_twfe",
     "stacked",
     "bacon",
+    "synthetic_did",
+    "group_time",
 )
 
 
@@ -69,11 +69,11 @@ def fit(
     one column, or two for two-way clustering (did, event_study, triple_difference; cr1 or cr0).
     weights: cell counts or other positive weights. sampling_se: standard error of the outcome (meta_regression).
     covariates: time-varying numbers; what varies inside a unit and period is adjusted for row by row. comparison: never
-    or not_yet. anticipation: periods before treatment left out. inference: one method or several (cr0, cr1, cr2, cr3,
-    wild_bootstrap, wild_bootstrap_unrestricted, permutation, knapp_hartung, analytical, multiplier_bootstrap, none =
-    estimate only); by default the
-    estimator's own. With few treated units, or smaller ones than the others, wild_bootstrap_unrestricted and the
-    permutation of did reject a true null too often (up to 14% at 5%). own: options of the estimator, see its module.
+    or not_yet. anticipation: periods before treatment left out. inference: one method or several of the estimator's
+    INFERENCES (the first is its default; none = the estimate alone), or "auto": primary method and cross-checks chosen from
+    numbers and sizes of clusters, the choice and its reason first among the warnings. With few treated units, or smaller ones
+    than the others, wild_bootstrap_unrestricted and the permutation of did reject a true null too often (up to 14% at 5%).
+    own: options of the estimator, see its module.
 
     Returns one row an answer, the pooled one first: estimand, group, cohort, event_time, period; estimate, std_error,
     statistic, p_value, conf_low, conf_high, conf_level, interval, outcome_unit; inference, df, n_clusters,
@@ -91,6 +91,7 @@ def _run(
 ) -> pd.DataFrame:
     """Check the words of a call, then tidy, estimate and print, on one thread."""
     from p4equity.estimators.arguments import clusters, columns, known, level, methods, options, together, whole
+    from p4equity.estimators.automatic import AUTO, automatic
     from p4equity.estimators.base import Request
     from p4equity.estimators.rows import to_frame
     from p4equity.estimators.tidy import tidy
@@ -108,14 +109,19 @@ def _run(
     given["seed"] = whole(given["seed"], "seed", 0)
     given["conf_level"] = level(given["conf_level"])
     together(id, given)
-    wanted = methods(id, module, inference, own, two_way=given["cluster2"] is not None)
+    wanted = () if inference == AUTO else methods(id, module, inference, own, two_way=given["cluster2"] is not None)
     if given["unit"] is None:
         data, given["unit"] = _own_units(data, id, given["time"], given["parent"], own)
     if given["time"] is None and id != "meta_regression":
         raise UsageError("no time", where="fit: time", expected="the column of periods", found="nothing")
     request = Request(estimator=id, inference=wanted, own=options(own), **given)
     with _threads().limit(limits=1):
-        return to_frame(module.estimate(tidy(data, request), request), request)
+        cells, choice = tidy(data, request), ""
+        if inference == AUTO:
+            request, choice = automatic(cells, request, module)
+        frame = to_frame(module.estimate(cells, request), request)
+        frame.attrs["warnings"] = [choice, *frame.attrs["warnings"]] if choice else frame.attrs["warnings"]
+        return frame
 
 
 def _own_units(
