@@ -17,6 +17,7 @@ from p4equity.report.hygiene import problems
 from p4equity.resources import notebooks_dir, studies_dir
 from p4equity.study import load_study
 from p4equity.study.vocabulary import ESTIMATORS as REGISTERABLE
+from p4equity.study.vocabulary import INFERENCES_OF
 from p4equity.study.vocabulary import GATES
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def test_every_estimator_can_be_registered_and_every_registered_one_exists(modul
     assert set(ESTIMATORS) == set(REGISTERABLE) - {OWN_QUESTION}
     files = {m.name for m in modules}
     assert all(f"estimators/{name}.py" in files for name in ESTIMATORS)
+
+
+def test_a_plan_may_register_every_inference_of_an_estimator() -> None:
+    own = {name: set(import_module(f"p4equity.estimators.{name}").INFERENCES) for name in ESTIMATORS}
+    assert own == {name: set(words) for name, words in INFERENCES_OF.items() if name != OWN_QUESTION}
 
 
 def test_every_file_with_an_estimate_function_is_an_estimator(modules: list[Module]) -> None:

@@ -119,9 +119,9 @@ SIDES = {"att_gap": "gap", "att_reference": "reference_rate", "att_group": "grou
 def _outcome(record: dict[str, Any], analysis: Analysis) -> str:
     """Which side of the gap an answer of `fit` is about; joint tests of leads are outcomes of their own."""
     estimand = str(record["estimand"])
-    if estimand.startswith("pretrend"):
-        side = SIDES.get(estimand.replace("pretrend", "att", 1), analysis.outcome)
-        return f"pretrend_{side}"
+    for kind in ("pretrend", "att_dynamic"):  # the leads' joint test; the plain average over event times beside the one over cells
+        if estimand.startswith(kind):
+            return f"{kind.removeprefix('att_')}_{SIDES.get(estimand.replace(kind, 'att', 1), analysis.outcome)}"
     return SIDES.get(estimand, analysis.outcome)
 
 

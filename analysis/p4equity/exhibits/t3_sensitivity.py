@@ -32,6 +32,12 @@ ESTIMATORS = {
     "meta_regression": "Random-effects regression",
     "did": "Difference-in-differences",
     "triple_difference": "Triple difference",
+    "group_time": "Group-time effects",
+    "interaction_weighted": "Interaction-weighted",
+    "imputation": "Imputation",
+    "extended_twfe": "Extended two-way effects",
+    "stacked": "Stacked difference-in-differences",
+    "synthetic_did": "Synthetic difference-in-differences",
     "event_study": "Event study, mean of the years under the {label}",
 }
 Row = Mapping[str, Any]

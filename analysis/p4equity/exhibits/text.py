@@ -30,6 +30,10 @@ METHODS = {
     "cr3": "cluster-robust errors (CR3)",
     "wild_bootstrap": "restricted wild cluster bootstrap",
     "sampling": "sampling error of members only",
+    "placebo": "spread of the effects of placebo treatments",
+    "analytical": "errors from influence functions",
+    "bjs": "errors from imputed effects by cohort and period",
+    "none": "no error",
 }
 SHORT = {
     "averaged_t": "averaged t",
@@ -42,6 +46,10 @@ SHORT = {
     "cr3": "CR3",
     "wild_bootstrap": "wild bootstrap",
     "sampling": "sampling",
+    "placebo": "placebo",
+    "analytical": "influence functions",
+    "bjs": "imputation errors",
+    "none": "no error",
     "claim": "claim",
 }
 STATUS = {"not_estimable": "not estimable", "suppressed": "suppressed"}

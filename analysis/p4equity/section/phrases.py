@@ -25,6 +25,9 @@ METHODS = {
     "wild_bootstrap": "wild cluster bootstrap",
     "cr1": "cluster-robust (CR1)",
     "cr2": "cluster-robust (CR2)",
+    "placebo": "placebo units",
+    "analytical": "influence functions",
+    "bjs": "influence of cohorts and periods",
     "sampling": "sampling error alone",
     "claim": "the primary inference, adjusted",
 }
@@ -40,6 +43,13 @@ ESTIMATORS = {
     "did": "difference-in-differences",
     "event_study": "event study",
     "triple_difference": "triple difference",
+    "group_time": "group-time effects",
+    "interaction_weighted": "interaction-weighted event study",
+    "imputation": "imputation estimator",
+    "extended_twfe": "extended two-way fixed effects",
+    "stacked": "stacked difference-in-differences",
+    "synthetic_did": "synthetic difference-in-differences",
+    "bacon": "decomposition of the two-way estimate",
     "system_change": "change of each system, raw and shrunken",
 }
 _MONTHS = (

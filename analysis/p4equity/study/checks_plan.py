@@ -11,7 +11,7 @@ from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, MeasureSets, Plan
 from p4equity.study.problems import Problems
-from p4equity.study.vocabulary import INFERENCES_OF
+from p4equity.study.vocabulary import INFERENCES_OF, OWN_WEIGHTS
 
 FILE = "study.toml"
 
@@ -202,8 +202,7 @@ def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None
                 FILE, (*path, "inference"), f"'{inference}' is not defined for the estimator '{analysis.estimator}'",
                 expected=", ".join(allowed),
             )  # fmt: skip
-    weights_cells = analysis.estimator in ("did", "event_study", "triple_difference")
-    if weights_cells and analysis.weighting == "random_effects":
+    if analysis.estimator not in OWN_WEIGHTS and analysis.weighting == "random_effects":
         problems.add(
             FILE, (*path, "weighting"), f"the estimator '{analysis.estimator}' needs weights of its own",
             expected="weighting = \"system\" or \"patient\"",

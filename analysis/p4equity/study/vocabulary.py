@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-EstimatorId = Literal["did", "event_study", "triple_difference", "meta_regression", "system_change"]
+EstimatorId = Literal[
+    "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
+    "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change",
+]  # fmt: skip
 InferenceId = Literal[
-    "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "wild_bootstrap", "cr0", "cr1", "cr2", "cr3", "sampling",
+    "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
+    "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2", "cr3",
+    "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "didimputation", "delta", "placebo", "placebo_rank",
+    "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
 ]  # fmt: skip
 GateId = Literal[
     "completeness",
@@ -30,11 +36,22 @@ ESTIMATORS: tuple[str, ...] = get_args(EstimatorId)
 INFERENCES: tuple[str, ...] = get_args(InferenceId)
 GATES: tuple[str, ...] = get_args(GateId)
 
-_REGRESSION = ("cr0", "cr1", "cr2", "cr3", "wild_bootstrap", "permutation")
+_CLUSTER: tuple[str, ...] = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j", "wild_bootstrap", "wild_bootstrap_unrestricted")
+_PERMUTED: tuple[str, ...] = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
+_REGRESSION = (*_CLUSTER, *_PERMUTED, "none")
+_PATHS: tuple[str, ...] = ("relative_magnitudes", "smoothness", "pretest_power")
 INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "did": _REGRESSION,
-    "event_study": _REGRESSION,
+    "event_study": (*_REGRESSION, *_PATHS),
     "triple_difference": _REGRESSION,
-    "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation"),
+    "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "none"),
+    "group_time": ("analytical", "multiplier_bootstrap", "cr1", "none", *_PATHS),
+    "interaction_weighted": (*_REGRESSION, *_PATHS),
+    "imputation": ("bjs", "gmm", "didimputation", "multiplier_bootstrap", "none"),
+    "extended_twfe": ("delta", *_CLUSTER, *_PERMUTED[1:], "multiplier_bootstrap", "none"),
+    "stacked": _REGRESSION,
+    "synthetic_did": ("placebo", "placebo_rank", "jackknife", "bootstrap", "none"),
+    "bacon": ("none",),
     "system_change": ("sampling",),
 }
+OWN_WEIGHTS = ("meta_regression", "system_change")  # estimators that weigh by precision; the others need a registered weighting
