@@ -14,7 +14,6 @@ from p4equity.errors import UsageError, did_you_mean
 Array = NDArray[np.float64]
 GAPS = ("per_period", "whole", "drop")
 NO_LEAD = "not available, because there is no period before the reference period"
-SINGULAR = 1e-12  # variances below this share of the largest count as zero
 
 
 @dataclass(frozen=True)
