@@ -198,6 +198,7 @@ def _keep_cells(state: Run, cells: CellTables) -> None:
 
 def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) -> list[str]:
     """Diagnostics, estimates, summaries, disclosure: from cells to `results/`. Returns the gates that failed."""
+    from p4equity.calibration import calibration_table
     from p4equity.diagnostics import diagnose, failed_gates
     from p4equity.evaluation import evaluate
     from p4equity.evaluation.context import Context
@@ -215,8 +216,12 @@ def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) ->
         estimates = evaluate(
             context, failed=failed, progress=lambda name, done, total: state.progress(f"estimate {name}", done, total)
         )
+    with state.stage("calibrate"):
+        calibration = calibration_table(
+            context, workers=state.workers, progress=lambda name, done, total: state.progress(f"calibrate {name}", done, total)
+        )
     with state.stage("disclosure"):
-        tables = result_tables(context, cells, small, estimates, diagnostics)
+        tables = result_tables(context, cells, small, estimates, diagnostics) | {"calibration": calibration}
         if state.truth is not None and study.groups.compared:
             tables["planted"] = planted_table(context, state.truth)
         results = state.folder / "results"
@@ -224,6 +229,7 @@ def analyse(state: Run, cells: CellTables, small: Mapping[str, pd.DataFrame]) ->
         for name, frame in tables.items():
             write_csv(frame, results / f"{name}.csv")
         estimates.to_parquet(state.folder / "restricted" / "estimate.parquet")
+        calibration.to_parquet(state.folder / "restricted" / "calibration.parquet")
     for name in ("estimates", "diagnostics"):
         shutil.copyfile(results / f"{name}.csv", state.folder / f"{name}.csv")
     return sorted({gate for scope in failed.values() for gate in scope})

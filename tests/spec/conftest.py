@@ -157,7 +157,7 @@ def few_analyses(folder: Path, analyses: Iterable[str], **limits: float) -> Path
         gates.append(re.sub(r"(?m)^limit = .*$", f"limit = {limits.get(name, loose)}", part))
     text = head + "".join(kept) + "# Gates look" + parts[0] + "".join(gates)
     # Eight thousand members are few: small cells count too, or nothing could be estimated.
-    for key, value in (("wild_draws", 999), ("minimum_denominator", 2)):
+    for key, value in (("wild_draws", 999), ("minimum_denominator", 2), ("calibration_draws", 40)):
         text, found = re.subn(rf"(?m)^{key} = \d+", f"{key} = {value}", text)
         assert found == 1
     plan.write_text(text, "utf-8")

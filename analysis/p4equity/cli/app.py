@@ -161,6 +161,23 @@ def power(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
 
 
 @app.command()
+def calibrate(
+    study: RunStudy = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run", metavar="RUN", help="A finished run, whose cells are read. Default: --data.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Extract (tier A, B or C). Default: a synthetic one.")] = None,
+    draws: Annotated[int, typer.Option("--draws", min=20, help="Simulated data sets a setting.")] = 10_000,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the whole table as CSV here.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """How often each method rejects a true null on this study's own cells, its coverage and power: no effect is looked at."""
+    from p4equity.cli.calibration import print_calibration
+
+    print_calibration(study or FIRST if run_dir is None else study, run_dir, data, draws, out, workers)
+
+
+@app.command()
 def release(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     edition: Annotated[Path, typer.Argument(metavar="EDITION", help="Folder of the edition to write.")],

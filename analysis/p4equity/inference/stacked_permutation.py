@@ -66,7 +66,8 @@ def count_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> int:
     return total
 
 
-def _sample_rows(held: NDArray[np.int64], strata: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
+def sample_rows(held: NDArray[np.int64], strata: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
+    """`draws` random permutations of contract rows within strata, the observed one first."""
     rng = np.random.default_rng(seed)
     table = np.tile(held, (draws, 1))
     for s in np.unique(strata):
@@ -86,7 +87,7 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     patterns, held = contract_patterns(data.contracts)
     total = count_rows(held, data.strata)
     sampled = total > limit
-    table = _sample_rows(held, data.strata, limit, seed) if sampled else enumerate_rows(held, data.strata)
+    table = sample_rows(held, data.strata, limit, seed) if sampled else enumerate_rows(held, data.strata)
     everyone = np.concatenate([table, held[None, :]])  # the observed assignment last
 
     def test(theta: float) -> tuple[float, float, float, int]:
@@ -108,31 +109,61 @@ def assignment_effects(data: Stacked, patterns: Flags, table: NDArray[np.int64],
 
     At the variances fitted without effects, after taking a constant effect `theta` from the observed contracted cells.
     """
-    weights = data.measure_weights
     problem = null_problem(data, theta)
-    V = data.covariance + random_covariance(len(weights), *restricted_likelihood(problem))
+    V = data.covariance + random_covariance(len(data.measure_weights), *restricted_likelihood(problem))
+    parts = _by_pattern(data, patterns, V, problem.y)
+    solution, b_all, variance = _solutions(parts, table, data.measure_weights)
+    effects = sum(x * b for x, b in zip(solution, b_all, strict=True))
+    return np.asarray(effects), np.sqrt(variance)
+
+
+def assignment_lines(data: Stacked, patterns: Flags, table: NDArray[np.int64], V: Array) -> tuple[Array, Array]:
+    """(N, S, M) linear weights of those effects and (N,) their standard errors, at given covariances V (S, M, M)."""
+    parts = _by_pattern(data, patterns, V, np.zeros_like(data.y))
+    solution, _, variance = _solutions(parts, table, data.measure_weights)
+    m = len(data.measure_weights)
+    x = np.stack(solution, axis=1)
+    lines = np.zeros((len(table), *data.y.shape))
+    for k, row in enumerate(patterns):
+        mask = _entering(data, row)
+        own = np.einsum("smn,an->asm", precision(V, mask)[0], x[:, :m] + row * x[:, m:])
+        lines += np.where((table == k)[:, :, None], own, 0.0)
+    return lines, np.sqrt(variance)
+
+
+def _entering(data: Stacked, row: Flags) -> Flags:
+    """(S, M) cells that enter for a system that holds the contract row."""
+    return np.asarray(data.present & (row | ~row.any()) & (data.measure_weights > 0))
+
+
+def _by_pattern(data: Stacked, patterns: Flags, V: Array, y: Array) -> tuple[Array, Array]:
+    """(S, K, 2M, 2M) and (S, K, 2M) normal equations of each system for each contract row it might hold."""
     parts, values = [], []
     for row in patterns:
+        mask = _entering(data, row)
         rows = np.tile(row, (len(V), 1))
-        mask = data.present & (row | ~row.any()) & (weights > 0)
-        A, b = normal_equations(precision(V, mask)[0], rows & mask, np.where(mask, problem.y, 0.0))
+        A, b = normal_equations(precision(V, mask)[0], rows & mask, np.where(mask, y, 0.0))
         parts.append(A)
         values.append(b)
+    return np.stack(parts, axis=1), np.stack(values, axis=1)
+
+
+def _solutions(parts: tuple[Array, Array], table: NDArray[np.int64], weights: Array) -> tuple[list[Array], Array, Array]:
+    """What solves each assignment's normal equations for the pooled effect, their right sides, and the effects' variances."""
+    A_parts, b_parts = parts
     size = 2 * len(weights)
     upper = np.triu_indices(size)
-    flat = np.concatenate([np.stack(parts, axis=1)[:, :, upper[0], upper[1]], np.stack(values, axis=1)], axis=2)
+    flat = np.concatenate([A_parts[:, :, upper[0], upper[1]], b_parts], axis=2)
     # Which pattern each system holds, as zeros and ones: sums over systems are then one matrix product.
-    holds = (table.T[:, None, :] == np.arange(len(patterns))[:, None]).astype(float)
+    holds = (table.T[:, None, :] == np.arange(A_parts.shape[1])[:, None]).astype(float)
     sums = flat.reshape(-1, flat.shape[2]).T @ holds.reshape(-1, len(table))
     A_all: list[list[Array]] = [[np.empty(0)] * size for _ in range(size)]
     for k, (i, j) in enumerate(zip(*upper, strict=True)):
         A_all[i][j] = sums[k]
     contrast = np.concatenate([np.zeros(len(weights)), weights])
     solution = _solve(A_all, contrast)
-    b_all = sums[len(upper[0]) :]
-    effects = sum(x * b for x, b in zip(solution, b_all, strict=True))
     variance = sum(c * x for c, x in zip(contrast, solution, strict=True) if c)
-    return np.asarray(effects), np.sqrt(np.asarray(variance))
+    return solution, sums[len(upper[0]) :], np.asarray(variance)
 
 
 def _solve(A: list[list[Array]], contrast: Array) -> list[Array]:
