@@ -201,3 +201,12 @@ def test_covariates_that_add_nothing_do_not_move_the_estimate(id: str) -> None:
     out = fit(id, frame.assign(copy=2 * frame["x"]), covariates=["x", "one", "copy"])
     assert out["estimate"].iloc[0] == pytest.approx(expected, abs=1e-10)
     assert sum("adds nothing" in text for text in out.attrs["warnings"]) == 2
+
+
+def test_a_panel_with_as_many_effects_as_rows_has_its_answer() -> None:
+    """linearmodels counts six effects in six rows and refuses for want of a covariance, which nobody asked for."""
+    rows = [("A", 2018, 1.0), ("A", 2019, 4.0), ("B", 2018, 2.0), ("B", 2019, 3.0), ("C", 2020, 1.0), ("C", 2021, 1.5)]
+    frame = pd.DataFrame(rows, columns=["system", "year", "y"]).assign(start=lambda f: f["system"].map({"A": 2019.0}))
+    for id in ("did", "event_study", "interaction_weighted", "imputation", "extended_twfe", "bacon"):
+        out = fit(id, frame, inference="none", **({"effects": "unit"} if id == "extended_twfe" else {}))
+        assert out["estimate"].iloc[0] == pytest.approx(2.0, abs=1e-12)

@@ -17,7 +17,7 @@ from p4equity.estimators.tidy import Cells
 
 OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "family", "effects", "average")
 VARIANCES = ("delta", *CLUSTER_ROBUST)
-INFERENCES, TWO_WAY = ("delta", *(m for m in METHODS if m != "permutation"), BOOTSTRAP), True
+INFERENCES, TWO_WAY = ("delta", *(m for m in METHODS if not m.startswith("permutation")), BOOTSTRAP), True
 WORDS = {"family": ("linear", "logit", "poisson"), "effects": ("cohort", "unit"), "average": ("cells", "rows", "weights")}
 AGGREGATES = ("simple", "event", "group", "calendar")
 LINEAR_ONLY = "{} is for the linear family; delta and multiplier_bootstrap serve the others"

@@ -18,6 +18,7 @@ from p4equity.estimators.tidy import Cells, require_arms
 OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
 OPTIONS = (*OWN, *PATH_OPTIONS)
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
+NO_LAGS = "no treated cell of this group is observed after treatment"
 NO_PERMUTATION = "permutation is of one difference in changes, not of cohorts and periods: use did or meta_regression"
 
 
@@ -166,15 +167,19 @@ class _Answers:
         panel, event = self.panel, self.event
         e = self.columns["event"]
         levels = [float(v) for v in np.unique(e[self.columns["group"].isin(groups)])]
-        before, after = leads_and_lags(levels, self.request)
+        tested, averaged = leads_and_lags([float(v) for v in np.unique(e)], self.request)
+        kept = [float(v) for v in np.unique(e)]
+        before = [levels.index(kept[i]) for i in tested if kept[i] in levels]
+        after = [levels.index(kept[i]) for i in averaged if kept[i] in levels]
         single = [self._share(e == level, groups) for level in levels]
         starts = self.columns.loc[self.columns["group"].isin(groups), "cohort"].unique()
         cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
         whole = self._base(rows, j)
         post = e.isin([levels[i] for i in after])
-        out = [(0, Term(estimand("att", name), self._share(post, groups), whole, 0, j, label, cohort))]
-        dynamic = np.mean([single[i] for i in after], axis=0)
-        out.append((1, Term(estimand("att_dynamic", name), dynamic, whole, 0, j, label, cohort)))
+        none = "" if after else NO_LAGS
+        dynamic = np.mean([single[i] for i in after], axis=0) if after else np.zeros(len(self.columns))
+        out = [(0, Term(estimand("att", name), self._share(post, groups), whole, 0, j, label, cohort, reason=none))]
+        out.append((1, Term(estimand("att_dynamic", name), dynamic, whole, 0, j, label, cohort, reason=none)))
         leads = np.stack([single[i] for i in before]) if before else np.zeros((0, len(self.columns)))
         reason = "" if before else "not available, because there is no period before the reference period"
         out.append((2, Term(estimand("pretrend", name), leads, whole, 0, j, label, cohort, joint=True, reason=reason)))

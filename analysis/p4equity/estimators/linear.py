@@ -131,7 +131,11 @@ def _panel_ols(Y: Array, exog: Array, effects: Sequence[Codes], weights: Array) 
     out = np.zeros((exog.shape[1], Y.shape[1]))
     for j in range(Y.shape[1]):
         model = PanelOLS(pd.Series(Y[:, j], index=rows, name="y"), X, weights=w, entity_effects=True, other_effects=other)
-        out[:, j] = model.fit(cov_type="unadjusted", debiased=False, count_effects=False).params.to_numpy() / scale
+        try:
+            out[:, j] = model.fit(cov_type="unadjusted", debiased=False, count_effects=False).params.to_numpy() / scale
+        except ValueError:  # as many effects as rows, by its count: it refuses for want of a covariance, which is not used here
+            root = np.sqrt(weights)
+            out[:, j] = np.linalg.lstsq(root[:, None] * exog, root * Y[:, j], rcond=None)[0]
     return out
 
 

@@ -46,11 +46,16 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     treated_event = np.where(stack.treated, stack.event, np.nan)
     reference = reference_period(treated_event, request)
     levels = [float(e) for e in np.unique(stack.event) if e != reference]
+    if not any(e >= 0 for e in levels):
+        found = ", ".join(f"{e:.0f}" for e in levels) or "none"
+        raise UsageError("no event time after treatment", where="fit: window", expected="0 or later", found=found)
     fits, terms = [_fit(panel, stack, levels)], list(_Rows(panel, stack, levels, reference, request).terms(0, None))
     if request.aggregate == "cohort":
         for cohort in np.unique(stack.cohort):
             part = stack.take(stack.cohort == cohort)
             own = [e for e in levels if (part.treated & (part.event == e)).any()]
+            if not any(e >= 0 for e in own):
+                continue
             terms += _Rows(panel, part, own, reference, request).terms(len(fits), float(cohort))
             fits.append(_fit(panel, part, own))
     return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), no_permutation=NO_PERMUTATION)
