@@ -277,3 +277,18 @@ def test_leads_that_reject_the_restriction_leave_an_empty_set() -> None:
     assert s.set_at(0.0).reason
     assert not s.set_at(0.0).holds_zero
     assert np.isnan(s.breakdown())
+
+
+def test_whole_gaps_are_paths_without_the_excluded_period() -> None:
+    found = made(4, 2, 8)
+    V, b = found.covariance, found.estimates
+    gap, _ = path(b, V, found.event_times, exclude=[-3], gap="whole")
+    kept = found.event_times != -3
+    closed, _ = path(b[kept], V[np.ix_(kept, kept)], np.array([-4.0, -3, -2, 0, 1]))
+    for restriction, method, bound in (
+        ("relative_magnitudes", None, 1.0),
+        ("smoothness", None, 0.01),
+        ("smoothness", "hybrid", 0.01),
+    ):
+        one, other = (Sensitivity(p, restriction, method).set_at(bound) for p in (gap, closed))
+        assert (one.low, one.high) == (other.low, other.high)
