@@ -210,3 +210,16 @@ def test_a_panel_with_as_many_effects_as_rows_has_its_answer() -> None:
     for id in ("did", "event_study", "interaction_weighted", "imputation", "extended_twfe", "bacon"):
         out = fit(id, frame, inference="none", **({"effects": "unit"} if id == "extended_twfe" else {}))
         assert out["estimate"].iloc[0] == pytest.approx(2.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_group_without_any_pair_has_no_number(id: str) -> None:
+    """Asian rows stand only in periods in which the reference group has none."""
+    frame = cells(12)
+    asian = white(frame).assign(group="asian", year=lambda f: f["year"] + 20)
+    families = [{"family": f} for f in ("linear", "logit")] if id == "extended_twfe" else [{}]
+    for more in families:
+        out = fit(id, pd.concat([frame, asian]), group="group", reference="white", inference="none", **more)
+        assert (out["estimate"].notna() == (out["status"] == "ok")).all()
+        assert (out.loc[out["group"] == "asian", "status"] == "not_estimable").all()
+        assert out.loc[out["group"] == "black", "status"].iloc[0] == "ok"

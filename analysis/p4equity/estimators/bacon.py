@@ -18,6 +18,7 @@ OPTIONS: tuple[str, ...] = ()
 INFERENCES = ("none",)
 NOT_BALANCED = "the decomposition needs every unit in every period; missing: {}"
 NOT_CONSTANT = "the decomposition needs weights that do not change over time within a unit; they do in {}"
+NO_PAIR = "no two timing groups to compare in this group"
 ABSORBED = "treatment is collinear with effects or covariates: the two-way estimate is not identified"
 THROUGHOUT = (
     "units treated throughout serve as comparison here, as in the two-way regression of all rows; did leaves them out: {}"
@@ -137,18 +138,19 @@ class _Parts:
 def _parts(panel: Panel, label: str, adjusted: bool) -> _Parts:
     """Rows of one group: kinds of comparison, then comparisons; or the reason why there are none."""
     rows = np.asarray(panel.column("group") == label, bool)
-    balanced, reason = _balanced(panel, rows)
-    if balanced is None:
+    balanced, reason = _balanced(panel, rows) if rows.any() else (None, NO_PAIR)
+    found = [] if balanced is None else with_covariates(balanced) if adjusted else without_covariates(balanced)
+    kept = [c for c in found if not (np.isnan(c.treated) and np.isnan(c.other))]
+    if not kept:
+        reason = reason or NO_PAIR
         term = Term("decomposition", np.zeros((1, 0)), panel.base(rows), group=label, reason=reason)
         return _Parts([(term, (float("nan"), "outcome"))], [])
-    found = with_covariates(balanced) if adjusted else without_covariates(balanced)
     out: list[tuple[Term, tuple[float, str]]] = []
     for kind in dict.fromkeys(c.kind for c in found):
         own = [c for c in found if c.kind == kind]
         total = sum(c.weight for c in own)
         average = np.sum([c.weight * c.estimates for c in own], axis=0) / total if total > 0 else own[0].estimates
         out += _rows(panel, label, rows, Comparison(kind, np.nan, np.nan, average, total), summary=True)
-    kept = [c for c in found if not (np.isnan(c.treated) and np.isnan(c.other))]
     for c in kept:
         out += _rows(panel, label, rows, c, summary=False)
     return _Parts(out, [_record(panel, label, c) for c in kept])

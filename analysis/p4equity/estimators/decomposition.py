@@ -121,6 +121,8 @@ def with_covariates(panel: Balanced) -> list[Comparison]:
     between = sum(units[:, None] * (mean[start] - mean[start].mean())[None, :] for start, units in groups)
     inside = d - between
     total, within = float((w[:, None] * d**2).sum()), float((w[:, None] * inside**2).sum())
+    if total <= 1e-12 * float(w.sum()) * len(panel.times):
+        return []  # effects and covariates leave nothing of treatment
     omega = within / total
     own = np.einsum("ut,utm->m", w[:, None] * inside, panel.Y) / within if omega > 1e-12 else np.full(panel.Y.shape[2], np.nan)
     parts = []

@@ -158,6 +158,8 @@ def nonlinear_model(cells: Cells, design: Design, request: Request, family: str,
         _in_range(panel.Y[:, j], family, request)
         for label in panel.groups:
             rows = np.flatnonzero(labels == label)
+            if not len(rows):
+                continue
             fixed = [dummies(codes[rows]) for codes in design.fixed]
             effects = design.effects[rows]
             effects = effects[:, np.abs(effects).max(axis=0, initial=0.0) > 0]

@@ -13,6 +13,7 @@ from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.inference.moments import independent_columns
 from p4equity.inference.sweeping import dummies
 
+NO_CELLS = "no treated cell of this group is observed after treatment"
 NO_LEADS = "not available, because there is no period before the reference period"
 
 
@@ -124,7 +125,8 @@ class Averages:
         starts, times = frame["cohort"].unique(), frame["time"].unique()
         cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
         period = str(panel.labels[float(times[0])]) if len(times) == 1 and rank else None
-        term = Term(estimand("att", name), np.zeros((1, 0)), self._base(target, rows, j), 0, j, label, cohort, period=period)
+        reason, base = "" if target.any() else NO_CELLS, self._base(target, rows, j)
+        term = Term(estimand("att", name), np.zeros((1, 0)), base, 0, j, label, cohort, period=period, reason=reason)
         return _Average(rank, term, self._omega(target)[None, :])
 
     def _base(self, target: Flags, rows: Flags, j: int) -> Base:

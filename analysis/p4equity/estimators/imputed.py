@@ -59,7 +59,7 @@ def impute(
     residuals are centred. lead_factor: small-sample factor of the covariance of so many leads.
     """
     used = np.asarray(model.treated & model.predicted[1], bool)
-    scale = np.sqrt(model.weights @ Y**2 / model.weights.sum())
+    scale = np.sqrt(model.weights @ Y**2 / max(float(model.weights.sum()), 1e-300))
     E = model.residuals(Y)
     E = np.where(np.abs(E) > ROUNDING * scale, E, 0.0)
     W = np.stack([model.weights * (t.rows & used & (t.kind != "lead")) for t in targets], axis=1)
@@ -99,7 +99,7 @@ def _lead_sets(targets: Sequence[Target]) -> list[list[int]]:
 
 def _squared_back(model: UntreatedModel, W: Array) -> Array:
     """Weights of rows as didimputation 0.5.0 has them: -w Z0 (Z0' w^2 Z0)^-1 Z1' w W on untreated rows."""
-    if np.ptp(model.weights) == 0:
+    if len(W) == 0 or np.ptp(model.weights) == 0:
         return model.back(W)
     w = model.weights[:, None]
     return np.asarray(np.where(model.treated[:, None], W, replace(model, weights=model.weights**2).back(W * w) / w))

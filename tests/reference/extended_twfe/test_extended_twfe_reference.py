@@ -68,6 +68,51 @@ def test_practices_equal_r(black: pd.DataFrame, covariate: str | None, kind: str
     assert list(out[key[0]].iloc[1:]) == key[1]
 
 
+# Known answers of the package's own tests, by county: estimates and errors, each kind in the order of its rows.
+COUNTIES: dict[str, tuple[dict[str, Any], list[tuple[float, float]]]] = {
+    "simple": ({}, [(-0.0506270331228907, 0.0124972546529842)]),
+    "calendar": ({}, [
+        (-0.0212480022225509, 0.0217240109737018), (-0.0818499992698648, 0.0273693827216135),
+        (-0.0442655912990223, 0.0173733625406716), (-0.0524323095862384, 0.015015825012757),
+    ]),
+    "group": ({}, [
+        (-0.0876269608795944, 0.0230474099815232), (-0.0212783329358987, 0.0185912208081438),
+        (-0.0459545277368072, 0.0179714452432232),
+    ]),
+    "event": ({}, [
+        (-0.0332122037837542, 0.0133659635774059), (-0.0573456479257483, 0.0171496442892364),
+        (-0.137870386660852, 0.0307883597041053), (-0.10953945536511, 0.0323152785480507),
+    ]),
+    "never": ({"comparison": "never"}, [
+        (0.0234649547538384, 0.0145314904277398), (-0.0211467366918433, 0.0113935648352396),
+        (-0.0533558653415615, 0.0157744281621729), (-0.141080104628566, 0.0322891808795742),
+        (-0.107544274673025, 0.0329231688783015),
+    ]),
+    "poisson": ({"family": "poisson", "outcome": "emp"}, [
+        (-25.3497484355494, 15.8862762958862), (1.09175116997388, 40.2952222352926),
+        (-75.1246321552693, 23.1541376499351), (-101.823979344829, 27.0877431076141),
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COUNTIES)
+def test_county_employment_equals_the_packages_own_answers(kind: str) -> None:
+    wide = pd.read_csv(HERE.parent / "group_time" / "county_employment.csv")
+    frame = wide.melt(id_vars=["countyreal", "first_treat", "lpop"], var_name="year", value_name="lemp")
+    frame = frame.assign(year=frame["year"].str[4:].astype(int), emp=np.exp(frame["lemp"]))
+    frame["first_treat"] = frame["first_treat"].where(frame["first_treat"] > 0)
+    more, expected = COUNTIES[kind]
+    options = {"outcome": "lemp", "unit": "countyreal", "parent": None, "covariates": "lpop", **more}
+    out = fit(frame, aggregate=kind if kind in ("simple", "calendar", "group") else "event", **options)
+    rows = out if kind == "simple" else out[out["estimand"] == "att"].iloc[1:]
+    rows = rows[rows["event_time"] >= -2] if kind == "never" else rows  # the package's window
+    assert len(rows) == len(expected)
+    scale = np.abs([e for e, _ in expected]).max()
+    for (_, row), (estimate, error) in zip(rows.iterrows(), expected, strict=True):
+        assert row["estimate"] == pytest.approx(estimate, abs=1e-7 * scale)
+        assert row["std_error"] == pytest.approx(error, rel=1e-5)
+
+
 @pytest.mark.parametrize(("comparison", "covariate"), PYTHON)
 def test_unbalanced_staggered_panel_equals_the_python_package(staggered: pd.DataFrame, comparison: str, covariate: bool) -> None:
     out = fit(staggered, comparison=comparison, covariates="x" if covariate else ())
