@@ -85,10 +85,11 @@ def methods(id: str, module: ModuleType, inference: object, own: Mapping[str, An
 
     With two ways of clustering the first is cr1.
 
-    module: the estimator, with its INFERENCES and the VARIANCES among them that the option `variance` may name.
+    module: the estimator, with its INFERENCES (or `inferences`, where they depend on its options) and the VARIANCES among
+    them that the option `variance` may name.
     """
-    allowed: tuple[str, ...] = module.INFERENCES
-    variances: tuple[str, ...] = getattr(module, "VARIANCES", ())
+    allowed: tuple[str, ...] = module.inferences(own) if hasattr(module, "inferences") else module.INFERENCES
+    variances = tuple(v for v in getattr(module, "VARIANCES", ()) if v in allowed)
     variance = str(own["variance"]).lower() if "variance" in own else "cr1" if two_way else allowed[0]
     if "variance" in own:
         known(variance, variances, "variance", f"fit: {id}")
