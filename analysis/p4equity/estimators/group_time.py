@@ -7,8 +7,9 @@ import numpy as np
 from p4equity.errors import UsageError
 from p4equity.estimators.aggregation import KINDS
 from p4equity.estimators.base import Request
+from p4equity.estimators.group_time_blocks import Block
 from p4equity.estimators.group_time_cells import did_cell, schedule
-from p4equity.estimators.group_time_rows import Block, answer
+from p4equity.estimators.group_time_rows import answer
 from p4equity.estimators.group_time_sample import complete, eligible, sample, settings, weight_notes
 from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import gap_panel, plain_panel

@@ -1,97 +1,19 @@
-"""Group-time effects and their averages as terms: overall first, the joint test of leads, then each effect."""
+"""Group-time effects and their averages as terms of an estimate, with the counts behind them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from p4equity.estimators.aggregation import OVERALL, At, Average, Effects, aggregate, effects
 from p4equity.estimators.base import NAN, Array, Base, Flags, Request, Term, estimand
-from p4equity.estimators.group_time_cells import NEVER, Cell, CellEstimate, Sample, shares
+from p4equity.estimators.group_time_blocks import NO_LEADS, Block, Row, rows_of
+from p4equity.estimators.group_time_cells import NEVER, Cell, Sample, shares
 from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import GAP, Panel, _year
 
 LISTED = 6  # effects named in a sentence
-NO_LEADS = "not available, because there is no period before treatment to test"
-
-
-@dataclass(frozen=True)
-class Block:
-    """One compared group: its label, its rows (N,) of the panel, its sample and its cells' estimates."""
-
-    label: str
-    rows: Flags
-    sample: Sample
-    cells: list[CellEstimate]
-
-    @property
-    def effects(self) -> Effects | None:
-        """The estimable cells with their cohorts' weights."""
-        cohorts = np.unique(self.sample.cohort[np.isfinite(self.sample.cohort)])
-        return effects(self.cells, cohorts, shares(self.sample, cohorts))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One quantity of a block: values (m,) and influence (G, m), the cells behind it with their weights, or a reason.
-
-    tests: keys of the rows whose joint test this is.
-    """
-
-    key: tuple[object, ...]
-    values: Array | None
-    influence: Array | None
-    cells: tuple[int, ...]
-    weights: Array = field(default_factory=lambda: np.ones(0))
-    reason: str = ""
-    at: At = OVERALL
-    tests: tuple[tuple[object, ...], ...] | None = None
-
-
-def rows_of(block: Block, kind: str | None, anticipation: int) -> list[Row]:
-    """Rows of a block in order: overall; where leads are shown their joint test; then each cell, or each average of a kind."""
-    e = block.effects
-    overall, parts = aggregate(e, kind or "simple") if e else (None, [])
-    every = tuple(i for i, c in enumerate(block.cells) if c.cell.t >= c.cell.g)
-    out = [_average(("overall",), overall, every, block)]
-    each = _cells(block) if kind is None else [] if kind == "simple" else _parts(block, parts, kind)
-    if kind in (None, "dynamic"):
-        leads = tuple(r.key for r in each if not r.reason and r.at.event < -anticipation)
-        places = tuple(i for r in each if r.key in leads for i in r.cells)
-        out.append(Row(("pretrend",), None, None, places, reason="" if leads else NO_LEADS, tests=leads))
-    return out + each
-
-
-def _average(key: tuple[object, ...], average: Average | None, planned: tuple[int, ...], block: Block, at: At = OVERALL) -> Row:
-    if average is not None:
-        return Row(key, average.estimate, average.influence, average.cells, average.weights, at=at)
-    reasons = list(dict.fromkeys(block.cells[i].reason for i in planned))
-    text = f"no effect it averages is estimable: {'; '.join(reasons)}" if reasons else "no period after treatment"
-    return Row(key, None, None, planned, np.zeros(len(planned)), text, at)
-
-
-def _cells(block: Block) -> list[Row]:
-    out = []
-    for i, c in enumerate(block.cells):
-        g, t = c.cell.g, c.cell.t
-        influence = None if c.reason else c.influence * c.factor
-        values = None if c.reason else c.att
-        out.append(Row(("cell", g, t), values, influence, (i,), np.ones(1), c.reason, At(t - g, g, t)))
-    return out
-
-
-def _parts(block: Block, parts: list[Average], kind: str) -> list[Row]:
-    """One row an event time, cohort or period that the data have, estimable or not."""
-    name = {"dynamic": "event", "group": "cohort", "calendar": "period"}[kind]
-    planned: dict[float, list[int]] = {}
-    for i, c in enumerate(block.cells):
-        if kind == "dynamic" or c.cell.t >= c.cell.g:
-            value = {"event": c.cell.t - c.cell.g, "cohort": c.cell.g, "period": c.cell.t}[name]
-            planned.setdefault(value, []).append(i)
-    found = {getattr(part.at, name): part for part in parts}
-    return [_average((name, v), found.get(v), tuple(planned[v]), block, At(**{name: v})) for v in sorted(planned)]
 
 
 @dataclass(frozen=True)
@@ -106,8 +28,8 @@ class _Counts:
     cluster: Array
     pair: Array
 
-    def base(self, rows: Flags, cells: list[Cell], outcome: int) -> Base:
-        """Counts behind some cells in some rows."""
+    def base(self, rows: Flags, cells: list[Cell], outcome: int, side: Flags | None = None) -> Base:
+        """Counts behind some cells in some rows. side: with two groups, an arm has as many clusters as its smaller group."""
         arms = np.zeros((2, len(self.cohorts), len(self.times)), bool)
         for cell in cells:
             at = np.searchsorted(self.times, [cell.t, cell.base])
@@ -123,9 +45,13 @@ class _Counts:
             float(min(years, default=NAN)),
             float(max(years, default=NAN)),
             len(np.unique(self.cluster[used])),
-            len(np.unique(self.cluster[treated])),
-            len(np.unique(self.cluster[other])),
+            self._clusters(treated, side),
+            self._clusters(other, side),
         )
+
+    def _clusters(self, arm: Flags, side: Flags | None) -> int:
+        parts = [arm] if side is None else [arm & side, arm & ~side]
+        return min(len(np.unique(self.cluster[part])) for part in parts)
 
     def _members(self, used: Flags, outcome: int) -> float:
         """Members behind rows; of a gap's reference group, which several compared groups share, each once."""
@@ -218,7 +144,7 @@ class _Table:
             self._contrast(members, [key] if tests is None else list(tests), outcome)
             if not reason
             else np.zeros((1, self._size)),
-            self.counts.base(mask, cells, outcome),
+            self.counts.base(mask, cells, outcome, self.blocks[members[0]].side),
             group=label,
             cohort=self._cohort(row),
             event_time=row.at.event,
@@ -262,9 +188,16 @@ class _Table:
         cohorts = np.unique(g)
         w = shares(b.sample, cohorts)
         loads = w / w.sum(axis=0) * np.array([row.weights[g == c].sum() for c in cohorts])
-        alone = (w > 0).sum(axis=0) == 1
+        alone = np.array([_lonely(b.sample, c) for c in cohorts])
         total = float((loads.sum(axis=1) ** 2).sum())
         return min(1.0, float((loads[:, alone] ** 2).sum()) / total) if total > 0 else 0.0
+
+
+def _lonely(sample: Sample, cohort: float) -> bool:
+    """Whether a cohort, or one of its groups, is one cluster."""
+    here = sample.cohort == cohort
+    parts = [here & sample.compared, here & ~sample.compared]
+    return min(len(np.unique(sample.cluster[part])) for part in parts if part.any()) == 1
 
 
 def _cell_notes(panel: Panel, blocks: list[Block], request: Request, kind: str | None) -> tuple[str, ...]:

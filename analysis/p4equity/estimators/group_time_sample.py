@@ -155,11 +155,11 @@ def _one_row(frame: pd.DataFrame) -> None:
             found=f"{int(twice.sum())} rows beyond the first",
             fix="panel=False for repeated cross-sections, or pass the means",
         )
-    moved = frame.groupby("unit")["cluster"].nunique()
+    moved = frame.groupby(["unit", "group"])["cluster"].nunique()
     if (moved > 1).any():
         raise DataError(
             "cluster changes within a unit",
-            where=f"fit: cluster, unit {moved.index[moved > 1][0]}",
+            where=f"fit: cluster, unit {moved.index[moved > 1][0][0]}",
             expected="one cluster a unit",
             found=f"{int((moved > 1).sum())} units that change",
             fix="cluster by what does not change, or panel=False for repeated cross-sections",

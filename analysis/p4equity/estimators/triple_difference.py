@@ -1,24 +1,35 @@
-"""Triple difference: the gap between groups, in one regression of all groups."""
+"""Triple difference: the gap between groups, in one regression of all groups or by group-time comparisons."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from p4equity.errors import UsageError
-from p4equity.estimators.base import Array, Flags, Request, Term
+from p4equity.estimators import group_time, triple_cells, two_by_two
+from p4equity.estimators.arguments import known
+from p4equity.estimators.base import Array, Estimate, Flags, Request, Term
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights")
+OF_REGRESSION = ("ssc", "df", "g_df", "wild_weights")
+OPTIONS = ("method", "variance", *OF_REGRESSION, *triple_cells.OPTIONS)
+METHODS_OF_CELLS = ("regression", *two_by_two.METHODS)
 INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
 
 
-def estimate(cells: Cells, request: Request) -> LinearEstimate:
+def inferences(own: Mapping[str, Any]) -> tuple[str, ...]:
+    """Methods of inference of a call, by its option `method`; the first is the default."""
+    return INFERENCES if own.get("method", "regression") == "regression" else group_time.INFERENCES
+
+
+def estimate(cells: Cells, request: Request) -> Estimate:
     """Average effect on the gap (reference minus group) in treated units, if it would have moved as elsewhere.
 
     y_ugt = -b D_ut 1{g is not the reference} + a_ug + l_gt + m_pt + e_ugt, weighted; p is the parent of unit u, or
@@ -27,13 +38,23 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     With one group it is `did` on the gap panel to rounding (coefficients, CR0, CR2, CR3; CR1 differs by its count of
     rows, cells here and gaps there). D itself is held fixed where the parent-time effects do not absorb it.
     Assumptions: parallel gaps, no anticipation beyond `anticipation` periods (left out), one effect for all cohorts
-    and periods when adoption is staggered. Source: Olden and Moen (2022). Reference case: fixest
-    `feols(rate ~ tpm | system^race + race^year + system^year)` (tests/reference/triple_difference).
+    and periods when adoption is staggered.
+
+    method='dr', 'reg' or 'ipw' (the default is 'regression') lifts the last one, with options and rows as in group_time: in
+    each cohort and period the compared group's change is compared with the reference group's of the same cohort, and with
+    both groups' of one comparison cohort: three differences-in-differences, each with its own logit and least squares (dr),
+    whose sum, first two less the third, is minus the effect on the gap. comparison='not_yet' estimates this against
+    each comparison cohort apart and combines them with the weights of smallest variance (not by pooling their units).
+    Unit-groups are the units: without `cluster` they are clustered by parent or unit.
+    Source: Olden and Moen (2022); Ortiz-Villavicencio and Sant'Anna (2025). Reference cases: fixest
+    `feols(rate ~ tpm | system^race + race^year + system^year)`, triplediff's `ddd` (tests/reference/triple_difference).
     """
     if request.group is None:
         raise UsageError(
             "a triple difference needs groups", where="fit: group", expected="a column and its reference level", found="nothing"
         )
+    if _by_cells(request):
+        return triple_cells.estimate_triple(cells, request)
     if request.aggregate is not None:
         raise UsageError("nothing to aggregate", where="fit: aggregate", expected="None", found=request.aggregate)
     reference, groups = compared_groups(cells.frame, request)
@@ -49,6 +70,23 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
             rows = (panel.column("group") == g) | (panel.column("group") == reference)
             terms.append(_term(panel, 1, -np.eye(len(groups))[i], g, rows, reference))
     return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), no_permutation=NO_PERMUTATION)
+
+
+def _by_cells(request: Request) -> bool:
+    """Whether the method is one of group-time comparisons. Raises UsageError for unknown words and for the other's options."""
+    method = request.own.get("method", "regression")
+    known(method, METHODS_OF_CELLS, "method", "fit: triple_difference, method")
+    regression = method == "regression"
+    none = (*triple_cells.OPTIONS,) if regression else OF_REGRESSION
+    if wrong := [name for name in none if name in request.own and name != "draws"]:
+        raise UsageError(
+            f"{wrong[0]} has no part in this method",
+            where=f"fit: triple_difference, {wrong[0]}",
+            expected="nothing",
+            found=request.own[wrong[0]],
+            fix="choose method='dr', 'reg' or 'ipw'" if regression else "leave it out, or choose method='regression'",
+        )
+    return not regression
 
 
 def _panel(cells: Cells, request: Request, reference: str, groups: tuple[str, ...]) -> Panel:
