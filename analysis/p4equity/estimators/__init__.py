@@ -114,7 +114,8 @@ def _run(
         data, given["unit"] = _own_units(data, id, given["time"], given["parent"], own)
     if given["time"] is None and id != "meta_regression":
         raise UsageError("no time", where="fit: time", expected="the column of periods", found="nothing")
-    request = Request(estimator=id, inference=wanted, own=options(own), **given)
+    chosen = inference is not None or "variance" in own
+    request = Request(estimator=id, inference=wanted, chosen=chosen, own=options(own), **given)
     with _threads().limit(limits=1):
         cells, choice = tidy(data, request), ""
         if inference == AUTO:

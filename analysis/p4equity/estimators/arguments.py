@@ -116,8 +116,9 @@ def methods(id: str, module: ModuleType, inference: object, own: Mapping[str, An
 def options(own: Mapping[str, Any]) -> dict[str, Any]:
     """The estimator's own options with numbers as whole numbers and words known, whether this call uses them or not."""
     out = dict(own)
-    if "strata" in out and not isinstance(out["strata"], str):
-        raise UsageError("not a column", where="fit: strata", expected="the name of a column", found=repr(out["strata"]))
+    for name in ("strata", "sizes"):
+        if name in out and not isinstance(out[name], str):
+            raise UsageError("not a column", where=f"fit: {name}", expected="the name of a column", found=repr(out[name]))
     for name, least in (("draws", 1), ("limit", 2)):
         if name in out:
             out[name] = whole(out[name], name, least)

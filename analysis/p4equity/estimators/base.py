@@ -18,7 +18,10 @@ FEW = 3  # fewer treated or comparison clusters than this: cluster-robust and bo
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `fit`, names checked against the data; see there for their meaning."""
+    """The arguments of `fit`, names checked against the data; see there for their meaning.
+
+    chosen: whether the caller named the methods of inference.
+    """
 
     estimator: str
     outcome: str
@@ -36,6 +39,7 @@ class Request:
     comparison: str = "never"
     anticipation: int = 0
     inference: tuple[str, ...] = ()
+    chosen: bool = True
     aggregate: str | None = None
     conf_level: float = 0.95
     seed: int = 0
@@ -119,6 +123,10 @@ class Estimate(ABC):
     @abstractmethod
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """One answer a term under one method of inference."""
+
+    def methods(self, request: Request) -> tuple[str, ...]:
+        """Methods of inference to answer by: those of the request."""
+        return request.inference
 
     def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
         """Sentences about the whole estimate."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term, estimand
+from p4equity.estimators.few_treated import METHODS as FEW_TREATED
+from p4equity.estimators.few_treated import FewTreatedDesign
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, changes, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.reassigned import Reassigned, holders, strata_of
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit", "strata")
-INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
+OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit", "strata", "sizes")
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *FEW_TREATED), CLUSTER_ROBUST, True
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:
@@ -31,7 +33,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     a cohort against clean comparisons (never treated, or not yet with comparison="not_yet"). Permutation exchanges units'
     dates, within the levels of the column `strata` names, and refits: of b (permutation, permutation_raw) or of b over its
     cluster-robust error (permutation_studentized). It and the unrestricted bootstrap reject a true null too often where
-    few, or smaller, units are treated. Source: Angrist and
+    few, or smaller, units are treated. With one or two treated units, and no method named, the answer is Ferman and
+    Pinto's where weights (or the column `sizes` names) say how large cells are, else Conley and Taber's. Source: Angrist and
     Pischke (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine
     (tests/reference/did).
     """
@@ -48,8 +51,9 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
             parts.append(part)
     of_changes = _is_difference_in_changes(panel, request)
     y, treated, strata = changes(panel.frame, panel.Y, panel.treated) if of_changes else ((), None, None)
-    other = _other_dates(parts, request)
-    return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), y, treated, strata=strata, reassigned=other)
+    few = tuple(cache(partial(_few_treated, part, request)) for part in parts)
+    other = tuple(cache(partial(_other_dates, part, i > 0, request)) for i, part in enumerate(parts))
+    return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), y, treated, "", strata, other, few)
 
 
 def clean_rows(panel: Panel, cohort: float, request: Request) -> Flags:
@@ -96,17 +100,20 @@ def _terms(panel: Panel, fit: int, rows: Flags, cohort: object) -> list[Term]:
     ]
 
 
-def _other_dates(parts: list[Panel], request: Request) -> tuple[Reassigned | str, ...]:
-    """Each regression under other dates, the whole panel's first."""
-    out: list[Reassigned | str] = []
-    for i, panel in enumerate(parts):
-        if request.anticipation:
-            out.append("permutation has no window of anticipation, which would move with the dates")
-        elif i and request.comparison == "not_yet":
-            out.append("rows of units treated later end at their dates, which therefore cannot be exchanged")
-        else:
-            out.append(under_other_dates(panel, partial(_columns, panel)))
-    return tuple(out)
+def _few_treated(panel: Panel, request: Request) -> FewTreatedDesign:
+    frame = panel.frame
+    known = request.weights is not None or "sizes" in request.own or bool((frame["rows"] > 1).any())
+    effects = (codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"]))
+    return FewTreatedDesign(panel, _columns(panel, frame["cohort"].to_numpy(float)), effects, codes(frame["cluster"]), known)
+
+
+def _other_dates(panel: Panel, clean: bool, request: Request) -> Reassigned | str:
+    """A regression under other dates, or why there is none. clean: it is that of one cohort and its comparison units."""
+    if request.anticipation:
+        return "permutation has no window of anticipation, which would move with the dates"
+    if clean and request.comparison == "not_yet":
+        return "rows of units treated later end at their dates, which therefore cannot be exchanged"
+    return under_other_dates(panel, partial(_columns, panel))
 
 
 def _columns(panel: Panel, dates: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -49,15 +50,18 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     if not any(e >= 0 for e in levels):
         raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
     terms = _terms(panel, event, levels, leads_and_lags(levels, request))
-    other = under_other_dates(
-        panel, lambda dates: _columns(panel, _binned(panel.frame["time"].to_numpy() - dates, request), levels)
-    )
+    other = cache(lambda: under_other_dates(panel, partial(_of_dates, panel, request, levels)))
     return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), reassigned=(other,))
 
 
 def event_times(panel: Panel, request: Request) -> Array:
     """(N,) periods since the unit's first treated period, binned; NaN for units not treated within the data."""
     return _binned(np.asarray(panel.frame["time"] - panel.frame["cohort"], float), request)
+
+
+def _of_dates(panel: Panel, request: Request, levels: list[float], dates: Array) -> Array:
+    """(N, groups x levels) regressors of the rows, had they these dates."""
+    return _columns(panel, _binned(panel.frame["time"].to_numpy() - dates, request), levels)
 
 
 def _binned(event: Array, request: Request) -> Array:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from p4equity.estimators.base import Answer, Array, Estimate, Flags, Request, Term
+from p4equity.estimators.base import FEW, Answer, Array, Estimate, Flags, Request, Term
 from p4equity.estimators.reassigned import Reassigned, strata_of
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from p4equity.inference.sweeping import Codes, take_out
 from p4equity.inference.two_way import TwoWayMoments, two_way_moments
+
+if TYPE_CHECKING:
+    from p4equity.estimators.few_treated import FewTreatedDesign
 
 CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
@@ -44,7 +48,8 @@ class LinearEstimate(Estimate):
     """Result of a regression estimator.
 
     changes: unit changes per outcome where permuting them answers the same question, with strata of the units. reassigned:
-    where it does not, each fit under other dates, or why its dates cannot be exchanged.
+    where it does not, each fit under other dates, or why its dates cannot be exchanged. few_treated: each fit as weights on
+    rows, where methods for few treated units are defined; both made when asked for.
     """
 
     fits: tuple[Fit, ...]
@@ -52,7 +57,8 @@ class LinearEstimate(Estimate):
     changes_treated: Array | None = None
     no_permutation: str = ""
     strata: Codes | None = None
-    reassigned: tuple[Reassigned | str, ...] = ()
+    reassigned: tuple[Callable[[], Reassigned | str], ...] = ()
+    few_treated: tuple[Callable[[], FewTreatedDesign], ...] = ()
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """One answer a term (two where simultaneous limits exist)."""
@@ -60,11 +66,23 @@ class LinearEstimate(Estimate):
 
         return answer_terms(self, inference, request)
 
+    def methods(self, request: Request) -> tuple[str, ...]:
+        """Those of the request; with one or two treated clusters and none chosen, the one for few treated units."""
+        few = 1 <= self.terms[0].base.n_treated_clusters <= 2 <= self.terms[0].base.n_comparison_clusters
+        if request.chosen or not (self.few_treated and few):
+            return request.inference
+        return ("ferman_pinto" if self.few_treated[0]().sizes_known else "conley_taber",)
+
     def notes(self, request: Request) -> tuple[str, ...]:
-        """Covariates that were left out of the first regression."""
+        """Covariates that were left out of the first regression, and a method that takes the place of the default."""
+        given, used = request.inference, self.methods(request)
+        n = self.terms[0].base.n_treated_clusters
+        other = (
+            () if used == given else (f"{n} treated of the clusters: {given[0]} needs {FEW} or more, {used[0]} answers instead",)
+        )
         names = {f"x{j}": name for j, name in enumerate(request.covariates)}
         text = "adds nothing to the effects and the other covariates, and is left out"
-        return tuple(f"covariate '{names[x]}' {text}" for x in self.fits[0].idle if x in names)
+        return (*other, *(f"covariate '{names[x]}' {text}" for x in self.fits[0].idle if x in names))
 
 
 def codes(*columns: object) -> Codes:

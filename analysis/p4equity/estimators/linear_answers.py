@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from p4equity.estimators import few_treated
 from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
 from p4equity.estimators.linear import CLUSTER_ROBUST, PERMUTATIONS, WILD, Fit, LinearEstimate, pad
 from p4equity.estimators.path_options import PATH_INFERENCES
@@ -72,6 +73,8 @@ def answer_term(estimate: LinearEstimate, term: Term, inference: str, request: R
         return permutation(estimate, term, np.atleast_2d(term.contrast)[0], b, inference, request)
     if fit.two_way and inference.upper() not in two_way.KINDS:
         return Answer(reason=f"not available, because {two_way.ONLY}")
+    if inference in few_treated.METHODS:
+        return few_treated.answer(estimate, term, np.atleast_2d(term.contrast)[0], b, inference, request)
     reason = few_clusters(term)
     if reason:
         return Answer(reason=reason)

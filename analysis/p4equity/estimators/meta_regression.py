@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from p4equity.errors import DataError, UsageError, did_you_mean
+from p4equity.estimators import few_treated
 from p4equity.estimators.base import FEW, Answer, Estimate, Request, Term, estimand
 from p4equity.estimators.changes import Changes, average_over_groups, unit_changes
 from p4equity.estimators.linear import PERMUTATIONS
 from p4equity.estimators.panels import Panel, gap_panel, plain_panel, unbalanced
-from p4equity.estimators.permuted_changes import permute_changes
+from p4equity.estimators.permuted_changes import few_treated_changes, permute_changes
 from p4equity.estimators.tidy import Cells, require_arms
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression, t_answer
 
 OPTIONS = ("tau2", "limit", "strata")
 AVERAGED = ("averaged_t", "averaged_t_varying")
-INFERENCES = ("knapp_hartung", *AVERAGED, *PERMUTATIONS, "none")
+INFERENCES = ("knapp_hartung", *AVERAGED, *PERMUTATIONS, *few_treated.METHODS, "none")
 FEW_TREATED = "{} treated units: their own spread is hardly seen, and no method holds its level when it differs from the others'"
 
 
@@ -128,6 +129,8 @@ def _answer(changes: Changes, term: Term, known: bool, inference: str, request: 
         return Answer(
             reason=f"{int(arm.sum())} treated and {int((~arm).sum())} comparison units with a change: three units needed"
         )
+    if inference in few_treated.METHODS:
+        return few_treated_changes(changes, term.outcome, known, inference, request)
     if inference in PERMUTATIONS:
         return permute_changes(changes, term.outcome, known, inference, request)
     averaged = inference in AVERAGED

@@ -63,6 +63,14 @@ class Panel:
         """Labels of the second way of clustering, where there is one."""
         return self.column("cluster2") if "cluster2" in self.frame else None
 
+    def sizes(self, outcome: int) -> Array:
+        """(N,) members, or what stands for them, behind an outcome: for a gap n1 n0 / (n1 + n0)."""
+        frame = self.frame
+        if self.outcomes != GAP:
+            return np.asarray(frame["size" if "size" in frame else "w"].to_numpy(float))
+        n, n_0 = frame["n"].to_numpy(float), frame["n_0"].to_numpy(float)
+        return np.asarray((n * n_0 / (n + n_0), n_0, n)[outcome])
+
     def covariates(self) -> Array:
         """(N, c) covariates."""
         names = [c for c in self.frame.columns if c.startswith("x") and c[1:].isdigit()]
@@ -159,7 +167,8 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     keys = _pair_keys(cells.frame)
     _one_row_a_cell(cells.frame, request)
     x = [c for c in cells.frame.columns if c.startswith("x") and c[1:].isdigit()]
-    base = cells.frame[cells.frame["group"] == reference][[*keys, "w", "y", "members", "se", *x]]
+    cells = replace(cells, frame=cells.frame.assign(n=cells.frame["size" if "size" in cells.frame else "w"]))
+    base = cells.frame[cells.frame["group"] == reference][[*keys, "w", "y", "members", "se", "n", *x]]
     dropped, parts = list(cells.dropped), []
     for group in others:
         own = cells.frame[cells.frame["group"] == group]
@@ -174,7 +183,7 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     Y = stacked[["gap", "y_0", "y"]].to_numpy(float)
     n1, n0 = stacked["members"].to_numpy(float), stacked["members_0"].to_numpy(float)
     stratum = ["stratum"] if "stratum" in stacked else []
-    frame = stacked[[*keys, "group", "parent", "cohort", "rows", *stratum, *x]].assign(w=stacked["weight"])
+    frame = stacked[[*keys, "group", "parent", "cohort", "rows", "n", "n_0", *stratum, *x]].assign(w=stacked["weight"])
     members = np.stack([n0 + n1, n0, n1], axis=1)
     e1, e0 = stacked["se"].to_numpy(float), stacked["se_0"].to_numpy(float)
     errors = np.stack([np.hypot(e0, e1), e0, e1], axis=1)

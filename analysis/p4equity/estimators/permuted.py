@@ -33,7 +33,7 @@ def permutation(estimate: LinearEstimate, term: Term, contrast: Array, b: float,
         return _changes(estimate, term, b, inference, request)
     if not estimate.reassigned:
         return Answer(reason=estimate.no_permutation or "permutation is not defined for this term")
-    refit = estimate.reassigned[term.fit]
+    refit = estimate.reassigned[term.fit]()
     return Answer(reason=refit) if isinstance(refit, str) else _dates(refit, term, contrast, b, studentized, request)
 
 

@@ -45,7 +45,7 @@ def to_frame(estimate: Estimate, request: Request) -> pd.DataFrame:
     attrs: `dropped` and `unbalanced` (unit, period, reason each), `warnings` (sentences).
     """
     rows, warnings = [], list(estimate.notes(request))
-    for inference in request.inference:
+    for inference in estimate.methods(request):
         for term, answer in estimate.answers(inference, request):
             rows.append(_row(term, answer, inference, request))
             warnings += [f"{term.estimand}, {term.group}, {inference}: {text}" for text in answer.warnings]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from p4equity.errors import DataError, StudyError, UsageError, did_you_mean
-from p4equity.estimators.base import Dropped, Request
+from p4equity.estimators.base import Array, Dropped, Request
 from p4equity.estimators.timeline import timeline
 from p4equity.estimators.values import WHERE, kind, labels_of, numeric
 
-OWN_COLUMNS = ("strata",)  # options of estimators that name a column
+OWN_COLUMNS = ("strata", "sizes")  # options of estimators that name a column
 EXACT = 2.0**53  # sums of weights beyond it are no counts: floats no longer tell whole numbers apart
 
 
@@ -87,6 +87,8 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
         frame["cluster2"] = labels_of(data, request.cluster2).to_numpy()
     if request.own.get("strata") is not None:
         frame["stratum"] = labels_of(data, request.own["strata"]).to_numpy()
+    if request.own.get("sizes") is not None:
+        frame["size"] = _positive(numeric(data, request.own["sizes"], "sizes"), request)
     for j, covariate in enumerate(request.covariates):
         frame[f"x{j}"] = numeric(data, covariate, "covariate")
     used, dropped = _complete(frame, labels)
@@ -108,6 +110,14 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     # A date after the data (and its window of anticipation) leaves a unit untreated throughout.
     used["cohort"] = used["cohort"].where(used["cohort"] <= last + request.anticipation)
     return Cells(aggregate(used, request), labels, len(used), dropped, cohorts)
+
+
+def _positive(values: Array, request: Request) -> Array:
+    """Sizes of cells, missing where the row misses them. Raises DataError for one that is not above 0."""
+    if (values <= 0).any():
+        where, found = f"fit: sizes, column '{request.own['sizes']}'", f"{int((values <= 0).sum())} rows"
+        raise DataError("sizes of zero or less", where=where, expected="above 0", found=found)
+    return values
 
 
 def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.DataFrame, tuple[Dropped, ...]]:
@@ -164,7 +174,9 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     rows = frame.sort_values([*keys, "y", "w", "se"], kind="stable")
     kept = [c for c in ("parent", "cohort", "stratum") if c in rows]
     sums = rows[[*keys, *kept]].assign(w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2, y=rows["w"] * rows["y"])
-    how = dict.fromkeys(["w", "rows", "se", "y"], "sum") | dict.fromkeys(kept, "first")
+    if "size" in rows:
+        sums["size"] = rows["size"]
+    how = dict.fromkeys([c for c in ("w", "rows", "se", "y", "size") if c in sums], "sum") | dict.fromkeys(kept, "first")
     out = sums.groupby(keys, sort=True, as_index=False).agg(how)
     out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]
     if (out["rows"] == 1).all():  # nothing was averaged: keep the caller's numbers to the last digit

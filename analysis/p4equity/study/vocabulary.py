@@ -41,14 +41,14 @@ _PERMUTED: tuple[str, ...] = ("permutation", "permutation_raw", "permutation_stu
 _REGRESSION = (*_CLUSTER, *_PERMUTED, "none")
 _PATHS: tuple[str, ...] = ("relative_magnitudes", "smoothness", "pretest_power")
 INFERENCES_OF: dict[str, tuple[str, ...]] = {
-    "did": _REGRESSION,
+    "did": (*_REGRESSION, "conley_taber", "ferman_pinto"),
     "event_study": (*_REGRESSION, *_PATHS),
     "triple_difference": _REGRESSION,
     "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "none"),
     "group_time": ("analytical", "multiplier_bootstrap", "cr1", "none", *_PATHS),
     "interaction_weighted": (*_REGRESSION, *_PATHS),
     "imputation": ("bjs", "gmm", "didimputation", "multiplier_bootstrap", "none"),
-    "extended_twfe": ("delta", *_CLUSTER, *_PERMUTED[1:], "multiplier_bootstrap", "none"),
+    "extended_twfe": ("delta", *_CLUSTER, "multiplier_bootstrap", "none"),
     "stacked": _REGRESSION,
     "synthetic_did": ("placebo", "placebo_rank", "jackknife", "bootstrap", "none"),
     "bacon": ("none",),
