@@ -168,7 +168,7 @@ def test_cells_that_are_their_own_clusters_are_told_apart_from_members() -> None
     cells = rows.groupby(["u", "t"]).agg(g=("g", "first"), n=("y", "size"), y=("y", "mean")).reset_index()
     alone = fit(cells, unit=None, weights="n", panel=False)
     assert any("not as a count of members" in w for w in alone.attrs["warnings"])
-    assert fit(cells, weights="n", panel=False).attrs["warnings"] == []
+    assert not any("members" in w for w in fit(cells, weights="n", panel=False).attrs["warnings"])
     assert alone["std_error"].iloc[0] != pytest.approx(fit(rows, unit=None, panel=False)["std_error"].iloc[0], rel=0.01)
 
 
@@ -211,6 +211,19 @@ def test_one_comparison_cluster_and_one_cluster_have_no_error(inference: str) ->
     frame = panel(10, (2003, 2003, 2003, np.nan))
     assert "one comparison cluster" in fit(frame, inference=inference)["reason"].iloc[0]
     assert "one cluster only" in fit(panel(10).assign(c=1), cluster="c", inference=inference)["reason"].iloc[0]
+
+
+def test_few_clusters_are_named_and_reject_as_often_as_said() -> None:
+    said = {size: fit(panel(0, (*[2003] * size, *[np.nan] * 12))).attrs["warnings"] for size in (3, 5, 11)}
+    assert said[3] == ["3 treated clusters: " + said[5][0].split(": ")[1]]
+    assert "17% of the time at 5% with 3, 11% with 5, 8% with 8" in said[5][0]
+    assert said[11] == []
+    assert fit(panel(0, (2003, 2003, 2003, *[np.nan] * 12)), inference="none").attrs["warnings"] == []
+    rng = np.random.default_rng(0)
+    for treated, comparison, share in ((3, 15, 0.17), (5, 15, 0.11), (8, 20, 0.08)):
+        a, b = rng.normal(size=(20_000, treated)), rng.normal(size=(20_000, comparison))
+        error = np.sqrt(a.var(axis=1) / treated + b.var(axis=1) / comparison)
+        assert (np.abs(a.mean(axis=1) - b.mean(axis=1)) > 1.96 * error).mean() == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])

@@ -15,9 +15,10 @@ from p4equity.estimators.group_time_rows import answer
 from p4equity.estimators.group_time_sample import complete, eligible, sample, settings, weight_notes
 from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import compared_groups, plain_panel
+from p4equity.estimators.path_options import PATH_OPTIONS
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("base_period", "panel", "unbalanced", "fix_weights", "draws")
+OPTIONS = ("base_period", "panel", "unbalanced", "fix_weights", "draws", *PATH_OPTIONS)
 SINGULAR = 1e-12  # smallest share of the largest eigenvalue of the comparisons' correlation
 LONELY = "as comparison has one unit in a group: its own variance is not seen, so that it counts too much"
 

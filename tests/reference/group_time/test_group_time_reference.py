@@ -57,9 +57,10 @@ def row(out: pd.DataFrame, kind: str, of: float) -> pd.DataFrame:
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(filter(None, call)))
 def test_effects_and_averages_equal_did(frames: dict[str, pd.DataFrame], call: tuple[str, ...]) -> None:
     expected = EXPECTED[(EXPECTED[CALL] == list(call)).all(axis=1)]
-    compared = 0
+    compared, cells = 0, p4equity.fit("group_time", frames[call[0]], **arguments(*call))  # first row: the simple average
     for kind, rows in expected.groupby("kind"):
-        out = p4equity.fit("group_time", frames[call[0]], aggregate=None if kind == "cell" else kind, **arguments(*call))
+        whole = kind in ("cell", "simple")
+        out = cells if whole else p4equity.fit("group_time", frames[call[0]], aggregate=kind, **arguments(*call))
         out = out[out["interval"] == "pointwise"]
         for r in rows.itertuples():
             found = row(out, str(kind), r.of)

@@ -91,10 +91,11 @@ def staggered() -> pd.DataFrame:
 
 def agree(expected: pd.DataFrame, frame: pd.DataFrame, options: dict[str, Any]) -> int:
     """Compare every effect and average of a case; the number of errors compared."""
-    errors = 0
+    options = options | {"inference": ["none", "analytical"]}
+    errors, cells = 0, p4equity.fit("group_time", frame, **options)  # first row: the simple average
     for kind, rows in expected.groupby("kind"):
-        aggregate = None if kind == "cell" else str(kind)
-        both = p4equity.fit("group_time", frame, aggregate=aggregate, inference=["none", "analytical"], **options)
+        whole = kind in ("cell", "simple")
+        both = cells if whole else p4equity.fit("group_time", frame, aggregate=str(kind), **options)
         both = both[both["estimand"].eq("att") & both["interval"].eq("pointwise")]
         plain, out = (both[both["inference"] == i] for i in ("none", "analytical"))
         for r in rows.itertuples():

@@ -186,6 +186,14 @@ def test_without_covariates_it_is_the_gap_of_two_group_time_effects(cells: pd.Da
     )
 
 
+def test_paths_of_gaps_have_sensitivity_sets(cells: pd.DataFrame) -> None:
+    frame = cells[cells["race"].isin(["White", "Black"])]
+    options = {"aggregate": "dynamic", "base_period": "universal", "inference": "relative_magnitudes", "bound": 1.0}
+    out = fit(frame, cluster="system", **options)
+    assert out["status"].iloc[0] == "ok"
+    assert out["conf_low"].iloc[0] < out["conf_high"].iloc[0]
+
+
 def test_words_and_options_of_the_other_method(cells: pd.DataFrame) -> None:
     for change in ({"method": "drr"}, {"ssc": "none"}, {"variance": "cr2"}, {"inference": "cr2"}, {"aggregate": "cohort"},
                    {"cluster": ["system", "year"]}, {"method": "regression", "base_period": "universal"},
