@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from p4equity.cli.progress import console, show_progress
@@ -77,13 +78,16 @@ def _of_extract(study: str, data: Path | None, workers: int, progress: Any) -> C
 
 def _print(summary: pd.DataFrame, found: pd.DataFrame, context: Context) -> None:
     """Rejection rates of true nulls in percent, beside the plan's alpha: one block a question."""
-    table = Table()
-    for i, name in enumerate(("question and method", "estimate", "worst case", "setting", "vary", "date", "power")):
-        table.add_column(name, overflow="fold", justify="left" if i in (0, 3) else "right")
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    widths = {"question and method": 20, "estimate": 8, "worst case": 11, "setting": 20, "vary": 4, "date": 4, "power": 5}
+    for name, width in widths.items():
+        left = name in ("question and method", "setting")
+        most = width if name == "setting" else None
+        table.add_column(name, no_wrap=True, min_width=width, max_width=most, justify="left" if left else "right")
     ok = summary[summary["status"] == "ok"]
     for (analysis, measure), part in ok.groupby(["analysis_id", "measure_id"], sort=False):
-        arms = f"{part['n_treated_clusters'].iloc[0]} of {part['n_clusters'].iloc[0]} contracted"
-        table.add_row(f"[bold]{analysis}, {measure}[/bold]: {arms}")
+        arms = f"{part['n_treated_clusters'].iloc[0]} of {part['n_clusters'].iloc[0]}"
+        table.add_row(f"[bold]{measure}, {arms}[/bold]", "", "", f"[bold]{analysis}[/bold]")
         for row in part.to_dict("records"):
             table.add_row(
                 f"  {row['inference']}", _percent(row["at_estimate"]),
@@ -91,7 +95,6 @@ def _print(summary: pd.DataFrame, found: pd.DataFrame, context: Context) -> None
                 str(row["worst_setting"]).replace("_", " "), _percent(row["varying"]), _percent(row["placebo_date"]),
                 _percent(row["power"]),
             )  # fmt: skip
-        table.add_section()
     if len(table.rows):
         console.print(table)
         console.print(_note(int(found["draws"].max()), context), style="dim")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ID, KIND = "F9", "figure"
 ROW, SHIFT = 0.24, 0.24  # inches a setting; distance of methods within a setting
 MOST = 3  # methods drawn: the primary ones and the first cross-checks
-COLUMNS = ("analysis_id", "measure_id", "inference", "setting", "rejection", "rejection_error", "draws", "status", "reason")
+COLUMNS = ("analysis_id", "measure_id", "setting", "inference", "rejects_percent", "error_percent", "draws")
 
 
 def build(results: Results) -> Exhibit | None:
@@ -46,7 +46,8 @@ def build(results: Results) -> Exhibit | None:
         f"{results.study.info.treatment_label} of all. Simulated on this study’s own cells, with "
         f"shocks as in the baseline years; the table in this section says how.{text.synthetic_note(results)}"
     )
-    return Exhibit(ID, "figure", title, _alt(results, table), words, (), rows[list(COLUMNS)], figure)
+    data = rows.assign(rejects_percent=100 * rows["rejection"], error_percent=100 * rows["rejection_error"])
+    return Exhibit(ID, "figure", title, _alt(results, table), words, (), data[list(COLUMNS)], figure)
 
 
 def _draw(results: Results, rows: pd.DataFrame, wanted: list[str]) -> Any:

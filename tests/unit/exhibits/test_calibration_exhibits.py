@@ -83,7 +83,7 @@ def test_the_figure_draws_each_rate_it_lists(tried: Results, tmp_path: Path) -> 
     assert exhibit.figure is not None
     lines = [(ax, line) for ax in exhibit.figure.axes for line in ax.get_lines() if line.get_marker() not in ("none", "None")]
     drawn = [float(x) for ax, line in lines if line.get_transform() == ax.transData for x in np.asarray(line.get_xdata())]
-    assert sorted(drawn) == pytest.approx(sorted(100 * exhibit.data["rejection"]))
+    assert sorted(drawn) == pytest.approx(sorted(exhibit.data["rejects_percent"]))
     assert set(exhibit.data["inference"]) == {"averaged_t", "knapp_hartung", "permutation"}
     assert "9.0%" in exhibit.alt
     for folder in ("a", "b"):
