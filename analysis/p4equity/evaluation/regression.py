@@ -109,17 +109,26 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
         row["outcome_unit"] = outcome_unit(study, measure)
         row |= {key: record[key] for key in KEPT if not _null(record.get(key))}
         row["reference_group"] = study.groups.reference if gap else None
+        if row["outcome"].endswith("breakdown"):
+            row["outcome_unit"] = BREAKDOWN_UNIT
         rows.append(row)
     return rows
 
 
+BREAKDOWN_UNIT = "times the bound's unit"
 SIDES = {"att_gap": "gap", "att_reference": "reference_rate", "att_group": "group_rate", "left_out": "left_out"}
 
 
 def _outcome(record: dict[str, Any], analysis: Analysis) -> str:
-    """Which side of the gap an answer of `fit` is about; joint tests of leads are outcomes of their own."""
+    """Which side of the gap an answer of `fit` is about; joint tests of leads, and bounds, are outcomes of their own."""
     estimand = str(record["estimand"])
-    for kind in ("pretrend", "att_dynamic"):  # the leads' joint test; the plain average over event times beside the one over cells
+    if ", " in estimand:  # "att_gap, relative magnitudes 1": a set or a breakdown value, no effect
+        head, tail = estimand.split(", ", 1)
+        return f"{SIDES.get(head, analysis.outcome)}_{tail.replace(', ', ' ').replace(' ', '_')}"
+    for kind in (
+        "pretrend",
+        "att_dynamic",
+    ):  # the leads' joint test; the plain average over event times beside the one over cells
         if estimand.startswith(kind):
             return f"{kind.removeprefix('att_')}_{SIDES.get(estimand.replace(kind, 'att', 1), analysis.outcome)}"
     return SIDES.get(estimand, analysis.outcome)

@@ -35,8 +35,8 @@ def group_analysis(study: Study) -> Analysis | None:
 
 
 def event_studies(study: Study) -> list[Analysis]:
-    """All registered event studies."""
-    return [a for a in study.analyses if a.estimator == "event_study"]
+    """All registered event studies that show a path."""
+    return [a for a in study.analyses if a.estimator == "event_study" and not a.bounds_trends]
 
 
 def system_analysis(study: Study) -> Analysis | None:

@@ -63,6 +63,8 @@ def _finding(results: Results, item: str) -> Finding:
     if analysis is None:
         return capital(item.replace("_", " ")), NOT_EVALUATED, []
     found = results.estimates[results.estimates["analysis_id"] == item]
+    if analysis.bounds_trends:
+        return _bounds(results, analysis, found)
     if analysis.estimator == "event_study":
         return _pretrends(results, analysis, found)
     return _answers(results, analysis, found)
@@ -109,6 +111,19 @@ def _pretrends(results: Results, analysis: Analysis, found: pd.DataFrame) -> Fin
     alpha = results.study.inference.alpha
     below = f", {int((ok['p_value'] < alpha).sum()) or 'none'} below {alpha:g}" if len(ok) > 1 else ""
     return name, f"test of the years before, {what}{below}{_silent(rows)}", [str(i) for i in ok["row_id"]]
+
+
+def _bounds(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
+    """How far trends may part before the average after the start is compatible with no effect: the breakdown values."""
+    rows = found[found["outcome"].str.startswith(f"{analysis.outcome}_") & found["outcome"].str.endswith("breakdown")]
+    ok = rows[rows["status"] == OK]
+    name = _name(results, analysis)
+    if ok.empty:
+        return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
+    low, high = (words.number(float(ok["estimate"].agg(end)), 1) for end in ("min", "max"))
+    span = low if low == high else f"{low} to {high}"
+    what = f"zero is excluded while trends part by at most {span} times the largest change between years before the start"
+    return name, f"{what}{f', in {len(ok)} series' if len(ok) > 1 else ''}{_silent(rows)}", [str(i) for i in ok["row_id"]]
 
 
 def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:

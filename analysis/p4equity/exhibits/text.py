@@ -33,6 +33,7 @@ METHODS = {
     "placebo": "spread of the effects of placebo treatments",
     "analytical": "errors from influence functions",
     "bjs": "errors from imputed effects by cohort and period",
+    "relative_magnitudes": "sets for trends that part as much as before (Rambachan and Roth)",
     "none": "no error",
 }
 SHORT = {
@@ -47,6 +48,7 @@ SHORT = {
     "wild_bootstrap": "wild bootstrap",
     "sampling": "sampling",
     "placebo": "placebo",
+    "relative_magnitudes": "relative magnitudes",
     "analytical": "influence functions",
     "bjs": "imputation errors",
     "none": "no error",

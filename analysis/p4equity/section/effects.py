@@ -139,7 +139,7 @@ def _no_gap(s: Section, odd: list[Answer]) -> str:
 def before(s: Section) -> str:
     """The joint tests of the years before, with what such a test can and cannot do."""
     found = s.run.rows({"inference": list({m for a in s.study.analyses for m in a.inference})})
-    found = found[found["outcome"].astype(str).isin(["pretrend_gap", "pretrend_value"])]
+    found = found[found["outcome"].astype(str).isin(["pretrend_gap", "pretrend_value"]) & (found["estimator"] == "event_study")]
     ok = found[found["status"] == "ok"]
     label = s.study.info.treatment_label
     if found.empty:
@@ -158,7 +158,22 @@ def before(s: Section) -> str:
     return (
         f"{text} This is weak comfort: with few {s.study.info.unit_label_plural} such a test finds only large differences, and"
         " results that pass it look better than they are [@roth_2022]. Look at the width of the intervals before the start, not"
-        f" at the p values. {_one_year(s)}"
+        f" at the p values. {_trends(s)} {_one_year(s)}"
+    )
+
+
+def _trends(s: Section) -> str:
+    """How far trends may part before the averages after the start are compatible with no effect: the breakdown values."""
+    found = s.run.rows({"inference": "relative_magnitudes", "status": "ok"})
+    found = found[found["outcome"].astype(str).str.endswith("breakdown")]
+    found = found[~found["outcome"].astype(str).str.startswith(("reference", "group"))]
+    if found.empty:
+        return ""
+    ends = [s.number(str(found.loc[found["estimate"].agg(f), "row_id"])) for f in ("idxmin", "idxmax")]
+    least = f"{ends[0]} to {ends[1]} times" if len(found) > 1 else f"{ends[0]} times"
+    return (
+        f"The averages after the start exclude zero only while trends part by no more than {least} the largest change between"
+        f" neighbouring years before it, in {phrases.plural(len(found), 'series', 'series')} [@rambachan_roth_2023]."
     )
 
 
@@ -166,7 +181,7 @@ def _one_year(s: Section) -> str:
     """Which measures the event study can follow for one year only after the start, and why."""
     named = []
     for analysis in s.study.analyses:
-        if analysis.estimator != "event_study":
+        if analysis.estimator != "event_study" or analysis.bounds_trends:
             continue
         rows = s.run.rows({"analysis_id": analysis.id, "outcome": analysis.outcome, "status": "ok"})
         after = rows[rows["event_time"] >= 0].groupby("measure_id")["event_time"].nunique()

@@ -26,6 +26,7 @@ METHODS = {
     "cr1": "cluster-robust (CR1)",
     "cr2": "cluster-robust (CR2)",
     "placebo": "placebo units",
+    "relative_magnitudes": "bounds on differences in trends",
     "analytical": "influence functions",
     "bjs": "influence of cohorts and periods",
     "sampling": "sampling error alone",
@@ -35,6 +36,7 @@ CITED = {
     "averaged_t": "@severini_mukerjee_ghosh_2002",
     "knapp_hartung": "@knapp_hartung_2003",
     "permutation": "@mackinnon_webb_2020",
+    "relative_magnitudes": "@rambachan_roth_2023",
     "wild_bootstrap": "@cameron_gelbach_miller_2008; @mackinnon_webb_2018",
     "cr2": "@pustejovsky_tipton_2018",
 }

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from p4equity.study.base import Block, Many
 from p4equity.study.vocabulary import (
+    BOUNDS_TRENDS,
     EstimatorId,
     ExitRule,
     GateId,
@@ -192,6 +193,11 @@ class Analysis(Block):
     margin: float | None = None
     direction: Literal["above", "below"] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def bounds_trends(self) -> bool:
+        """Whether it asks how far trends may part before an answer is compatible with no effect, instead of for an effect."""
+        return set(self.inference) <= set(BOUNDS_TRENDS)
 
 
 class Gate(Block):

@@ -10,9 +10,9 @@ EstimatorId = Literal[
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
-    "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2", "cr3",
-    "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "didimputation", "delta", "placebo", "placebo_rank",
-    "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
+    "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2",
+    "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "didimputation", "delta", "placebo",
+    "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
 ]  # fmt: skip
 GateId = Literal[
     "completeness",
@@ -54,4 +54,5 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "bacon": ("none",),
     "system_change": ("sampling",),
 }
+BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 OWN_WEIGHTS = ("meta_regression", "system_change")  # estimators that weigh by precision; the others need a registered weighting
