@@ -20,6 +20,7 @@ VARIANCES = ("delta", *CLUSTER_ROBUST)
 INFERENCES, TWO_WAY = ("delta", *(m for m in METHODS if not m.startswith("permutation")), BOOTSTRAP), True
 WORDS = {"family": ("linear", "logit", "poisson"), "effects": ("cohort", "unit"), "average": ("cells", "rows", "weights")}
 AGGREGATES = ("simple", "event", "group", "calendar")
+ONE_WAY = "{} is for one way of clustering; with the linear family cr1 serves two"
 LINEAR_ONLY = "{} is for the linear family; delta and multiplier_bootstrap serve the others"
 
 
@@ -33,6 +34,8 @@ class ExtendedEstimate(Estimate):
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """Delta method, bootstrap and bare estimates from the influences, the rest from the regression."""
+        if request.cluster2 is not None and inference in ("delta", BOOTSTRAP):
+            return [(t, Answer(reason=t.reason or ONE_WAY.format(inference))) for t in self.delta.terms]
         if inference in ("delta", BOOTSTRAP) or (inference == "none" and self.linear is None):
             return self.delta.answers(inference, request)
         if self.linear is None:

@@ -237,3 +237,12 @@ def test_outcomes_of_zero_and_one_and_out_of_range(staggered: pd.DataFrame) -> N
     assert full["estimate"] == pytest.approx(linear[linear["period"] == "2025"].iloc[0]["estimate"], abs=0.05)
     reason = fit(staggered, family="logit", inference="cr2")["reason"]
     assert reason.str.contains("cr2 is for the linear family").all()
+
+
+def test_two_ways_of_clustering_are_for_the_regression(staggered: pd.DataFrame) -> None:
+    """Practices within systems: both ways together are the systems'."""
+    out = fit(staggered, inference=["delta", "cr1"], aggregate="simple", cluster=["practice", "system"], parent=None)
+    out = out.set_index("inference")
+    assert "one way of clustering" in out.loc["delta", "reason"]
+    one = fit(staggered, inference="cr1", aggregate="simple").iloc[0]
+    assert out.loc["cr1", "std_error"] == pytest.approx(one["std_error"], rel=1e-9)
