@@ -267,6 +267,22 @@ def test_effects_that_differ_and_grow_are_recovered_exactly(weights: str | None)
         assert (parts["kind"] == "later_vs_earlier").any()
 
 
+@pytest.mark.parametrize("id", IDS)
+def test_anticipation_is_neither_base_nor_effect(id: str) -> None:
+    """Outcomes react one period early. Told so, every estimator finds the effect from the start on; not told, it does not."""
+    frame, effect = without_noise()
+    since = (frame["year"] - frame["start"]).astype(float)
+    frame["y"] = frame["y"] - effect + 0.05 * (since >= 0) + 0.02 * (since == -1)
+    more: dict[str, Any] = {"window": (3, 2)} if id == "stacked" else {"comparison": "not_yet"} if id == "extended_twfe" else {}
+    told = fit(id, frame, inference="none", anticipation=1, **more)
+    assert told["estimate"].iloc[0] == pytest.approx(0.05, abs=1e-12)
+    naive = fit(id, frame, inference="none", **more)
+    assert abs(naive["estimate"].iloc[0] - 0.05) > 1e-3
+    if id in ("interaction_weighted", "stacked"):
+        at = told[told["estimand"] == "att"].set_index("event_time")["estimate"]
+        assert at[-1] == pytest.approx(0.02, abs=1e-12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("id", "options"),
