@@ -109,8 +109,8 @@ def working_covariance(path: Path) -> Array:
     """(n, n) covariance if shocks were alike and uncorrelated over periods, of the size of the path's own covariance.
 
     Every coefficient shares the shock of the reference period, hence I + 11'. With few clusters weights chosen by an
-    estimated covariance make their own variance look small: at 12 clusters intervals of level 95% then hold the truth
-    in 72 to 85% of draws (t quantile: 85 to 95%).
+    estimated covariance make their own variance look small: with 12 clusters and a linear difference in trends intervals of
+    level 95% hold the truth in 69 to 84% of draws, with these weights and the t quantile in 95 to 97%.
     """
     shape = np.eye(len(path.estimates)) + 1.0
     return np.asarray(shape * (float(np.trace(path.covariance)) / float(np.trace(shape))))

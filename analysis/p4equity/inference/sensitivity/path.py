@@ -56,7 +56,8 @@ class Path:
 
         With few clusters the covariance is itself an estimate of about df degrees of freedom. After the scaling a set
         without any violation of parallel trends is exactly the t interval, and one-sided parts are not smaller than
-        their t. Own small-sample version; its coverage with 12 clusters is simulated in tests/recovery.
+        their t. Own small-sample version: with 12 clusters, 5 or 3 of them treated, sets of level 95% hold the truth in 94.3%
+        of draws or more in every setting simulated, the normal ones in 69 to 96% (tests/recovery/few_cluster_sets.csv).
         """
         if df is None or not np.isfinite(df):
             return self
