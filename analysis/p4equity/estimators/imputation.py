@@ -18,7 +18,11 @@ from p4equity.estimators.tidy import Cells
 from p4equity.inference.sweeping import Codes
 
 OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form", "draws")
-VARIANCES = ("bjs", "gmm", "didimputation")
+VARIANCES = ("bjs", "gmm", "exact")
+SQUARED = (
+    "bjs: with unequal weights didimputation 0.5.0, which this follows, weighs untreated cells by squared weights, which are not"
+    " those of the estimate; variance='exact' uses the estimate's own"
+)
 INFERENCES = (*VARIANCES, BOOTSTRAP, "none")
 WORDS = {"form": ("gap", "triple_difference"), "auxiliary": ("cohort_event", "event", "cohort", "all")}
 
@@ -51,9 +55,10 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
     with an event time, and without one their joint test (chi-squared: with few clusters it rejects too often).
     variance: "bjs" (default: treated residuals are deviations from averages of effects by cohort and event time;
     auxiliary="event", "cohort" or "all" averages over more, leave_out=True without the own cluster), "gmm" (deviations
-    from the row's own estimate: the two-stage correction of did2s), "didimputation" (as bjs, but untreated cells enter
-    as in didimputation 0.5.0, by squared weights: the same without weights; with unequal ones not the variance of this
-    estimate). Normal quantiles, no G / (G - 1); multiplier_bootstrap (option draws) resamples signs of the clusters.
+    from the row's own estimate: the two-stage correction of did2s), "exact" (as bjs, by the estimate's own weights: the
+    same without weights; with unequal ones bjs follows didimputation 0.5.0, whose weights of untreated cells are squared
+    and so not those of its estimate, and a warning says so). Normal quantiles, no G / (G - 1); multiplier_bootstrap
+    (option draws) resamples signs of the clusters.
     Cohorts of one treated cluster leave nothing for bjs to measure: gmm, or auxiliary="event", compares them with
     others. Cells that cannot be imputed, for want of an untreated period of the
     unit or an untreated unit in the period, are left out, with a row that says so.
@@ -80,7 +85,7 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
         influence = np.hstack([f.influence[name].reshape(len(clusters), -1) for f in fitted])
         shares = () if name == "gmm" else unseen
         under[name] = InfluenceEstimate(terms, dropped, panel.unbalanced, values, influence, unseen=shares)
-    return ImputationEstimate(terms, dropped, panel.unbalanced, under, _idle(parts, request))
+    return ImputationEstimate(terms, dropped, panel.unbalanced, under, (*_idle(parts, request), *_squared(parts, request)))
 
 
 def _unseen(terms: tuple[Term, ...], shares: Array) -> tuple[float, ...]:
@@ -105,6 +110,12 @@ def _impute(panel: Panel, part: Part, cluster: Codes, groups: int, request: Requ
         lead_factor=lambda leads: part.lead_factor(own, untreated, leads),
         leave_out=leave_out,
     )
+
+
+def _squared(parts: list[Part], request: Request) -> tuple[str, ...]:
+    """A sentence on the weights of bjs where it is asked for and they matter."""
+    unequal = any(float(np.ptp(part.model.weights)) > 0 for part in parts)
+    return (SQUARED,) if unequal and "bjs" in request.inference else ()
 
 
 def _idle(parts: list[Part], request: Request) -> tuple[str, ...]:

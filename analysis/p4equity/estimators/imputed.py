@@ -11,7 +11,7 @@ from p4equity.estimators.base import Array, Flags
 from p4equity.estimators.untreated_model import UntreatedModel
 from p4equity.inference.sweeping import Codes
 
-VARIANCES = ("bjs", "gmm", "didimputation")
+VARIANCES = ("bjs", "gmm", "exact")
 ROUNDING = 1e-13  # effects below this share of the outcome's scale are zero
 NULL = 1e-10  # eigenvalues of scaled moments of leads below this share count as zero
 
@@ -66,8 +66,8 @@ def impute(
     total = W.sum(axis=0)
     found = total > 0
     W = W / np.where(found, total, 1.0)
-    V = {"bjs": model.back(W), "didimputation": _squared_back(model, W)}
-    V["gmm"] = V["bjs"]
+    own = model.back(W)
+    V = {"bjs": _squared_back(model, W), "gmm": own, "exact": own}
     estimates = W.T @ E
     influence = {v: np.zeros((groups, len(targets), Y.shape[1])) for v in VARIANCES}
     cells = _Cells(cluster, unit, auxiliary, groups, leave_out)

@@ -11,7 +11,7 @@ EstimatorId = Literal[
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
     "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2",
-    "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "didimputation", "delta", "placebo",
+    "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "exact", "delta", "placebo",
     "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
 ]  # fmt: skip
 GateId = Literal[
@@ -47,7 +47,7 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "none"),
     "group_time": ("analytical", "multiplier_bootstrap", "cr1", "none", *_PATHS),
     "interaction_weighted": (*_REGRESSION, *_PATHS),
-    "imputation": ("bjs", "gmm", "didimputation", "multiplier_bootstrap", "none"),
+    "imputation": ("bjs", "gmm", "exact", "multiplier_bootstrap", "none"),
     "extended_twfe": ("delta", *_CLUSTER, "multiplier_bootstrap", "none"),
     "stacked": _REGRESSION,
     "synthetic_did": ("placebo", "placebo_rank", "jackknife", "bootstrap", "none"),

@@ -20,7 +20,7 @@ DIFF_DIFF: dict[str, tuple[dict[str, Any], float, float]] = {
     "by event time": ({"auxiliary": "event"}, 0.0637936739307892, 0.019854215487756715),
     "by cohort": ({"auxiliary": "cohort"}, 0.0637936739307892, 0.019643253162765748),
     "leave out": ({"leave_out": True, "cluster": "practice"}, 0.0637936739307892, 0.022561611355407223),
-    "weights": ({"weights": "wt"}, 0.05296649944158115, 0.025218662959928712 * np.sqrt(14 / 15)),
+    "weights": ({"weights": "wt", "variance": "exact"}, 0.05296649944158115, 0.025218662959928712 * np.sqrt(14 / 15)),
 }
 HORIZONS = {
     0: (0.04176163631138358, 0.016105318698324912), 1: (0.04669014959402484, 0.016616966322084148),
@@ -103,17 +103,17 @@ def _normal(z: float) -> float:
         (256, {"weights": "n", "variance": "gmm"}),
         (257, {"variance": "gmm"}),
         (258, {"weights": "n", "variance": "gmm", "cluster": "practice"}),
-        (266, {"weights": "n", "variance": "didimputation"}),
+        (266, {"weights": "n", "variance": "bjs"}),
         (267, {"variance": "bjs"}),
-        (267, {"variance": "didimputation"}),
-        (268, {"weights": "n", "variance": "didimputation", "cluster": "practice"}),
+        (267, {"variance": "exact"}),
+        (268, {"weights": "n", "variance": "bjs", "cluster": "practice"}),
     ],
 )
 def test_practices_equal_r(practices: pd.DataFrame, number: int, options: dict[str, Any]) -> None:
     agree(fit(practices[practices["race"] == "Black"], **PRACTICES, **options).iloc[0], row(number))
 
 
-@pytest.mark.parametrize(("variance", "numbers"), [("gmm", (263, 264, 265)), ("didimputation", (276, 277, 278))])
+@pytest.mark.parametrize(("variance", "numbers"), [("gmm", (263, 264, 265)), ("bjs", (276, 277, 278))])
 def test_horizons_of_practices_equal_r(practices: pd.DataFrame, variance: str, numbers: tuple[int, ...]) -> None:
     out = fit(practices[practices["race"] == "Black"], weights="n", variance=variance, horizons=True, **PRACTICES)
     found = out[(out["interval"] == "pointwise") & (out["estimand"] == "att") & out["event_time"].notna()].set_index("event_time")
@@ -295,3 +295,10 @@ def test_auxiliary_cells_of_one_cluster_are_told(staggered: pd.DataFrame) -> Non
     assert "cohorts of one treated cluster carry 100%" in each["reason"]
     assert fit(only, variance="gmm", **options).iloc[0]["status"] == "ok"
     assert fit(only, auxiliary="event", **options).iloc[0]["status"] == "ok"
+
+
+def test_unequal_weights_are_named_where_bjs_squares_them(practices: pd.DataFrame) -> None:
+    black = practices[practices["race"] == "Black"]
+    said = [any("squared weights" in w for w in fit(black, weights=w, variance=v, **PRACTICES).attrs["warnings"])
+            for w, v in (("n", "bjs"), ("n", "exact"), (None, "bjs"))]  # fmt: skip
+    assert said == [True, False, False]
