@@ -77,9 +77,9 @@ class AveragedDesign:
     """All that does not depend on the outcomes, one entry a pattern.
 
     lines: (K, N) linear weights of the estimate. projections: (K, N, N), residual sum of squares = y' P y. unit: (K,) variance of
-    the estimate at scale one. V: (K, N, N). evidence: (K,) log prior and determinants. residual: cells less coefficients.
-    df: degrees of freedom of the t. residuals: (N, N) unweighted residuals of an outcome on the regressors; taking them first
-    keeps the digits of small residuals.
+    the estimate at scale one. V: (K, N, N). evidence: (K,) log prior and determinants. residual: cells less coefficients, the
+    degrees of freedom of the t: what a unit's cells share is part of the pattern. residuals: (N, N) unweighted residuals of an
+    outcome on the regressors; taking them first keeps the digits of small residuals.
     """
 
     lines: Array
@@ -88,7 +88,6 @@ class AveragedDesign:
     V: Array
     evidence: Array
     residual: int
-    df: int
     residuals: Array
 
     def _squares(self, Y: Array) -> Array:
@@ -110,14 +109,14 @@ class AveragedDesign:
     def mixture(self, Y: Array) -> Mixture:
         """The mixtures of R outcomes (R, N)."""
         squares = self._squares(Y)
-        return Mixture(Y @ self.lines.T, np.sqrt(squares / self.residual * self.unit), self._weights(squares), self.df)
+        return Mixture(Y @ self.lines.T, np.sqrt(squares / self.residual * self.unit), self._weights(squares), self.residual)
 
     def along(self, Y: Array, line: Array) -> Mixture:
         """The same for one fixed linear combination (N,) of the outcomes instead of each pattern's own estimate."""
         squares = self._squares(Y)
         unit = np.einsum("i,kij,j->k", line, self.V, line)
         centre = np.repeat((Y @ line)[:, None], len(unit), axis=1)
-        return Mixture(centre, np.sqrt(squares / self.residual * unit), self._weights(squares), self.df)
+        return Mixture(centre, np.sqrt(squares / self.residual * unit), self._weights(squares), self.residual)
 
 
 def averaged_design(
@@ -128,10 +127,10 @@ def averaged_design(
     sampling: (N, N) sampling covariance of the cells, zero between units. unit: (N,) position of each cell's unit.
     treated: (N,) cells of treated units. Raises StudyError when no cell is left over.
     """
-    residual, df = len(X) - X.shape[1], len(np.unique(unit)) - 2
-    if residual < 1 or df < 1:
+    residual, units = len(X) - X.shape[1], len(np.unique(unit))
+    if residual < 1 or units < 3:
         raise StudyError("too few units for a t test", expected="more cells than coefficients, three units or more",
-                         found=f"{len(X)} cells of {df + 2} units, {X.shape[1]} coefficients")  # fmt: skip
+                         found=f"{len(X)} cells of {units} units, {X.shape[1]} coefficients")  # fmt: skip
     V, log_prior = _patterns(sampling, unit, treated, varying)
     W = np.linalg.inv(V)
     WX = W @ X
@@ -141,7 +140,7 @@ def averaged_design(
     projections = W - WX @ inverse @ WX.transpose(0, 2, 1)
     evidence = log_prior - (np.linalg.slogdet(V)[1] + np.linalg.slogdet(A)[1]) / 2
     own = np.eye(len(X)) - X @ np.linalg.pinv(X)
-    return AveragedDesign(lines, projections, contrast @ inverse @ contrast, V, evidence, residual, df, own)
+    return AveragedDesign(lines, projections, contrast @ inverse @ contrast, V, evidence, residual, own)
 
 
 def _patterns(sampling: Array, unit: NDArray[np.int64], treated: Flags, varying: bool) -> tuple[Array, Array]:
@@ -204,14 +203,14 @@ def answer(design: AveragedDesign, y: Array, conf_level: float, line: Array | No
     nan = float("nan")
     if not design.varies(y):
         weights = design.lines.mean(axis=0) if line is None else line
-        return AveragedFit(float(weights @ y), 0.0, nan, nan, nan, nan, design.df, nan, nan, weights)
+        return AveragedFit(float(weights @ y), 0.0, nan, nan, nan, nan, design.residual, nan, nan, weights)
     mixture = design.mixture(y[None, :]) if line is None else design.along(y[None, :], line)
     weights = mixture.weights[0] @ design.lines if line is None else line
     estimate = float(weights @ y)
     centre, errors = mixture.estimates[0] - estimate, mixture.errors[0]
     error = float(np.sqrt(mixture.weights[0] @ (errors**2 + centre**2)))
     low, high = (float(mixture.quantile(q)[0]) for q in ((1 - conf_level) / 2, (1 + conf_level) / 2))
-    return AveragedFit(estimate, error, nan, float(mixture.p_values[0]), low, high, design.df, nan, nan, weights)
+    return AveragedFit(estimate, error, nan, float(mixture.p_values[0]), low, high, design.residual, nan, nan, weights)
 
 
 def averaged_component(
@@ -228,8 +227,8 @@ def averaged_component(
 def stacked_design(data: Stacked, varying: bool = False) -> tuple[AveragedDesign, Flags]:
     """The design of the pooled question over measures (see `stacked`), and which cells (S, M) it uses.
 
-    An intercept and an effect a measure, the pooled effect the average of effects with the registered cell weights; t with two
-    degrees of freedom fewer than systems. Raises StudyError when an arm is empty.
+    An intercept and an effect a measure, the pooled effect the average of effects with the registered cell weights; t with as
+    many degrees of freedom as cells are left over. Raises StudyError when an arm is empty.
     """
     problem = observed_problem(data)
     mask = problem.mask
