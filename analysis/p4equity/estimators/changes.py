@@ -19,7 +19,7 @@ class Changes:
 
     units: (n,) labels. treated: (n,). Y, V: (n, m) changes and sampling variances of each outcome. base: counts
     behind them, one an outcome. several: cohorts differ, so that exchanging labels would have to move dates too. strata:
-    (n,) codes within which labels may be exchanged.
+    (n,) codes within which labels may be exchanged. scale: size of the outcomes, beside which a change may be rounding.
     """
 
     units: tuple[str, ...]
@@ -31,6 +31,7 @@ class Changes:
     cohort: object
     dropped: tuple[Dropped, ...]
     strata: NDArray[np.int64] | None = None
+    scale: float = 0.0
 
 
 def unit_changes(panel: Panel, request: Request) -> Changes:
@@ -64,7 +65,8 @@ def unit_changes(panel: Panel, request: Request) -> Changes:
     cohort = panel.cohorts.get(float(starts[0])) if len(starts) == 1 and request.time is not None else None
     base = tuple(_base(panel, rows_used, j, arm) for j in range(len(panel.outcomes)))
     strata = np.asarray(pd.factorize(frame["stratum"].to_numpy()[first][kept])[0], np.int64) if "stratum" in frame else None
-    return Changes(tuple(str(u) for u in units[kept]), arm, Y, V, base, len(starts) > 1, cohort, dropped, strata)
+    scale = float(np.abs(panel.Y[rows_used]).max(initial=0.0))
+    return Changes(tuple(str(u) for u in units[kept]), arm, Y, V, base, len(starts) > 1, cohort, dropped, strata, scale)
 
 
 def _weights(
@@ -118,7 +120,8 @@ def average_over_groups(parts: list[Changes]) -> Changes:
     dropped = tuple(Dropped(u, "", "not in the average over groups: one group has no change") for u in left)
     base = tuple(_joined([p.base[j] for p in parts], arm) for j in range(Y.shape[1]))
     strata = None if parts[0].strata is None else parts[0].strata[rows[0]]
-    return Changes(tuple(common), arm, Y, V, base, any(p.several for p in parts), parts[0].cohort, dropped, strata)
+    several, scale = any(p.several for p in parts), max(p.scale for p in parts)
+    return Changes(tuple(common), arm, Y, V, base, several, parts[0].cohort, dropped, strata, scale)
 
 
 def _joined(bases: list[Base], arm: Flags) -> Base:

@@ -141,7 +141,7 @@ def _answer(changes: Changes, term: Term, known: bool, inference: str, request: 
     )
     if inference == "none":
         return Answer(fit.estimate)
-    if not fit.std_error > 1e-10 * float(np.abs(changes.Y).max(initial=1e-300)):
+    if not fit.std_error > 1e-10 * float(np.abs(changes.Y).max(initial=1e-300)) + 1e-14 * changes.scale:
         return Answer(reason="no variation left to estimate a standard error from")
     few = (FEW_TREATED.format(int(arm.sum())),) if arm.sum() < FEW else ()
     numbers = (fit.estimate, fit.std_error, fit.statistic, fit.p_value, fit.conf_low, fit.conf_high, float(fit.df))

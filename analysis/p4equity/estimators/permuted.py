@@ -40,7 +40,9 @@ def permutation(estimate: LinearEstimate, term: Term, contrast: Array, b: float,
 def _changes(estimate: LinearEstimate, term: Term, b: float, inference: str, request: Request) -> Answer:
     """Permutation of unit changes: one cohort, balanced units, no weights."""
     y, treated = estimate.changes[term.outcome], np.asarray(estimate.changes_treated, bool)
-    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
+    if len(y) < 3:
+        return Answer(reason="a permutation needs three units or more")
+    if alike(y, estimate.fits[term.fit].moments[term.outcome].norm):
         return Answer(reason=ALIKE)
     statistic = {"permutation_raw": "raw", "permutation_studentized": "studentized"}.get(inference, "standardized")
     limit = int(request.own.get("limit", LIMIT))
@@ -53,6 +55,11 @@ def _changes(estimate: LinearEstimate, term: Term, b: float, inference: str, req
     return replace(answer, warnings=(*answer.warnings, FEW)) if treated.sum() <= FEW_PERMUTED else answer
 
 
+def alike(y: Array, scale: float) -> bool:
+    """Whether changes differ by rounding alone. scale: size of the outcomes they are differences of."""
+    return float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)) + 1e-14 * scale
+
+
 def _dates(refit: Reassigned, term: Term, contrast: Array, b: float, studentized: bool, request: Request) -> Answer:
     """Permutation of dates among units, the regression refitted under each assignment."""
     codes, dates = refit.labels
@@ -60,6 +67,8 @@ def _dates(refit: Reassigned, term: Term, contrast: Array, b: float, studentized
     drawn = _drawn(tuple(codes.tolist()), tuple(refit.strata.tolist()), limit, request.seed)
     found = refit.law(drawn, contrast, term.outcome, studentized)
     size = float(np.abs(refit.Y[:, term.outcome]).max(initial=0.0))
+    if not np.isfinite(found.n0[found.observed]):
+        return Answer(reason="the data do not identify every coefficient of the regression, so that it cannot be refitted")
     if float(np.nanmax(found.n0) - np.nanmin(found.n0)) <= 1e-11 * size:
         return Answer(reason=ONE if found.admissible == 1 else ALIKE)
     if abs(found.n0[found.observed] - b) > 1e-7 * (abs(b) + float(np.nanstd(found.n0))):

@@ -7,7 +7,7 @@ import numpy as np
 from p4equity.estimators.base import Answer, Request
 from p4equity.estimators.changes import Changes
 from p4equity.estimators.few_treated import few_treated_answer
-from p4equity.estimators.permuted import ALIKE, ALONE, ONE, permutation_answer
+from p4equity.estimators.permuted import ALIKE, ALONE, ONE, alike, permutation_answer
 from p4equity.inference.few_treated import of_changes
 from p4equity.inference.permutation import null_weights, permutation_test
 from p4equity.inference.random_effects import tau2_estimate
@@ -27,7 +27,7 @@ def permute_changes(changes: Changes, outcome: int, known: bool, inference: str,
     statistic = inference.removeprefix("permutation").lstrip("_") or "standardized"
     method = str(request.own.get("tau2", "PM"))
     y, arm = changes.Y[:, outcome], changes.treated
-    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)):
+    if alike(y, changes.scale):
         return Answer(reason=ALIKE)
     if statistic == "studentized" and not 2 <= arm.sum() <= len(arm) - 2:
         return Answer(reason=ALONE)
@@ -57,6 +57,8 @@ def few_treated_changes(changes: Changes, outcome: int, known: bool, inference: 
     others = int((~arm).sum())
     if others < 2:
         return Answer(reason="two comparison units are needed")
+    if alike(y[~arm], changes.scale):
+        return Answer(reason="no variation among comparison units: there is nothing to compare with")
     if inference == "conley_taber":
         b, loads = of_changes(y, arm, np.ones(len(y)))
         return few_treated_answer(b, loads, inference, request)
