@@ -133,3 +133,34 @@ def test_thousands_of_draws_take_milliseconds() -> None:
     start = time.perf_counter()
     wild_bootstrap(m, contrast(m), draws=9999)
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("restricted", [True, False])
+def test_collinear_effects_equal_literal_enumeration(seed: int, restricted: bool) -> None:
+    # A triple difference with all its effects: far more dummies than their rank, where a current library answers p = 0.
+    rng = np.random.default_rng(seed)
+    g, r, t = (a.ravel() for a in np.meshgrid(range(6), range(2), range(4), indexing="ij"))
+    d = ((g < 3) & (t >= 2) & (r == 1)).astype(float)
+    y, w = rng.normal(size=len(g)) + 0.8 * d + 0.3 * g * t, rng.uniform(1, 9, len(g))
+    effects = [g * 2 + r, r * 4 + t, g * 4 + t]
+    m = cluster_moments(d[:, None], y, g, weights=w, effects=effects)[0]
+    dummies = np.column_stack([(e[:, None] == np.unique(e)).astype(float) for e in effects])
+    D, root = np.column_stack([d, dummies]), np.sqrt(w)
+    assert np.linalg.matrix_rank(dummies) < dummies.shape[1]
+    M = np.linalg.pinv((D * w[:, None]).T @ D, rcond=1e-12)
+
+    def t_of(outcome: np.ndarray, null: float) -> tuple[float, np.ndarray]:
+        b = M @ (D * w[:, None]).T @ outcome
+        e = outcome - D @ b
+        scores = np.array([(D * w[:, None])[g == k].T @ e[g == k] for k in range(6)])
+        return float((b[0] - null) / np.sqrt(np.sum((scores @ M[0]) ** 2))), D @ b
+
+    own, fitted = t_of(y, 0.0)
+    b = float((M @ (D * w[:, None]).T @ y)[0])
+    if restricted:
+        fitted = dummies @ np.linalg.lstsq(root[:, None] * dummies, root * y, rcond=1e-12)[0]
+    draws = [t_of(fitted + np.array(v)[g] * (y - fitted), 0.0 if restricted else b)[0] for v in product([1, -1], repeat=6)]
+    result = wild_bootstrap(m, contrast(m), restricted=restricted)
+    assert result.statistic == pytest.approx(own, rel=1e-9)
+    assert result.p_value == max(float(np.mean(np.abs(draws) > abs(own) * (1 + 1e-9))), 2 / 64)

@@ -34,9 +34,12 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     dates, within the levels of the column `strata` names, and refits: of b (permutation, permutation_raw) or of b over its
     cluster-robust error (permutation_studentized). It and the unrestricted bootstrap reject a true null too often where
     few, or smaller, units are treated. With one or two treated units, and no method named, the answer is Ferman and
-    Pinto's where weights (or the column `sizes` names) say how large cells are, else Conley and Taber's. Source: Angrist and
-    Pischke (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine
-    (tests/reference/did).
+    Pinto's where weights (or the column `sizes` names) say how large cells are, else Conley and Taber's. Own options:
+    variance (cr0 to cr3, cv3, cv3j); ssc, the factor of cr1 (fixest, stata, full, none); df (usual; satterthwaite for every
+    variance); g_df with two clusters (min, conventional); draws and wild_weights of the bootstrap; limit, the assignments
+    enumerated before some are drawn; strata; sizes. With weights CR2 and its degrees of freedom rest on members of equal
+    variance, Var(cell) = 1 / weight. Source: Angrist and Pischke (2009), section 5.2. Reference cases: fixest
+    `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)

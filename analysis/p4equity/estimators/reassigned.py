@@ -15,6 +15,7 @@ from p4equity.inference.law import Law
 from p4equity.inference.reassignment import BLOCK, Labels, Reassignments, law
 from p4equity.inference.sweeping import Codes, residuals, sweep
 
+ONES = 5_000_000  # labels turned into zeros and ones at once
 WORK = 5e9  # operations a test may take: beyond, fewer assignments are drawn
 PIVOT = 1e-9  # a pivot this small beside its diagonal: the assignment identifies no effect
 NO_COHORT = "units of one cluster have different dates, so that clusters cannot exchange them"
@@ -139,9 +140,11 @@ class Reassigned:
 def _chosen(parts: Array, table: Labels) -> Array:
     """Sum over holders of the part (n, C, ...) of the date each one has in label vectors (B, n)."""
     flat = parts.reshape(parts.shape[0], parts.shape[1], -1)
-    out = np.zeros((len(table), flat.shape[2]))
-    for c in range(parts.shape[1]):
-        out += (table == c).astype(float) @ flat[:, c]
+    out, step = np.zeros((len(table), flat.shape[2])), max(1, ONES // len(parts))
+    for low in range(0, len(table), step):
+        rows = table[low : low + step]
+        for c in range(parts.shape[1]):
+            out[low : low + step] += (rows == c).astype(float) @ flat[:, c]
     return out.reshape(len(table), *parts.shape[2:])
 
 

@@ -73,7 +73,7 @@ def conley_taber(
     noisy. Simulated with 12 comparison units, log-normal sizes (sd 0.9) and between-unit variance of none to most: at a
     nominal 5% two treated units of typical size reject a true null 6% of the time, the two largest 1 to 5%, the two
     smallest 19 to 31%; one treated unit cannot reach 5% with fewer than 19 comparison units, and at 10% rejects 5 to 6%,
-    1 to 5% and 20 to 32%. Source: Conley and Taber (2011), Review of Economics and Statistics 93:1, section III.
+    1 to 5% and 20 to 32%. Source: Conley and Taber (2011), Review of Economics and Statistics 93:1.
     """
     ones, zeros = np.ones(len(loads.c)), np.zeros(len(loads.c))
     return _test(estimate, loads, ones, zeros, conf_level, limit, seed, np.full(len(ones), np.nan))
@@ -95,7 +95,7 @@ def ferman_pinto(
     simulation described at `conley_taber` two treated units reject a true null 7 to 8% of the time at 5% when typical, 5
     to 11% when the largest, 11 to 17% when the smallest, for a and b come from 12 residuals; with known sampling
     variances 6 to 11% throughout. One treated unit rejects at 10% 8%, 5 to 12%, 13 to 19%, and 5 to 12% with known
-    variances. Source: Ferman and Pinto (2019), Review of Economics and Statistics 101:3, section III.
+    variances. Source: Ferman and Pinto (2019), Review of Economics and Statistics 101:3.
     """
     if between is not None:
         a, b = np.full(len(loads.c), between), np.ones(len(loads.c))

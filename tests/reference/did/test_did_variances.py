@@ -10,10 +10,13 @@ import numpy as np
 import p4equity
 import pandas as pd
 import pytest
+from p4equity.inference.cluster_robust import adjusted_rows, contrast_rows
+from p4equity.inference.moments import cluster_moments
 from p4equity.inference.wild_bootstrap import wild_bootstrap
 
 HERE = Path(__file__).parent
 EXPECTED = pd.read_csv(HERE / "variances.csv")
+LEFT_OUT = pd.read_csv(HERE / "leave_one_out.csv")
 BOOTSTRAP = EXPECTED[EXPECTED["estimator"] == "boottest"]
 # fixest repairs a negative two-way variance to 1e-16 (p = 4e-44); here it has no answer.
 NEGATIVE = EXPECTED["se"].eq(1e-8)
@@ -135,11 +138,27 @@ def test_sampled_wild_bootstrap(scheme: str) -> None:
 
 
 def test_a_null_other_than_zero_is_the_same_as_the_outcome_less_it() -> None:
-    from p4equity.inference.moments import cluster_moments
-
     frame = data("hs_common_system_year").query("system <= 'S10'")
     post = (frame["year"] >= frame["cohort"]).to_numpy(float)
     unit, year = (pd.factorize(frame[c])[0] for c in ("system", "year"))
     m = cluster_moments(post[:, None], frame["gap"], unit, effects=[unit, year])[0]
     row = BOOTSTRAP[BOOTSTRAP["spec"].str.contains("r = 0.02") & BOOTSTRAP["spec"].str.contains("impose_null = TRUE")].iloc[0]
     assert wild_bootstrap(m, np.eye(1, len(m.design.names))[0], null=0.02).p_value == row["p"]
+
+
+@pytest.mark.parametrize("spec", LEFT_OUT["spec"].unique())
+def test_cr3_contributions_are_the_moves_when_a_cluster_is_left_out(spec: str) -> None:
+    rows = LEFT_OUT[LEFT_OUT["spec"] == spec]
+    for subset, expected in rows.fillna({"subset": ""}).groupby("subset"):
+        frame = data(expected["dataset"].iloc[0])
+        frame = frame[frame["race"] == subset.removeprefix("race==")] if subset else frame
+        post = (frame["year"] >= frame["cohort"]).to_numpy(float)
+        unit = "practice" if "practice" in spec else "system"
+        outcome = "gap" if "gap" in spec else "rate"
+        weights = frame["n"] if "weights = n)" in spec else None
+        effects = [pd.factorize(frame[c])[0] for c in (unit, "year")]
+        m = cluster_moments(post[:, None], frame[outcome], frame["system"].to_numpy(), weights=weights, effects=effects)[0]
+        c, _ = contrast_rows(m.design, np.eye(1, len(m.design.names)))
+        moves = np.einsum("gqr,gr->g", adjusted_rows(m.design, c, "CR3")[0], m.z)
+        found = dict(zip(m.design.clusters, float(c[0] @ m.theta) - moves, strict=True))
+        assert [found[g] for g in expected["group"]] == pytest.approx(expected["estimate"].tolist(), abs=1e-9)
