@@ -17,8 +17,7 @@ from p4equity.report.hygiene import problems
 from p4equity.resources import notebooks_dir, studies_dir
 from p4equity.study import load_study
 from p4equity.study.vocabulary import ESTIMATORS as REGISTERABLE
-from p4equity.study.vocabulary import INFERENCES_OF
-from p4equity.study.vocabulary import GATES
+from p4equity.study.vocabulary import GATES, INFERENCES_OF
 
 if TYPE_CHECKING:
     from pathlib import Path
