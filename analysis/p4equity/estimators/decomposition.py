@@ -81,6 +81,8 @@ def without_covariates(panel: Balanced) -> list[Comparison]:
             parts.append((LATER_ALWAYS, later, k, _change(path[later], path[k], late, ~late), weight))
             continue
         between = (times >= k) & ~late
+        if not between.any():
+            continue  # no period is seen in which only the earlier one is treated
         first = _change(path[k], path[later], between, times < k)
         second = _change(path[later], path[k], late, between)
         parts.append((EARLIER_LATER, k, later, first, size * (share[k] - share[later]) * (1 - share[k])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,22 @@ def test_decomposition_by_hand() -> None:
         assert found.loc[key, "estimate"] == pytest.approx(estimate, abs=1e-12)
         assert found.loc[key, "weight"] == pytest.approx(weight, abs=1e-12)
     assert fit(frame)["estimate"].iloc[0] == pytest.approx(2.5, abs=1e-12)
+
+
+def test_cohorts_without_a_period_between_them_are_not_compared() -> None:
+    # Cohorts 2 and 3, seen in periods 1 and 3 only: each rises beside N, and nothing tells one from the other.
+    paths = {"A": (0.0, 6.0), "B": (1.0, 4.0), "N": (0.0, 2.0)}
+    rows = [(u, t, y, {"A": 2, "B": 3}.get(u)) for u, path in paths.items() for t, y in zip((1, 3), path, strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = fit(pd.DataFrame(rows, columns=["sid", "year", "l_homicide", "cohort"]))
+    assert (out["status"] == "ok").all()
+    found = parts(out)
+    assert list(zip(found["kind"], found["treated"], found["estimate"], found["weight"], strict=True)) == [
+        ("treated_vs_untreated", "2", pytest.approx(4.0), pytest.approx(0.5)),
+        ("treated_vs_untreated", "3", pytest.approx(1.0), pytest.approx(0.5)),
+    ]
+    assert out["estimate"].iloc[0] == pytest.approx(2.5, abs=1e-12)
 
 
 def test_what_cannot_be_decomposed_keeps_its_regression(castle: pd.DataFrame) -> None:
