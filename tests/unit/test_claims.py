@@ -23,7 +23,8 @@ def answers(p: dict[tuple[str, str, str], float | None], treated: int = 5) -> li
             rows.append(
                 {
                     "analysis_id": analysis, "measure_id": measure, "group": group, "inference": inference, "outcome": "gap",
-                    "system_id": "all", "sample": "main", "estimator": "meta_regression", "estimate": -1.0, "n_clusters": 12, "n_treated_clusters": treated, **answer,
+                    "system_id": "all", "sample": "main", "estimator": "meta_regression", "estimate": -1.0, "n_clusters": 12,
+                    "n_treated_clusters": treated, **answer,
                 }
             )  # fmt: skip
     return rows

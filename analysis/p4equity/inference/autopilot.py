@@ -20,7 +20,7 @@ UNEQUAL = 0.5  # effective over actual number of clusters below which sizes coun
 
 @dataclass(frozen=True)
 class Design:
-    """clusters, treated: counts. effective: clusters of equal size that would weigh the same. cohorts: number of adoption dates."""
+    """clusters, treated: counts. effective: clusters of equal size that would weigh the same. cohorts: adoption dates."""
 
     clusters: int
     treated: int
