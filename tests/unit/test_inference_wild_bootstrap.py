@@ -164,3 +164,20 @@ def test_collinear_effects_equal_literal_enumeration(seed: int, restricted: bool
     result = wild_bootstrap(m, contrast(m), restricted=restricted)
     assert result.statistic == pytest.approx(own, rel=1e-9)
     assert result.p_value == max(float(np.mean(np.abs(draws) > abs(own) * (1 + 1e-9))), 2 / 64)
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+def test_drawn_weights_do_not_depend_on_the_names_of_clusters(restricted: bool) -> None:
+    rng = np.random.default_rng(4)
+    names = np.repeat([f"g{j:02d}" for j in range(16)], 5)
+    other = np.repeat([f"g{j:02d}" for j in rng.permutation(16)], 5)
+    x = np.repeat(rng.standard_normal(16), 5)
+    y = x + np.repeat(rng.standard_normal(16), 5) + rng.standard_normal(80)
+    X = np.column_stack([np.ones(80), x])
+    found = [
+        wild_bootstrap(cluster_moments(X, y, g)[0], np.array([0.0, 1.0]), restricted=restricted, draws=999)
+        for g in (names, other)
+    ]
+    assert not found[0].enumerated
+    assert found[0].p_value == found[1].p_value
+    assert found[0].conf_low == pytest.approx(found[1].conf_low, abs=1e-9)

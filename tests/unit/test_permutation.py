@@ -144,3 +144,14 @@ def test_fixed_weights_without_variances_are_two_sums_for_all_effects() -> None:
     w = rng.uniform(1, 3, 10)
     held = permutation_test(y, arm, np.ones(10), weights=w)
     assert held.estimate == pytest.approx(np.average(y[arm], weights=w[arm]) - np.average(y[~arm], weights=w[~arm]))
+
+
+def test_drawn_assignments_do_not_depend_on_the_order_or_names_of_units() -> None:
+    rng = np.random.default_rng(8)
+    y, v = rng.standard_normal(30), np.exp(rng.standard_normal(30))
+    arm = np.arange(30) < 9
+    turn = rng.permutation(30)
+    one, two = (permutation_test(y[o], arm[o], v[o], limit=500, seed=3) for o in (np.arange(30), turn))
+    assert one.sampled
+    assert one.p_value == two.p_value
+    assert one.conf_low == pytest.approx(two.conf_low, abs=1e-6)

@@ -18,7 +18,7 @@ from p4equity.estimators.tidy import Cells
 from p4equity.inference.sweeping import Codes
 
 OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form", "draws")
-VARIANCES = ("bjs", "gmm", "exact")
+VARIANCES = ("exact", "bjs", "gmm")
 SQUARED = (
     "bjs: with unequal weights didimputation 0.5.0, which this follows, weighs untreated cells by squared weights, which are not"
     " those of the estimate; variance='exact' uses the estimate's own"
@@ -53,13 +53,12 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
     Leads are coefficients of event times before treatment in a two-way regression on untreated cells alone, relative to
     the last of them (pretrends=True, the default), or of a list of event times relative to all others: rows `pretrend`
     with an event time, and without one their joint test (chi-squared: with few clusters it rejects too often).
-    variance: "bjs" (default: treated residuals are deviations from averages of effects by cohort and event time;
-    auxiliary="event", "cohort" or "all" averages over more, leave_out=True without the own cluster), "gmm" (deviations
-    from the row's own estimate: the two-stage correction of did2s), "exact" (as bjs, by the estimate's own weights: the
-    same without weights; with unequal ones bjs follows didimputation 0.5.0, whose weights of untreated cells are squared
-    and so not those of its estimate, and a warning says so). Normal quantiles, no G / (G - 1); multiplier_bootstrap
-    (option draws) resamples signs of the clusters.
-    Cohorts of one treated cluster leave nothing for bjs to measure: gmm, or auxiliary="event", compares them with
+    variance: "exact" (default: treated residuals are deviations from averages of effects by cohort and event time, by the
+    estimate's own weights; auxiliary="event", "cohort" or "all" averages over more, leave_out=True without the own
+    cluster), "bjs" (the same, but as didimputation 0.5.0 has it: with unequal weights untreated cells enter by squared
+    ones, which are not those of the estimate, and a warning says so), "gmm" (deviations from the row's own estimate: the
+    two-stage correction of did2s). Normal quantiles, no G / (G - 1); multiplier_bootstrap (option draws) resamples signs
+    of the clusters. Cohorts of one treated cluster leave nothing to measure: gmm, or auxiliary="event", compares them with
     others. Cells that cannot be imputed, for want of an untreated period of the
     unit or an untreated unit in the period, are left out, with a row that says so.
     With a group: gap, reference and group, all imputed with the gap's weights; several groups: their plain average
@@ -114,7 +113,7 @@ def _impute(panel: Panel, part: Part, cluster: Codes, groups: int, request: Requ
 
 def _squared(parts: list[Part], request: Request) -> tuple[str, ...]:
     """A sentence on the weights of bjs where it is asked for and they matter."""
-    unequal = any(float(np.ptp(part.model.weights)) > 0 for part in parts)
+    unequal = any(len(np.unique(part.model.weights)) > 1 for part in parts)
     return (SQUARED,) if unequal and "bjs" in request.inference else ()
 
 

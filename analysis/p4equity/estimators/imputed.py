@@ -11,7 +11,7 @@ from p4equity.estimators.base import Array, Flags
 from p4equity.estimators.untreated_model import UntreatedModel
 from p4equity.inference.sweeping import Codes
 
-VARIANCES = ("bjs", "gmm", "exact")
+VARIANCES = ("exact", "bjs", "gmm")
 ROUNDING = 1e-13  # effects below this share of the outcome's scale are zero
 NULL = 1e-10  # eigenvalues of scaled moments of leads below this share count as zero
 

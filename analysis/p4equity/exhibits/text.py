@@ -32,7 +32,7 @@ METHODS = {
     "sampling": "sampling error of members only",
     "placebo": "spread of the effects of placebo treatments",
     "analytical": "errors from influence functions",
-    "bjs": "errors from imputed effects by cohort and period",
+    "exact": "errors from imputed effects by cohort and period",
     "relative_magnitudes": "sets for trends that part as much as before (Rambachan and Roth)",
     "none": "no error",
 }
@@ -50,7 +50,7 @@ SHORT = {
     "placebo": "placebo",
     "relative_magnitudes": "relative magnitudes",
     "analytical": "influence functions",
-    "bjs": "imputation errors",
+    "exact": "imputation errors",
     "none": "no error",
     "claim": "claim",
 }

@@ -83,8 +83,8 @@ def _wanted(d: Design, offered: set[str]) -> tuple[tuple[str, ...], str]:
     if few:
         return ("permutation",), f"{counts}: errors from influence functions would leave out the spread of so few"
     if d.clusters < MANY:
-        return ("cr1", "bjs", "multiplier_bootstrap", "analytical"), f"{counts}: fewer than {MANY}, so a t with G - 1 first"
-    return ("analytical", "bjs", "multiplier_bootstrap"), f"{counts}: enough for large-sample errors"
+        return ("cr1", "exact", "multiplier_bootstrap", "analytical"), f"{counts}: fewer than {MANY}, so a t with G - 1 first"
+    return ("analytical", "exact", "multiplier_bootstrap"), f"{counts}: enough for large-sample errors"
 
 
 def _regression(d: Design, counts: str, few: bool) -> tuple[tuple[str, ...], str]:
@@ -94,7 +94,7 @@ def _regression(d: Design, counts: str, few: bool) -> tuple[tuple[str, ...], str
         )
     if few:
         return ("conley_taber", "ferman_pinto", "permutation"), f"{counts} of similar size: residuals of comparison clusters"
-    checks = ("cr2", "wild_bootstrap", "cr3", "permutation")
+    checks = ("cr2", "wild_bootstrap", "cr3")
     why = f"{counts}: CR2 with Satterthwaite's degrees of freedom, which fall as sizes differ"
     return checks, why + (
         "; cohorts adopt at different times, so the two-way estimate weighs them unequally" if d.cohorts > 1 else ""

@@ -180,6 +180,10 @@ def permutation_test(
     if statistic == "studentized" and not 2 <= arm.sum() <= len(y) - 2:
         raise StudyError("one unit alone in an arm has no spread", expected="two units or more an arm", found=int(arm.sum()))
     groups = np.zeros(len(y), np.int64) if strata is None else np.asarray(strata)
+    if count_assignments(arm, groups) > limit:  # drawn: in an order that no renaming of units changes
+        order = np.lexsort((v, y, groups))
+        y, arm, v, groups = y[order], arm[order], v[order], groups[order]
+        weights = None if weights is None else np.asarray(weights, float)[order]
     drawn = assignments(arm, groups, limit, seed)
     held = np.ones(len(y)) if weights is None and (sampling_variance is None or statistic == "raw") else weights
     make = _standardized_tests if statistic == "standardized" else _law_tests

@@ -115,9 +115,12 @@ def _all_scores(
     block = max(1, BLOCK // groups)
     counts = [min(block, draws - done) for done in range(0, draws, block)]
     V, used, enumerated = draw_weights(groups, scheme, counts[0], seed)
-    parts = [_scores(moments, c, V, restricted)]
+    # Drawn weights go to the clusters in the order of their contributions, which no renaming of clusters changes.
+    rank = np.arange(groups) if enumerated else np.argsort(np.argsort(moments.z @ c, kind="stable"), kind="stable")
+    parts = [_scores(moments, c, V[:, rank], restricted)]
     for i, count in enumerate(counts[1:] if not enumerated else [], start=1):
-        parts.append(_scores(moments, c, draw_weights(groups, scheme, count, seed + 1_000_003 * i)[0], restricted))
+        more = draw_weights(groups, scheme, count, seed + 1_000_003 * i)[0]
+        parts.append(_scores(moments, c, more[:, rank], restricted))
     joined = [np.concatenate([getattr(p, name) for p in parts]) for name in ("n0", "n1", "q0", "q1", "q2")]
     return _Scores(parts[0].scores, *joined), used, enumerated
 

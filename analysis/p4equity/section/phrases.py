@@ -28,7 +28,7 @@ METHODS = {
     "placebo": "placebo units",
     "relative_magnitudes": "bounds on differences in trends",
     "analytical": "influence functions",
-    "bjs": "influence of cohorts and periods",
+    "exact": "influence of cohorts and periods",
     "sampling": "sampling error alone",
     "claim": "the primary inference, adjusted",
 }

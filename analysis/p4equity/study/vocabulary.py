@@ -47,7 +47,7 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "none"),
     "group_time": ("analytical", "multiplier_bootstrap", "cr1", "none", *_PATHS),
     "interaction_weighted": (*_REGRESSION, *_PATHS),
-    "imputation": ("bjs", "gmm", "exact", "multiplier_bootstrap", "none"),
+    "imputation": ("exact", "bjs", "gmm", "multiplier_bootstrap", "none"),
     "extended_twfe": ("delta", *_CLUSTER, "multiplier_bootstrap", "none"),
     "stacked": _REGRESSION,
     "synthetic_did": ("placebo", "placebo_rank", "jackknife", "bootstrap", "none"),
