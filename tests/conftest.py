@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -35,10 +36,23 @@ def small_tier_b(small_extract: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def small_run(small_extract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def light_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first study with fewer simulated data sets in its calibration, which is most of a run's time."""
+    from p4equity.study import load_study
+
+    copy = tmp_path_factory.mktemp("study") / FIRST
+    shutil.copytree(load_study(FIRST).folder, copy)
+    text = (copy / "study.toml").read_text()
+    assert "calibration_draws = 1000" in text
+    (copy / "study.toml").write_text(text.replace("calibration_draws = 1000", "calibration_draws = 40"))
+    return copy
+
+
+@pytest.fixture(scope="session")
+def small_run(small_extract: Path, light_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the small extract without a report."""
     from p4equity.pipeline import run
 
     out = tmp_path_factory.mktemp("run") / "run"
-    run(FIRST, small_extract, out, workers=1, report=False)
+    run(light_study, small_extract, out, workers=1, report=False)
     return out

@@ -294,3 +294,16 @@ def test_the_summary_takes_the_worst_setting_without_effects() -> None:
     assert (row["worst"], row["worst_setting"], row["varying"], row["placebo_date"]) == (0.09, "shocks_high", 0.2, 0.3)
     assert (row["coverage"], row["coverage_varying"], row["bias"], row["power"]) == (0.91, 0.93, -0.2, 0.5)
     assert row["too_often"]
+
+
+def test_a_summary_without_any_bias_still_names_the_worst_case() -> None:
+    rows = pd.DataFrame(
+        {
+            "analysis_id": "a", "measure_id": "m", "inference": "averaged_t", "n_clusters": 8, "n_treated_clusters": 1,
+            "setting": ["shocks_estimate", "heavy_tails"], "rejection": [0.01, 0.02], "rejection_error": 0.004, "coverage": 0.99,
+            "bias": np.nan, "power": np.nan, "effect": np.nan, "status": "ok", "reason": None,
+        }
+    )  # fmt: skip
+    found = calibration_summary(rows, 0.05).iloc[0]
+    assert found["worst_setting"] == "heavy_tails"
+    assert found["bias"] is None or np.isnan(found["bias"])

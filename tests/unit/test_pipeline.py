@@ -20,9 +20,9 @@ FIRST = "bcbsma_pay_for_equity"
 
 
 @pytest.fixture(scope="session")
-def tier_b_run(small_tier_b: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tier_b_run(small_tier_b: Path, light_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run_b") / "run"
-    run(FIRST, small_tier_b, out, workers=2, report=False)
+    run(light_study, small_tier_b, out, workers=2, report=False)
     return out
 
 

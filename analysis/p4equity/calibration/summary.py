@@ -40,7 +40,8 @@ def _row(part: pd.DataFrame, alpha: float) -> dict[str, Any]:
     usual, worst = constant[constant["setting"] == ESTIMATE], constant.loc[constant["rejection"].idxmax()]
     error = max(float(worst["rejection_error"]), 1e-12)
     row |= {"worst": worst["rejection"], "worst_error": worst["rejection_error"], "worst_setting": worst["setting"]}
-    row |= {"coverage": constant["coverage"].min(), "bias": simulated["bias"].loc[simulated["bias"].abs().idxmax()]}
+    bias = simulated["bias"].dropna()  # a question without an effect to plant has none
+    row |= {"coverage": constant["coverage"].min(), "bias": bias.loc[bias.abs().idxmax()] if len(bias) else None}
     row |= {"too_often": bool(float(worst["rejection"]) - alpha > CLEAR * error), "status": OK, "reason": first["reason"]}
     if len(usual):
         own = usual.iloc[0]
