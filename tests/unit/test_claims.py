@@ -106,3 +106,10 @@ def test_with_two_primary_inferences_the_larger_p_counts(study: Study) -> None:
     both = study.inference.model_copy(update={"primary": ("averaged_t", "permutation")})
     found = claims(replace(study, inference=both), {("pooled", "pooled", "pooled"): 0.01})
     assert found["pooled", "pooled", "pooled"]["p_value"] == pytest.approx(0.05)
+
+
+def test_a_sensitivity_analysis_makes_no_claim(study: Study) -> None:
+    changed = [a.id for a in study.analyses if a.id.startswith("sensitivity_") or a.leave_out]
+    assert len(changed) >= 5
+    assert claims(study, {(a, "pooled", "pooled"): 0.001 for a in changed}) == {}
+    assert claims(study, {("pooled", "pooled", "pooled"): 0.001})

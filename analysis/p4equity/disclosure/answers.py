@@ -7,9 +7,10 @@ import pandas as pd
 
 from p4equity.disclosure.marks import COMPLEMENT, SMALL, Flags, small
 from p4equity.estimates import ANSWER, SUPPRESSED
-from p4equity.study.vocabulary import OWN_WEIGHTS
+from p4equity.study.vocabulary import ESTIMATORS, OWN_WEIGHTS
 
 COARSE = {"estimate": 1, "std_error": 1, "conf_low": 1, "conf_high": 1, "statistic": 1, "p_value": 2, "df": 1}  # decimals
+FROM_CELLS = sorted(set(ESTIMATORS) - set(OWN_WEIGHTS))  # anyone can repeat them from cells: their weights are no secret
 LEAST_P = 0.01  # a p that rounds to less says no more than this
 ALL = "all"
 SIDES = {"gap": "gap", "reference_rate": "reference", "group_rate": "group"}
@@ -38,7 +39,7 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
 
     With ten digits a coefficient is an equation in the two hidden cells of a year, of which only the true pair solves it; and the
     exact number of members, beside the totals of the arms, counts those of a cell too small to enter. Estimators with weights of
-    their own (OWN_WEIGHTS) rest on weights that are not published; anyone can repeat the others. cells: the protected cells of
+    their own (OWN_WEIGHTS) rest on weights that are not published. cells: the protected cells of
     the study's groups, with `status`.
     """
     hidden = cells[cells["status"] == SUPPRESSED]
@@ -46,7 +47,7 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
     known, touched = set(cells["measure_id"]), set(hidden["measure_id"])
     names = estimates[["measure_id", "group", "reference_group"]].itertuples(index=False, name=None)
     reads = np.array([m in touched if g == ALL else bool({(m, g), (m, r)} & pairs) for m, g, r in names], bool)
-    out = _coarse(estimates, reads & ~estimates["estimator"].isin(OWN_WEIGHTS).to_numpy())
+    out = _coarse(estimates, reads & estimates["estimator"].isin(FROM_CELLS).to_numpy())
     near = np.array([m in touched or (m not in known and bool(touched)) for m in estimates["measure_id"]], bool)
     members = out["n_members"].astype("Float64")
     rounded = members.round(-2).where(members >= 1000, members.round(-1))

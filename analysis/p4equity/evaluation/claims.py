@@ -32,8 +32,14 @@ def claim_rows(context: Context, rows: Sequence[Row]) -> list[Row]:
     """
     study, primary = context.study, set(context.study.inference.primary)
     found: dict[str, dict[Key, list[Row]]] = {}
+    claiming = {a.id for a in study.analyses if not _is_check(study, a)}
     for row in rows:
-        if row["outcome"] == "gap" and row["inference"] in primary and row["system_id"] == "all":
+        if (
+            row["analysis_id"] in claiming
+            and row["outcome"] == "gap"
+            and row["inference"] in primary
+            and row["system_id"] == "all"
+        ):
             found.setdefault(row["analysis_id"], {}).setdefault((row["measure_id"], row["group"]), []).append(row)
     complete = {a: {k: v for k, v in keys.items() if {r["inference"] for r in v} == primary} for a, keys in found.items()}
     pooled, measure = _roots(study)
@@ -53,6 +59,15 @@ def claim_rows(context: Context, rows: Sequence[Row]) -> list[Row]:
             adjusted, words = _holm(raw[a]), PLAIN + ", adjusted within the analysis"
         out += [_claim(keys[k], raw[a][k], adjusted[k], words) for k in keys]
     return out
+
+
+def _is_check(study: Study, a: Analysis) -> bool:
+    """Whether it asks a registered question again with one choice changed: such answers support a claim and make none."""
+    race = study.race.primary if study.race else None
+    usual = {"map": study.population.map, "race_version": race, "exits": study.population.exit_rule}
+    changed = any(getattr(a, name) not in (None, value) for name, value in usual.items())
+    other_years = tuple(a.pre_years) not in ((), tuple(study.baseline.pre_years))
+    return a.registered != "primary" and (changed or other_years or a.leave_out is not None)
 
 
 def _roots(study: Study) -> tuple[Analysis | None, Analysis | None]:
