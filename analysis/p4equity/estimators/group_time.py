@@ -8,9 +8,9 @@ from p4equity.errors import UsageError
 from p4equity.estimators.aggregation import KINDS
 from p4equity.estimators.base import Request
 from p4equity.estimators.group_time_blocks import Block
-from p4equity.estimators.group_time_cells import did_cell, schedule
+from p4equity.estimators.group_time_cells import did_cell
 from p4equity.estimators.group_time_rows import answer
-from p4equity.estimators.group_time_sample import complete, eligible, sample, settings, weight_notes
+from p4equity.estimators.group_time_sample import complete, eligible, planned, sample, settings, weight_notes
 from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import gap_panel, plain_panel
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
@@ -58,14 +58,7 @@ def estimate(cells: Cells, request: Request) -> InfluenceEstimate:
         if not rows.any():
             continue
         part = sample(panel, balanced, options, rows, everyone)
-        planned = schedule(
-            part.times,
-            np.unique(part.cohort),
-            comparison=request.comparison,
-            anticipation=request.anticipation,
-            base_period=options.base_period,
-        )
-        blocks.append(Block(group, rows, part, [did_cell(part, cell, options.plan) for cell in planned]))
+        blocks.append(Block(group, rows, part, [did_cell(part, cell, options.plan) for cell in planned(part, request, options)]))
     return answer(panel, blocks, request, kind, notes, pooled=True)
 
 

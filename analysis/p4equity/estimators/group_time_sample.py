@@ -11,7 +11,7 @@ import pandas as pd
 from p4equity.errors import DataError, UsageError
 from p4equity.estimators.arguments import known
 from p4equity.estimators.base import Dropped, Flags, Request
-from p4equity.estimators.group_time_cells import NEVER, Plan, Sample
+from p4equity.estimators.group_time_cells import NEVER, Cell, Plan, Sample, schedule
 from p4equity.estimators.panels import Panel, unbalanced
 from p4equity.estimators.tidy import require_arms
 from p4equity.estimators.two_by_two import METHODS
@@ -224,6 +224,17 @@ def sample(panel: Panel, balanced: bool, options: Settings, rows: Flags, compare
         balanced,
         not options.panel,
         len(names),
+    )
+
+
+def planned(part: Sample, request: Request, options: Settings) -> list[Cell]:
+    """The cells of group and time that the sample's cohorts and periods have."""
+    return schedule(
+        part.times,
+        np.unique(part.cohort),
+        comparison=request.comparison,
+        anticipation=request.anticipation,
+        base_period=options.base_period,
     )
 
 

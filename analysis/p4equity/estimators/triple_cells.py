@@ -10,9 +10,9 @@ from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request
 from p4equity.estimators.group_time import aggregation
 from p4equity.estimators.group_time_blocks import Block
-from p4equity.estimators.group_time_cells import NEVER, Cell, CellEstimate, Plan, Sample, compare, failed, schedule, sums
+from p4equity.estimators.group_time_cells import NEVER, Cell, CellEstimate, Plan, Sample, compare, failed, sums
 from p4equity.estimators.group_time_rows import answer
-from p4equity.estimators.group_time_sample import complete, eligible, sample, settings, weight_notes
+from p4equity.estimators.group_time_sample import complete, eligible, planned, sample, settings, weight_notes
 from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import compared_groups, plain_panel
 from p4equity.estimators.path_options import PATH_OPTIONS
@@ -50,14 +50,9 @@ def estimate_triple(cells: Cells, request: Request) -> InfluenceEstimate:
     blocks = []
     for label, rows in wanted:
         part = sample(panel, balanced, options, rows, side)
-        planned = schedule(
-            part.times,
-            np.unique(part.cohort),
-            comparison=request.comparison,
-            anticipation=request.anticipation,
-            base_period=options.base_period,
+        blocks.append(
+            Block(label, rows, part, [_cell(part, c, options.plan, names) for c in planned(part, request, options)], side)
         )
-        blocks.append(Block(label, rows, part, [_cell(part, c, options.plan, names) for c in planned], side))
     return answer(panel, blocks, request, kind, notes, pooled=False)
 
 

@@ -178,7 +178,7 @@ def averaged_t(
     The estimate is the mixture's mean, the interval its quantiles, p twice its smaller tail beyond zero; each part is a t with
     n - 2 degrees of freedom. It controls the null of no effect (and intervals cover a constant effect): at 5% it rejects 3.2 to
     5.6% with five treated of 12 or 20 and 2.2 to 7.9% with three, the most where shocks grow with size and the largest are
-    treated. Where effects average zero but differ by 2 points and nothing else does, 4.5 to 12%: there `varying` controls the
+    treated. Where effects average zero but differ by 2 points and nothing else does, 4.7 to 12%: there `varying` controls the
     null, at 0.2 to 6.9% and a loss of power (tests/recovery/decision.csv). Raises StudyError when an arm is empty or n < 3.
     """
     y, v, arm = np.asarray(y, float), np.asarray(sampling_variance, float), np.asarray(treated, bool)
