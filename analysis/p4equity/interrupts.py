@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,11 +18,15 @@ def end_when_asked() -> None:
     signal.signal(signal.SIGTERM, _end)
 
 
+def asked_to_end() -> bool:
+    """Whether SIGTERM came, even where the exception it raised was lost (in a destructor, say)."""
+    return _asked
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     global _asked
     del number, frame
     _asked = True
-    threading.excepthook = lambda _: None  # workers that got the signal, too, are missed by the thread that minds them
     if not _waiting:
         sys.exit(ENDED)
 

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from p4equity.workers import WorkerStopped
 
 LEAK = "QQLEAK"
 FAILURES: dict[str, tuple[BaseException, int, list[str]]] = {
@@ -23,7 +23,7 @@ FAILURES: dict[str, tuple[BaseException, int, list[str]]] = {
     "input or output error": (OSError(errno.EIO, "Input/output error", "/d/x"), 1, [r"/d/x: the system refused a file"]),
     "out of memory": (MemoryError(LEAK), 1, [r"not enough memory", r"--workers 1"]),
     "out of memory in a library": (duckdb.OutOfMemoryException(LEAK), 1, [r"not enough memory", r"--workers 1"]),
-    "a worker was killed": (BrokenProcessPool(LEAK), 1, [r"a worker process was stopped by the system"]),
+    "a worker was killed": (WorkerStopped(LEAK), 1, [r"a worker process was stopped by the system"]),
     "a query that quotes a row": (
         duckdb.ConversionException(f"Could not convert string '{LEAK}' to INT64"), 1,
         [r"an error this program did not foresee \(ConversionException\)", r"P4EQUITY_DEBUG=1"],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import pandas as pd
@@ -16,8 +14,8 @@ from p4equity.calibration.settings import ESTIMATE
 from p4equity.dictionary import load_dictionary
 from p4equity.estimates import NOT_ESTIMABLE
 from p4equity.evaluation.context import Context
-from p4equity.interrupts import workers_ignore_interrupts
 from p4equity.summaries.precision import power_table
+from p4equity.workers import in_processes
 
 TABLE = "calibration"
 NONE_REGISTERED = "the plan registers no draws for a calibration"
@@ -54,30 +52,16 @@ def _answers(jobs: Sequence[tuple[Question, Rules]], workers: int, progress: Pro
     """Rows of each question in order; the largest questions start first."""
     order = sorted(range(len(jobs)), key=lambda i: (-jobs[i][0].cells.y.size, i))
     done: dict[int, list[Row]] = {}
-
-    def keep(i: int, rows: list[Row]) -> None:
-        done[i] = rows
+    for position, rows in in_processes(_work, [jobs[i] for i in order], workers):
+        done[order[position]] = rows
         if progress:
-            progress(jobs[i][0].measure_id, len(done), len(jobs))
-
-    if workers < 2 or len(jobs) < 2:
-        for i in order:
-            keep(i, _work(*jobs[i]))
-        return [done[i] for i in range(len(jobs))]
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        try:
-            with workers_ignore_interrupts():
-                futures = {i: pool.submit(_work, *jobs[i]) for i in order}
-            for i, future in futures.items():
-                keep(i, future.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
+            progress(jobs[order[position]][0].measure_id, len(done), len(jobs))
     return [done[i] for i in range(len(jobs))]
 
 
-def _work(question: Question, rules: Rules) -> list[Row]:
+def _work(job: tuple[Question, Rules]) -> list[Row]:
     with threadpool_limits(1):
-        return question_rows(question, rules)
+        return question_rows(*job)
 
 
 def _silent(asked: Question | Unanswerable) -> Row:

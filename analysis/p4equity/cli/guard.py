@@ -7,11 +7,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from p4equity.errors import P4Error
 from p4equity.interrupts import ENDED
+from p4equity.workers import WorkerStopped
 
 DEBUG = "P4EQUITY_DEBUG"
 INTERRUPTED = 130
@@ -55,9 +55,9 @@ def in_words(error: Exception) -> P4Error:
             where=_file(error),
             fix="free some space, or choose another --out; TMPDIR is where scratch files go",
         )
-    if isinstance(error, MemoryError | BrokenProcessPool) or name == "OutOfMemoryException":
+    if isinstance(error, MemoryError | WorkerStopped) or name == "OutOfMemoryException":
         return P4Error(
-            "not enough memory" if not isinstance(error, BrokenProcessPool) else "a worker process was stopped by the system",
+            "not enough memory" if not isinstance(error, WorkerStopped) else "a worker process was stopped by the system",
             found=name, fix="close other programs, use --workers 1, or take a machine with more memory",
         )  # fmt: skip
     if isinstance(error, PermissionError):

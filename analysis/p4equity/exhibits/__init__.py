@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import pkgutil
 import re
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p4equity.interrupts import workers_ignore_interrupts
+from p4equity.workers import in_processes
 
 if TYPE_CHECKING:
     from p4equity.results import Results
@@ -32,12 +30,8 @@ def write_exhibits(results: Results, directory: Path, *, workers: int = 2) -> tu
     Each exhibit is independent of the others, so they are drawn in `workers` processes with the same bytes as in one.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    if workers <= 1:
-        return tuple(_write(name, results, directory) for name in modules())
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        with workers_ignore_interrupts():
-            written = pool.map(_write, modules(), [results] * len(modules()), [directory] * len(modules()), chunksize=1)
-        return tuple(written)
+    written = dict(in_processes(partial(_write, results=results, directory=directory), modules(), workers))
+    return tuple(written[i] for i in sorted(written))
 
 
 def _write(name: str, results: Results, directory: Path) -> str:

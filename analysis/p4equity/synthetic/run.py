@@ -6,15 +6,13 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from p4equity.errors import StudyError, UsageError
-from p4equity.interrupts import workers_ignore_interrupts
 from p4equity.places import check_place
 from p4equity.study import Study, load_study
 from p4equity.synthetic.block import make_block
@@ -26,12 +24,11 @@ from p4equity.synthetic.summary import GENERATOR, SimulationSummary
 from p4equity.synthetic.truth import Planted, load_truth
 from p4equity.synthetic.truth_record import truth_record
 from p4equity.synthetic.write import write_rows
+from p4equity.workers import in_processes
 
 Progress = Callable[[int, int], None]
 MOST_MEMBERS = 200_000_000
 _FEWEST_BLOCKS_FOR_A_POOL = 4
-_plan: Plan | None = None
-_folder = Path()
 
 
 def run(
@@ -90,37 +87,11 @@ def _small_tables(study: Study, plan: Plan, folder: Path) -> dict[str, int]:
 
 def _blocks(plan: Plan, folder: Path, workers: int, progress: Progress | None) -> Iterator[dict[str, int]]:
     """Rows by table of each block, as blocks finish; what is written does not depend on their order."""
-    done = 0
-    if workers < 2 or plan.blocks < _FEWEST_BLOCKS_FOR_A_POOL:
-        for block in range(plan.blocks):
-            yield make_block(plan, folder, block)
-            done += 1
-            if progress:
-                progress(done, plan.blocks)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_receive, initargs=(plan, folder)) as pool:
-        try:
-            with workers_ignore_interrupts():
-                futures = [pool.submit(_work, block) for block in range(plan.blocks)]
-            for future in as_completed(futures):
-                yield future.result()
-                done += 1
-                if progress:
-                    progress(done, plan.blocks)
-        finally:  # an interrupt may have come before the last was submitted
-            pool.shutdown(cancel_futures=True)
-
-
-def _receive(plan: Plan, folder: Path) -> None:
-    global _plan, _folder
-    _plan, _folder = plan, folder
-
-
-def _work(block: int) -> dict[str, int]:
-    if _plan is None:
-        raise UsageError("a worker process started without a plan")
-    return make_block(_plan, _folder, block)
+    crew = workers if plan.blocks >= _FEWEST_BLOCKS_FOR_A_POOL else 1
+    for done, (_, rows) in enumerate(in_processes(partial(make_block, plan, folder), range(plan.blocks), crew), start=1):
+        yield rows
+        if progress:
+            progress(done, plan.blocks)
 
 
 def _describe(study: Study, planted: Planted, plan: Plan, folder: Path) -> None:

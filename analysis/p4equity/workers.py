@@ -1,0 +1,105 @@
+"""Independent pieces of work in processes of their own, sharing no lock that a killed process could leave closed."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from p4equity.interrupts import ENDED, asked_to_end, workers_ignore_interrupts
+
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
+_GRACE = 0.2  # seconds in which a signal that ended a worker reaches this process, too, if it was meant for both
+
+
+class WorkerStopped(RuntimeError):
+    """A worker process ended before its answer: killed by the system, often for want of memory."""
+
+
+def in_processes(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Answer]]:
+    """(position of the job, its answer) as answers come; the first jobs start first.
+
+    work: picklable, called as work(job); what all jobs share is best bound to it (functools.partial), since it is sent once a
+    process. workers: processes at most; with one (or one job) all is done here. An exception of `work` is raised here and the
+    rest is given up; no process outlives the iterator. Raises WorkerStopped when a process ends by itself.
+
+    Each process has a pipe of its own, so that one which is killed half-way leaves nothing locked for the others
+    (concurrent.futures shares its queues' locks, and can wait for ever for a killed process to open them).
+    """
+    if workers < 2 or len(jobs) < 2:
+        for i, job in enumerate(jobs):
+            yield i, work(job)
+        return
+    crew: dict[Connection, BaseProcess] = {}
+    try:
+        with workers_ignore_interrupts():
+            for _ in range(min(workers, len(jobs))):
+                crew.update([_begin(work)])
+        waiting = enumerate(jobs)
+        for ours in crew:
+            _hand(ours, next(waiting))
+        for _ in jobs:
+            ready = wait(list(crew))
+            ours = next(o for o in crew if o in ready)
+            i, answer, error = _answer(ours, crew[ours])
+            if error is not None:
+                raise error
+            if (job_next := next(waiting, None)) is not None:
+                _hand(ours, job_next)
+            yield i, answer
+    finally:
+        for process in crew.values():
+            process.kill()
+        for ours, process in crew.items():
+            process.join()
+            ours.close()
+
+
+def _begin(work: Callable[[Any], Any]) -> tuple[Connection, BaseProcess]:
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that the end of the process is the end of the pipe
+    return ours, process
+
+
+def _hand(ours: Connection, numbered: tuple[int, Any]) -> None:
+    try:
+        ours.send(numbered)
+    except OSError:  # the process is gone: waiting for its answer says so
+        return
+
+
+def _answer(ours: Connection, process: BaseProcess) -> tuple[int, Any, Exception | None]:
+    try:
+        i, answer, error = ours.recv()
+    except (EOFError, OSError):
+        time.sleep(_GRACE)
+        if asked_to_end():
+            sys.exit(ENDED)
+        process.join()
+        raise WorkerStopped(f"exit code {process.exitcode}") from None
+    return i, answer, error
+
+
+def _serve(work: Callable[[Any], Any], theirs: Connection) -> None:
+    """Life of a worker: a numbered job, its answer, the next, until the pipe closes."""
+    while True:
+        try:
+            i, job = theirs.recv()
+        except EOFError:
+            return
+        answer, failure = None, None
+        try:
+            answer = work(job)
+        except Exception as error:
+            error.add_note("in a worker process:\n" + traceback.format_exc())
+            failure = error
+        theirs.send((i, answer, failure))

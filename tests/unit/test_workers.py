@@ -1,0 +1,56 @@
+"""Work in processes: answers by position, errors of a job raised here, a killed process noticed, none left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from multiprocessing import active_children
+
+import pytest
+from p4equity.errors import StudyError
+from p4equity.workers import WorkerStopped, in_processes
+
+
+def _square(job: int, less: int = 0) -> int:
+    return job**2 - less
+
+
+def _refuse(job: int) -> int:
+    if job == 3:
+        raise StudyError("no such arm", where="systems.toml", fix="add one")
+    return job
+
+
+def _die(job: int) -> int:
+    if job == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_each_job_has_its_answer(workers: int) -> None:
+    assert dict(in_processes(partial(_square, less=1), range(7), workers)) == {i: i**2 - 1 for i in range(7)}
+    assert dict(in_processes(_square, [], workers)) == {}
+    assert not active_children()
+
+
+def test_an_error_of_a_job_is_raised_whole_and_ends_the_rest() -> None:
+    with pytest.raises(StudyError) as caught:
+        list(in_processes(_refuse, range(50), 2))
+    assert (caught.value.where, caught.value.fix) == ("systems.toml", "add one")
+    assert any("in _refuse" in note for note in caught.value.__notes__)
+    assert not active_children()
+
+
+def test_a_killed_process_is_noticed() -> None:
+    with pytest.raises(WorkerStopped, match="-9"):
+        list(in_processes(_die, range(5), 2))
+    assert not active_children()
+
+
+def test_giving_up_early_leaves_no_process() -> None:
+    answers = in_processes(_square, range(100), 2)
+    next(answers)
+    answers.close()
+    assert not active_children()
