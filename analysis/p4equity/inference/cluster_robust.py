@@ -1,12 +1,13 @@
 """Cluster-robust inference on per-cluster moments: CR0 to CR3, Satterthwaite degrees of freedom.
 
 Every function takes `ClusterMoments` (see `moments`), whatever made them: member rows, cells, or a panel of gaps. The
-working model behind CR2 and the degrees of freedom is independent members of equal variance, that is cells with
-variance 1 / weight.
+working model behind CR2 and the degrees of freedom is independent members of equal variance, unless the moments were made
+with another (see `working_model`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,20 +46,28 @@ class ContrastTest:
     warning: str = ""
 
 
-def small_sample_factor(design: ClusterDesign, ssc: str = "fixest") -> float:
+def small_sample_factor(design: ClusterDesign, ssc: str | int = "fixest") -> float:
     """Factor of CR1: G/(G-1) (N-1)/(N-K).
 
     fixest: K = slopes + levels of effects not nested in the cluster. stata: K = full rank, swept effects counted.
-    full: K = slopes + all levels of all effects, fixest's `K.fixef = "full"`. none: G/(G-1). N is the number of rows,
-    not of members. Source: fixest's `ssc()` defaults; Stata `regress, vce(cluster)`.
+    full: K = slopes + all levels of all effects, fixest's `K.fixef = "full"`. none: G/(G-1). A number is K itself. N is the
+    number of rows, not of members. Source: fixest's `ssc()` defaults; Stata `regress, vce(cluster)`.
     """
-    if ssc not in SSC:
-        raise UsageError("unknown small-sample convention", expected=", ".join(SSC), found=ssc, fix=did_you_mean(ssc, SSC))
     groups, n = design.n_clusters, design.n_obs
-    k = {"fixest": design.k_nonnested, "stata": design.k_full, "full": design.k_levels, "none": 1}[ssc]
+    k = counted(ssc, {"fixest": design.k_nonnested, "stata": design.k_full, "full": design.k_levels, "none": 1})
     if groups < 2 or n <= k:
         return float("nan")
     return groups / (groups - 1) * (n - 1) / (n - k)
+
+
+def counted(ssc: str | int, counts: Mapping[str, int]) -> int:
+    """The coefficients K that a convention counts. Raises UsageError for an unknown word."""
+    if isinstance(ssc, int) and not isinstance(ssc, bool) and ssc >= 1:
+        return ssc
+    if ssc not in counts:
+        expected, fix = f"{', '.join(SSC)}, or a number of coefficients", did_you_mean(str(ssc), SSC)
+        raise UsageError("unknown small-sample convention", expected=expected, found=ssc, fix=fix)
+    return counts[str(ssc)]
 
 
 def contrast_rows(design: ClusterDesign, contrasts: Array) -> tuple[Array, str]:
@@ -71,12 +80,13 @@ def contrast_rows(design: ClusterDesign, contrasts: Array) -> tuple[Array, str]:
 
 
 def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, str]:
-    """Vectors (G, q, r) whose product with the scores gives each cluster's contribution to the contrasts, and why not.
+    """Vectors (G, q, r) whose product with `ClusterMoments.scores` is each cluster's contribution to the contrasts, and why not.
 
-    CR2: (I - S_g M)^(-1/2) applied to the score, Bell and McCaffrey's adjustment pushed into k x k space. CR3: its
-    inverse. A direction that one cluster alone identifies has residuals of zero there and nothing to adjust: CR2 takes
-    the Moore-Penrose inverse as clubSandwich does (Pustejovsky and Tipton 2018), as long as such directions carry less
-    than UNSEEN of each contrast's working variance; CR3, the leave-one-out variance, is not defined for it.
+    CR2: (I - S_g M)^(-1/2) applied to the score, Bell and McCaffrey's adjustment pushed into k x k space (under a working
+    model of rows the scores are adjusted already). CR3: its inverse. A direction that one cluster alone identifies has
+    residuals of zero there and nothing to adjust: CR2 takes the Moore-Penrose inverse as clubSandwich does (Pustejovsky and
+    Tipton 2018), as long as such directions carry less than UNSEEN of each contrast's working variance; CR3, the leave-one-out
+    variance, is not defined for it.
     """
     groups = design.n_clusters
     if kind not in KINDS:
@@ -88,6 +98,8 @@ def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, st
     share, label = unseen(design, c)
     if share > (UNSEEN if kind == "CR2" else 1e-12):
         return np.zeros((groups, *c.shape)), f"cluster {label} alone identifies this coefficient: {kind} is not defined"
+    if kind == "CR2" and design.by_row is not None:
+        return np.broadcast_to(c, (groups, *c.shape)), ""
     values, vectors = design.leverage
     projected = c @ vectors  # (G, q, r): coordinates of the contrasts on each cluster's directions
     power = -0.5 if kind == "CR2" else -1.0
@@ -95,7 +107,7 @@ def adjusted_rows(design: ClusterDesign, c: Array, kind: str) -> tuple[Array, st
     return np.asarray((projected * factor[:, None, :]) @ vectors.transpose(0, 2, 1)), ""
 
 
-def variance_factor(design: ClusterDesign, kind: str, ssc: str) -> float:
+def variance_factor(design: ClusterDesign, kind: str, ssc: str | int) -> float:
     """Factor on the sum of squared contributions."""
     if kind == "CR1":
         return small_sample_factor(design, ssc)
@@ -127,7 +139,7 @@ def unseen(design: ClusterDesign, c: Array, together: bool = False) -> tuple[flo
     return float((np.diag(total) / np.einsum("qr,qr->q", c, c)).max()), label
 
 
-def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str = "fixest") -> tuple[Array, str]:
+def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str | int = "fixest") -> tuple[Array, str]:
     """Joint covariance (q, q) of contrasts (q, k), and the reason when it is not available (then NaN).
 
     CR3 is the sum of squared leave-one-cluster-out deviations from the estimate, as in clubSandwich; CV3, Stata's and
@@ -141,7 +153,7 @@ def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc
     rows, reason = adjusted_rows(moments.design, c, kind)
     if reason:
         return nothing, reason
-    scores = np.einsum("gqr,gr->gq", rows, moments.z)
+    scores = np.einsum("gqr,gr->gq", rows, moments.scores(kind))
     scores = scores - scores.mean(axis=0) if kind == "CV3J" else scores
     factor = variance_factor(moments.design, kind, ssc)
     V = factor * scores.T @ scores
@@ -156,32 +168,35 @@ def covariance(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc
 class _Working:
     """Covariance of the clusters' contributions to q contrasts under the working model (error variance 1), never formed as G x G.
 
-    Between clusters g and h and contrasts s and t it is 1{g = h} own[s, t, g] - shared[g, s] . shared[h, t].
-    own: (q, q, G). shared: (G, q, r).
+    Between clusters g and h and contrasts s and t it is 1{g = h} own[s, t, g] - left[g, s] . right[h, t].
+    own: (q, q, G). left, right: (G, q, m), one array under the working model of members.
     """
 
     own: Array
-    shared: Array
+    left: Array
+    right: Array
 
     @property
     def within(self) -> Array:
         """(q, q): sum over clusters of each one's covariance, the expectation of the robust covariance."""
-        return np.asarray(self.own.sum(axis=2) - np.einsum("gsr,gtr->st", self.shared, self.shared))
+        return np.asarray(self.own.sum(axis=2) - np.einsum("gsr,gtr->st", self.left, self.right))
 
     def spread(self) -> float:
         """Sum over contrasts s, t of the variance of the robust covariance's element s, t (normal errors)."""
-        square = np.einsum("gsr,gtr->stg", self.shared, self.shared)
-        own, cross = self.own, np.einsum("gsi,gtj->stij", self.shared, self.shared)
+        own, square = self.own, np.einsum("gsr,gtr->stg", self.left, self.right)
+        one, two = (np.einsum("gsi,gtj->stij", side, side) for side in (self.left, self.right))
         diagonal, norms = np.einsum("ssg->sg", own), np.einsum("ssg->sg", square)
-        first = diagonal @ diagonal.T - diagonal @ norms.T - norms @ diagonal.T + (cross**2).sum(axis=(2, 3))
-        second = (own**2 - 2 * own * square).sum(axis=2) + np.einsum("stij,stji->st", cross, cross)
+        first = diagonal @ diagonal.T - diagonal @ norms.T - norms @ diagonal.T + (one * two).sum(axis=(2, 3))
+        second = (own**2 - 2 * own * square).sum(axis=2) + np.einsum("stij,tsij->st", one, two)
         return float((first + second).sum())
 
 
-def working_covariance(design: ClusterDesign, rows: Array) -> _Working:
-    """Working covariance of the contributions of adjusted rows (G, q, r)."""
+def working_covariance(design: ClusterDesign, rows: Array, kind: str) -> _Working:
+    """Working covariance of the contributions of a variance's adjusted rows (G, q, r)."""
+    if design.by_row is not None:
+        return _Working(*design.by_row.covariance(rows, kind))
     moved = np.einsum("grs,gqs->gqr", design.blocks, rows)
-    return _Working(np.asarray(np.einsum("gqr,gpr->qpg", rows, moved)), np.asarray(moved))
+    return _Working(np.asarray(np.einsum("gqr,gpr->qpg", rows, moved)), moved, moved)
 
 
 def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> float:
@@ -195,7 +210,7 @@ def satterthwaite(design: ClusterDesign, contrast: Array, kind: str = "CR2") -> 
         rows, reason = adjusted_rows(design, c, kind)
     if reason:
         return float("nan")
-    working = working_covariance(design, rows)
+    working = working_covariance(design, rows, kind)
     spread = working.spread()
     return 2 * float(working.within[0, 0]) ** 2 / spread if spread > 0 else float("nan")
 
@@ -220,7 +235,7 @@ def contrast_test(
     contrast: Array,
     *,
     kind: str = "CR2",
-    ssc: str = "fixest",
+    ssc: str | int = "fixest",
     df: str = "usual",
     conf_level: float = 0.95,
     estimate: float | None = None,

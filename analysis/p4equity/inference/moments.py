@@ -8,14 +8,15 @@ which X and y are residuals on all effects (`sweeping`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from p4equity.errors import UsageError
+from p4equity.errors import UsageError, did_you_mean
 from p4equity.inference.sweeping import ABSORBED, Codes, by_cluster, dummies, is_nested, residuals, sweep, take_out
+from p4equity.inference.working_model import WORKING_MODELS, RowModel, row_model
 
 Array = NDArray[np.float64]
 SINGULAR = 1e-10  # eigenvalues of the scaled moment matrix below this share count as zero
@@ -29,6 +30,7 @@ class ClusterDesign:
     S: (G, k, k), X_g'W X_g after sweeping. names: (k,) columns. clusters: (G,) labels. n_obs: rows. k_nonnested:
     coefficients not nested in the cluster, as fixest counts them. k_full: full rank of the regression, swept effects
     included. k_levels: coefficients when every level of every effect counts, less one for each effect after the first.
+    by_row: moments under a working model of rows; None is that of members (see `working_model`).
     """
 
     S: Array
@@ -38,6 +40,7 @@ class ClusterDesign:
     k_nonnested: int
     k_full: int
     k_levels: int = 0
+    by_row: RowModel | None = None
 
     @property
     def n_clusters(self) -> int:
@@ -87,11 +90,15 @@ class ClusterDesign:
 
 @dataclass(frozen=True)
 class ClusterMoments:
-    """The design with one outcome: u (G, k), X_g'W y_g after sweeping; norm: root of y'Wy, the scale of the outcome."""
+    """The design with one outcome: u (G, k), X_g'W y_g after sweeping; norm: root of y'Wy, the scale of the outcome.
+
+    adjusted: (G, r) whitened scores of CR2 under a working model of rows.
+    """
 
     design: ClusterDesign
     u: Array
     norm: float
+    adjusted: Array | None = None
 
     @cached_property
     def theta(self) -> Array:
@@ -103,6 +110,10 @@ class ClusterMoments:
         """(G, r) whitened scores X_g'W e_g."""
         return np.asarray(self.u @ self.design.whitener - self.design.blocks @ self.theta)
 
+    def scores(self, kind: str) -> Array:
+        """(G, r) scores that the rows of a variance (`cluster_robust.adjusted_rows`) multiply."""
+        return self.z if self.adjusted is None or kind != "CR2" else self.adjusted
+
 
 def cluster_moments(
     X: ArrayLike,
@@ -113,15 +124,20 @@ def cluster_moments(
     effects: Sequence[Codes] = (),
     names: Sequence[str] | None = None,
     n_obs: int | None = None,
+    working_model: str = WORKING_MODELS[0],
 ) -> tuple[ClusterMoments, ...]:
     """Moments of the regression of each column of Y (N,) or (N, m) on X (N, k) and categorical effects.
 
     cluster: (N,) labels. weights: (N,) positive; with cell means and cell counts the moments are those of the members,
     so that coefficients, CR0, CR2, CR3, degrees of freedom and wild bootstrap are the members' own. effects: integer
     codes (N,) each; X and Y are residuals on all of them. n_obs: rows in the small-sample factor, by default N. The
-    columns of the result's design are X, then dummies of the effects not nested in the cluster. Raises UsageError when
-    shapes differ or weights are not positive.
+    columns of the result's design are X, then dummies of the effects not nested in the cluster. working_model: what CR2 and
+    degrees of freedom take errors to be, see module `working_model`. Raises UsageError when shapes differ or weights are not
+    positive, and for an unknown working model.
     """
+    if working_model not in WORKING_MODELS:
+        fix = did_you_mean(str(working_model), WORKING_MODELS)
+        raise UsageError("unknown working model", expected=", ".join(WORKING_MODELS), found=working_model, fix=fix)
     x, y = np.asarray(X, float), np.asarray(Y, float)
     y = y[:, None] if y.ndim == 1 else y
     w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
@@ -134,7 +150,8 @@ def cluster_moments(
     before = np.sqrt(w @ other**2)
     other, swept_rank = sweep(other, nested, w, g)
     D = np.hstack([take_out(x, effects, w, g), other * (np.sqrt(w @ other**2) > ABSORBED * before)])
-    S, u = _sums(D, residuals(y, effects, w, g), w, g)
+    rest = residuals(y, effects, w, g)
+    S, u = _sums(D, rest, w, g)
     columns = [
         *(names or [f"x{j}" for j in range(x.shape[1])]),
         *(f"effect{j}" for j in range(D.shape[1] - x.shape[1])),
@@ -142,7 +159,12 @@ def cluster_moments(
     whole, crossed_rank = rank(S.sum(axis=0)), rank(S.sum(axis=0)[x.shape[1] :, x.shape[1] :])
     k, every = (count_levels(e, whole - crossed_rank, bool(effects)) for e in (crossed, effects))
     design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, whole + swept_rank, every)
-    return tuple(ClusterMoments(design, u[:, :, j], float(np.sqrt(w @ y[:, j] ** 2))) for j in range(y.shape[1]))
+    adjusted: list[Array | None] = [None] * y.shape[1]
+    if working_model != WORKING_MODELS[0] and (w != w[0]).any():
+        T = design.whitener
+        rows, scores = row_model(working_model, D, rest - D @ (T @ (T.T @ u.sum(axis=0))), w, nested, g, T)
+        design, adjusted = replace(design, by_row=rows), [np.asarray(s) for s in scores.transpose(2, 0, 1)]
+    return tuple(ClusterMoments(design, u[:, :, j], float(np.sqrt(w @ y[:, j] ** 2)), adjusted[j]) for j in range(y.shape[1]))
 
 
 def count_levels(effects: Sequence[Codes], slopes: int, constant: bool) -> int:
@@ -168,6 +190,16 @@ def rank(total: Array) -> int:
         return 0
     values = np.linalg.eigvalsh(total[np.ix_(live, live)] / np.outer(scale[live], scale[live]))
     return int((values > SINGULAR * values[-1]).sum())
+
+
+def inverse_moments(total: Array) -> Array:
+    """Pseudo-inverse of a moment matrix, its columns scaled to unit norm."""
+    scale = np.sqrt(np.diag(total))
+    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    values, vectors = np.linalg.eigh(total * np.outer(inverse, inverse))
+    kept = values > SINGULAR * values.max(initial=1e-300)
+    half = inverse[:, None] * vectors[:, kept] / np.sqrt(values[kept])
+    return np.asarray(half @ half.T)
 
 
 def independent_columns(total: Array) -> NDArray[np.bool_]:

@@ -87,7 +87,7 @@ def signed_band(
     return _band(estimate, se, df, np.sort(np.abs(sums / se).max(axis=1)), conf_level)
 
 
-def contributions(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str = "fixest") -> tuple[Array, str]:
+def contributions(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", ssc: str | int = "fixest") -> tuple[Array, str]:
     """What each of G clusters adds to q contrasts (q, k) of a regression, (G, q), and why it is not known.
 
     Their cross product is `cluster_robust.covariance`.
@@ -96,7 +96,7 @@ def contributions(moments: ClusterMoments, contrasts: Array, kind: str = "CR2", 
     rows, reason = adjusted_rows(moments.design, c, kind) if not reason else (c, reason)
     if reason:
         return np.zeros((moments.design.n_clusters, len(np.atleast_2d(contrasts)))), reason
-    scores = np.einsum("gqr,gr->gq", rows, moments.z)
+    scores = np.einsum("gqr,gr->gq", rows, moments.scores(kind))
     scores = scores - scores.mean(axis=0) if kind == "CV3J" else scores
     return np.asarray(np.sqrt(variance_factor(moments.design, kind, ssc)) * scores), ""
 

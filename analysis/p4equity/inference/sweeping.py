@@ -52,7 +52,7 @@ def sweep(columns: Array, effects: Sequence[Codes], weights: Array, cluster: Cod
     out, rank = columns.copy(), 0
     for rows in by_cluster(cluster):
         root = np.sqrt(weights[rows])[:, None]
-        basis = _basis(root * np.hstack([dummies(e[rows]) for e in effects]))
+        basis = orthonormal(root * np.hstack([dummies(e[rows]) for e in effects]))
         whitened = root * columns[rows]
         out[rows] = (whitened - basis @ (basis.T @ whitened)) / root
         rank += basis.shape[1]
@@ -74,7 +74,7 @@ def residuals(columns: Array, effects: Sequence[Codes], weights: Array, cluster:
     nested = [e for e in effects if is_nested(e, cluster)]
     crossed = [dummies(e) for e in effects if not is_nested(e, cluster)]
     root = np.sqrt(weights)[:, None]
-    basis = _basis(root * sweep(np.hstack(crossed), nested, weights, cluster)[0]) if crossed else np.zeros((len(root), 0))
+    basis = orthonormal(root * sweep(np.hstack(crossed), nested, weights, cluster)[0]) if crossed else np.zeros((len(root), 0))
     out = columns
     for _ in range(PASSES):
         out, _ = sweep(out, nested, weights, cluster)
@@ -82,7 +82,7 @@ def residuals(columns: Array, effects: Sequence[Codes], weights: Array, cluster:
     return np.asarray(out)
 
 
-def _basis(columns: Array) -> Array:
+def orthonormal(columns: Array) -> Array:
     """Orthonormal basis (N, r) of the columns' span."""
     left, values, _ = np.linalg.svd(columns, full_matrices=False)
     return np.asarray(left[:, values > RANK * values.max(initial=0.0)])

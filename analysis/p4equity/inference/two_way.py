@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from p4equity.errors import UsageError, did_you_mean
-from p4equity.inference.cluster_robust import NO_VARIATION, SSC, ContrastTest, not_available
-from p4equity.inference.moments import SINGULAR, count_levels, rank
+from p4equity.inference.cluster_robust import NO_VARIATION, ContrastTest, counted, not_available
+from p4equity.inference.moments import count_levels, inverse_moments, rank
 from p4equity.inference.sweeping import Codes, is_nested, residuals, take_out
 
 Array = NDArray[np.float64]
@@ -25,6 +25,10 @@ ONLY = "two-way clustering has CR0 and CR1 only"
 NOT_POSITIVE = (
     "the two-way variance of this coefficient is not positive: scores of rows that share both clusters outweigh those of "
     "either clustering; cluster by one column"
+)
+FIXED = (
+    "the two-way variance is not positive, and 1e-16 stands in its place, as in fixest (vcov_fix): this is no error of the "
+    "estimate; cluster by one column"
 )
 REPAIRED = (
     "the two-way covariance is not positive definite, and its negative eigenvalues are set to zero, as fixest does: "
@@ -84,7 +88,7 @@ def two_way_moments(
     both = np.unique(one * (two.max() + 1) + two, return_inverse=True)[1].astype(np.int64)
     x, y = take_out(x, effects, w, one), residuals(y, effects, w, one)
     S = (x * w[:, None]).T @ x
-    bread = _inverse(S)
+    bread = inverse_moments(S)
     e = y - x @ (bread @ ((x * w[:, None]).T @ y))
     open_ = [effect for effect in effects if not (is_nested(effect, one) or is_nested(effect, two))]
     slopes = rank(S)
@@ -104,28 +108,18 @@ def _three_sums(scores: Array, one: Codes, two: Codes, both: Codes) -> tuple[Arr
     return sums(one), sums(two), sums(both)
 
 
-def _inverse(total: Array) -> Array:
-    """Pseudo-inverse of a moment matrix, its columns scaled to unit norm."""
-    scale = np.sqrt(np.diag(total))
-    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
-    values, vectors = np.linalg.eigh(total * np.outer(inverse, inverse))
-    kept = values > SINGULAR * values.max(initial=1e-300)
-    half = inverse[:, None] * vectors[:, kept] / np.sqrt(values[kept])
-    return np.asarray(half @ half.T)
-
-
-def factors(moments: TwoWayMoments, kind: str, ssc: str, g_df: str) -> tuple[float, float, float]:
+def factors(moments: TwoWayMoments, kind: str, ssc: str | int, g_df: str) -> tuple[float, float, float]:
     """Factors of the three one-way variances: none for CR0; for CR1 G/(G-1) times (N-1)/(N-K).
 
     g_df: min takes the smallest of the two numbers of clusters in all three terms, conventional each term's own. ssc:
     see `cluster_robust.small_sample_factor`. NaN where there are no more rows than coefficients.
     """
-    for word, words, what in ((kind, KINDS, "two-way variance"), (g_df, G_DF, "g_df"), (ssc, SSC, "small-sample convention")):
+    for word, words, what in ((kind, KINDS, "two-way variance"), (g_df, G_DF, "g_df")):
         if word not in words:
             raise UsageError(f"unknown {what}", expected=", ".join(words), found=word, fix=did_you_mean(str(word), words))
     if kind == "CR0":
         return 1.0, 1.0, 1.0
-    k, n = moments.counts[ssc], moments.n_obs
+    k, n = counted(ssc, moments.counts), moments.n_obs
     scale = (n - 1) / (n - k) if n > k else float("nan")
     least = min(moments.n_clusters[:2])
     one, two, both = (scale * g / (g - 1) for g in (moments.n_clusters if g_df == "conventional" else (least,) * 3))
@@ -133,12 +127,18 @@ def factors(moments: TwoWayMoments, kind: str, ssc: str, g_df: str) -> tuple[flo
 
 
 def two_way_covariance(
-    moments: TwoWayMoments, contrasts: Array, kind: str = "CR1", ssc: str = "fixest", g_df: str = "min"
+    moments: TwoWayMoments,
+    contrasts: Array,
+    kind: str = "CR1",
+    ssc: str | int = "fixest",
+    g_df: str = "min",
+    vcov_fix: bool = False,
 ) -> tuple[Array, str, str]:
     """Joint covariance (q, q) of contrasts (q, p), why it is not available (then NaN), and what the reader should know.
 
     V = V1 + V2 - V12. Where V of all coefficients has a negative eigenvalue, that is replaced as in fixest, and the third
-    part of the answer says so; a contrast of which nothing positive is left has no answer.
+    part of the answer says so; a contrast of which nothing positive, or nothing of one of the two ways, is left has no answer,
+    unless `vcov_fix` asks for the number that fixest prints (an error of 1e-8 where the variance was negative).
     Source: Cameron, Gelbach and Miller (2011), Journal of Business and Economic Statistics 29:2.
     """
     rows = np.atleast_2d(np.asarray(contrasts, float))
@@ -161,10 +161,11 @@ def two_way_covariance(
     floor = (1e-10 * moments.norm) ** 2 * np.einsum("qi,ij,qj->q", rows, moments.bread, rows)
     if (either.max(axis=0) <= floor).any():
         return nothing, NO_VARIATION, ""
-    if (either.min(axis=0) <= FADED * both).any():
-        return nothing, EMPTY, ""
-    if (np.diag(out) <= LOST * either.max(axis=0)).any():
-        return nothing, NOT_POSITIVE, ""
+    faded, lost = (either.min(axis=0) <= FADED * both).any(), (np.diag(out) <= LOST * either.max(axis=0)).any()
+    if (faded or lost) and not vcov_fix:
+        return nothing, EMPTY if faded else NOT_POSITIVE, ""
+    if faded or lost:
+        warning = FIXED if lost else EMPTY
     return np.asarray(out), "", warning
 
 
@@ -174,12 +175,13 @@ def two_way_test(
     estimate: float,
     *,
     kind: str = "CR1",
-    ssc: str = "fixest",
+    ssc: str | int = "fixest",
     g_df: str = "min",
     conf_level: float = 0.95,
+    vcov_fix: bool = False,
 ) -> ContrastTest:
     """Standard error, t test and interval of one linear combination (p,); t with min(G) - 1 degrees of freedom."""
-    V, reason, warning = two_way_covariance(moments, contrast, kind, ssc, g_df)
+    V, reason, warning = two_way_covariance(moments, contrast, kind, ssc, g_df, vcov_fix)
     if reason:
         return not_available(reason)
     se, df = float(np.sqrt(V[0, 0])), float(min(moments.n_clusters[:2]) - 1)
