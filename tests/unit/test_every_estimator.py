@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -296,3 +297,55 @@ def test_the_wild_bootstrap_serves_every_regression(id: str) -> None:
     assert rows["statistic"].notna().all()
     assert (rows["p_value"] >= rows["p_attainable"]).all()
     assert rows["p_attainable"].unique() == pytest.approx([2 / 2**8])  # all sign vectors of eight clusters
+
+
+FROM_CLUSTERS = {
+    *("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j", "wild_bootstrap", "wild_bootstrap_unrestricted", "relative_magnitudes"),
+    *(
+        "smoothness",
+        "pretest_power",
+        "analytical",
+        "multiplier_bootstrap",
+        "delta",
+        "exact",
+        "bjs",
+        "gmm",
+        "jackknife",
+        "bootstrap",
+    ),
+}
+
+
+@pytest.mark.parametrize("starts", [(2014,), (2014, 2014), (2013, 2015)], ids=str)
+@pytest.mark.parametrize("id", [i for i in ESTIMATORS if words(i, FROM_CLUSTERS)])
+def test_one_or_two_treated_clusters_have_no_error_but_are_told_what_answers(id: str, starts: tuple[float, ...]) -> None:
+    frame = panel(8, (*starts, *[None] * 7))
+    out = fit(id, frame, words(id, FROM_CLUSTERS))
+    out = out[out["estimand"] != "left_out"]
+    assert set(out["inference"]) == set(words(id, FROM_CLUSTERS))
+    assert (out["status"] == "not_estimable").all()
+    assert out[NUMBERS].isna().all(axis=None)
+    few = rf"{len(starts)} treated clusters?: cluster-robust and bootstrap errors need 3 or more; instead: \w+"
+    assert re.match(few, out["reason"].iloc[0])
+    rest = out[~out["reason"].str.contains(few)]
+    assert rest["reason"].str.contains("instead: |needs a covariance|not those of one path").all()
+    assert fit(id, frame, "none")["estimate"].notna().iloc[0]
+
+
+@pytest.mark.parametrize("starts", [(2014, 2014, 2014, None, None), (2014, 2014, None, None)], ids=str)
+@pytest.mark.parametrize("id", [i for i in ESTIMATORS if words(i, FROM_CLUSTERS)])
+def test_one_or_two_comparison_clusters_have_no_error(id: str, starts: tuple[float | None, ...]) -> None:
+    out = fit(id, panel(8, starts), words(id, FROM_CLUSTERS))
+    assert (out["status"] == "not_estimable").all()
+    assert out["reason"].iloc[0]
+
+
+def test_cohorts_of_two_have_errors_where_all_treated_clusters_are_three_or_more() -> None:
+    frame = panel(9, (2014, 2014, 2015, 2015, *[None] * 6))
+    for id, kind in (("group_time", "group"), ("imputation", "cohort"), ("extended_twfe", "group")):
+        out = fit(id, frame, aggregate=kind)
+        of_cohorts = out[out["cohort"].notna() & out["event_time"].isna() & out["interval"].eq("pointwise")]
+        assert len(of_cohorts) == 2
+        assert out["std_error"].iloc[0] > 0
+        assert (of_cohorts["std_error"] > 0).all()
+        assert any("two treated clusters" in text for text in out.attrs["warnings"])

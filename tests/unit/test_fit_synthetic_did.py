@@ -24,7 +24,7 @@ def gaps(seed: int = 0) -> pd.DataFrame:
 
 
 def test_rows_averages_first_then_periods_with_every_method() -> None:
-    out = fit(panel(), inference=ALL)
+    out = fit(panel(treated=3), inference=ALL)
     assert len(out) == 5 * 4
     part = out[out["inference"] == "placebo"]
     assert part["event_time"].isna().tolist() == [True, False, False, False]
@@ -33,7 +33,7 @@ def test_rows_averages_first_then_periods_with_every_method() -> None:
     assert set(out["cohort"]) == {2005}
     assert (out["status"] == "ok").all()
     assert part["estimate"].iloc[1:].mean() == pytest.approx(part["estimate"].iloc[0], abs=1e-12)
-    assert (part["n_clusters"].iloc[0], part["n_treated_clusters"].iloc[0], part["n_cells"].iloc[0]) == (9, 2, 72)
+    assert (part["n_clusters"].iloc[0], part["n_treated_clusters"].iloc[0], part["n_cells"].iloc[0]) == (9, 3, 72)
     assert (part["first_year"].iloc[0], part["last_year"].iloc[0], part["n_cells"].iloc[1]) == (2000, 2007, 9)
     errors = out[out["inference"].isin(["placebo", "jackknife", "bootstrap"])]
     assert (errors["conf_low"] < errors["estimate"]).all()
@@ -76,12 +76,12 @@ ONE = panel(treated=1)
 @pytest.mark.parametrize(
     ("frame", "options", "reason"),
     [
-        (ONE, {"inference": "jackknife"}, "one treated"),
-        (ONE, {"inference": "bootstrap"}, "one treated"),
+        (ONE, {"inference": "jackknife"}, "1 treated cluster: .* instead: placebo_rank"),
+        (ONE, {"inference": "bootstrap"}, "1 treated cluster: .* instead: placebo_rank"),
         (panel(units=3, treated=2), {"inference": "none"}, "one comparison unit"),
         (panel(units=5, treated=3), {}, "more never treated units than treated ones, here 2 and 3"),
-        (panel(units=3, treated=2), {"method": "did", "inference": "bootstrap"}, "one comparison unit"),
-        (panel(units=3, treated=2), {"method": "did", "inference": "jackknife"}, "one comparison unit"),
+        (panel(), {"method": "did", "inference": "bootstrap"}, "2 treated clusters"),
+        (panel(units=4, treated=3), {"method": "did", "inference": "jackknife"}, "1 comparison cluster"),
         (panel()[lambda f: f["t"] >= 2004], {}, "one period before treatment"),
         (panel(), {"anticipation": 4}, "one period before treatment"),
         (panel().assign(y=0.0), {}, "do not vary"),

@@ -73,6 +73,7 @@ def fit(
     INFERENCES (the first is its default; none = the estimate alone), or "auto": primary method and cross-checks chosen from
     numbers and sizes of clusters, the choice and its reason first among the warnings. With few treated units, or smaller ones
     than the others, wild_bootstrap_unrestricted and the permutation of did reject a true null too often (up to 14% at 5%).
+    Cluster-robust and bootstrap errors need three treated and three comparison clusters: else a reason names what answers.
     own: options of the estimator, see its module.
 
     Returns one row an answer, the pooled one first: estimand, group, cohort, event_time, period; estimate, std_error,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
-from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
+from p4equity.estimators.base import Answer, Array, Base, Estimate, Request, Term
+from p4equity.estimators.few_clusters import ONE_TREATED, TWO_TREATED, too_few, whole
 from p4equity.estimators.path_options import PATH_INFERENCES
 from p4equity.inference.multiplier_bootstrap import DRAWS, multiplier_band, multiplier_draws, robust_error
 from p4equity.inference.simultaneous import simultaneous_band
@@ -17,10 +19,6 @@ BOOTSTRAP = "multiplier_bootstrap"  # for estimators that name it among their ow
 SHOWN = 0.005  # share of variance not observed from which a warning says so
 UNSEEN = 0.5  # and from which no error is given
 ROUNDING = 1e-12  # standard errors below this share of the influence's own scale are rounding
-ONE_TREATED = (
-    "one treated cluster: its own variation is not observed, so no error can be given; inference='none' gives the estimate"
-)
-TWO_TREATED = "two treated clusters: the error rests on the difference between them and is very uncertain"
 ALONE = "cohorts of one treated cluster carry {:.0%} of the treated side's variance, which is not observed"
 
 
@@ -36,6 +34,11 @@ class InfluenceEstimate(Estimate):
     influence: Array
     notes_: tuple[str, ...] = ()
     unseen: tuple[float, ...] = ()
+
+    @cached_property
+    def whole(self) -> dict[str, Base]:
+        """Clusters behind all answers of each group."""
+        return whole(self.terms)
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """Pointwise answers in the order of the terms, then simultaneous ones of each band; or the rows of whole paths."""
@@ -68,14 +71,17 @@ def factor(estimate: InfluenceEstimate, inference: str) -> float:
     return groups / (groups - 1) if inference == "cr1" else 1.0
 
 
-def why_not(term: Term, unseen: float = 0.0) -> str:
-    """Why a term has no error, or ''. unseen: share of the treated side's variance that is not observed."""
-    base = term.base
-    if base.n_clusters < 2:
-        return "one cluster only: its error cannot be estimated"
-    if base.n_treated_clusters < 2:
+def why_not(estimate: InfluenceEstimate, term: Term, request: Request, unseen: float = 0.0) -> str:
+    """Why a term has no error, or ''. unseen: share of the treated side's variance that is not observed.
+
+    Three clusters an arm are asked of the whole answer, two of each of its rows: cohorts of two are what reference programs
+    print errors of, and so does this, with a warning.
+    """
+    if reason := too_few(estimate.whole[term.group], request.estimator):
+        return reason
+    if term.base.n_treated_clusters < 2:
         return ONE_TREATED
-    if base.n_comparison_clusters < 2:
+    if term.base.n_comparison_clusters < 2:
         return "one comparison cluster: its own variation is not observed, so no error can be given"
     if unseen >= UNSEEN:
         return f"{ALONE.format(unseen)}, so no error can be given; inference='none' gives the estimate"
@@ -89,7 +95,7 @@ def _answer(estimate: InfluenceEstimate, term: Term, inference: str, request: Re
     b = float(values.mean())
     if inference == "none":
         return Answer(reason="not available, because a joint test needs a covariance") if term.joint else Answer(b)
-    if reason := why_not(term, unseen):
+    if reason := why_not(estimate, term, request, unseen):
         return Answer(reason=f"not available, because {reason}" if term.joint else reason)
     scores = estimate.influence @ term.contrast.T
     V = factor(estimate, inference) * scores.T @ scores

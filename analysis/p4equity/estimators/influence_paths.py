@@ -6,7 +6,8 @@ import numpy as np
 
 from p4equity.estimators.base import NAN, Answer, Request, Term
 from p4equity.estimators.event_study_answers import EventPath, path_answers, paths_of
-from p4equity.estimators.influence import TWO_TREATED, InfluenceEstimate, factor, reference_df, why_not
+from p4equity.estimators.few_clusters import TWO_TREATED
+from p4equity.estimators.influence import InfluenceEstimate, factor, reference_df, why_not
 from p4equity.estimators.path_options import path_options
 
 MANY = 10  # treated clusters from which the number of all clusters is taken for the degrees of freedom without a word
@@ -44,9 +45,9 @@ def _path(
     treated = average.base.n_treated_clusters
     notes = [TWO_TREATED] if treated == 2 else [FEW_TREATED.format(treated)] if treated < MANY else []
     kept: list[Term] = []
-    reason = average.reason or why_not(average, shares[id(average)])
+    reason = average.reason or why_not(estimate, average, request, shares[id(average)])
     for term in members if not reason else ():
-        own = term.reason or why_not(term, shares[id(term)])
+        own = term.reason or why_not(estimate, term, request, shares[id(term)])
         if term.event_time in excluded or term.event_time == reference:
             continue
         if not own:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from p4equity.estimators import few_treated
-from p4equity.estimators.base import FEW, Answer, Array, Request, Term, finite
-from p4equity.estimators.linear import CLUSTER_ROBUST, PERMUTATIONS, WILD, Fit, LinearEstimate, pad
+from p4equity.estimators.base import Answer, Array, Request, Term, finite
+from p4equity.estimators.few_clusters import too_few
+from p4equity.estimators.linear import CLUSTER_ROBUST, INDEPENDENT, PERMUTATIONS, WILD, Fit, LinearEstimate, pad, ssc_of
 from p4equity.estimators.path_options import PATH_INFERENCES
 from p4equity.estimators.permuted import permutation
 from p4equity.inference import two_way
@@ -18,9 +20,12 @@ from p4equity.inference.cluster_robust import (
     degrees_of_freedom,
     small_sample_factor,
 )
+from p4equity.inference.independent_rows import row_test
 from p4equity.inference.joint import joint_test
 from p4equity.inference.simultaneous import simultaneous_band
 from p4equity.inference.wild_bootstrap import wild_bootstrap
+
+AVERAGED = "not available, because rows were averaged into cells: errors of independent rows need one row a unit and period"
 
 
 def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:
@@ -35,18 +40,6 @@ def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> 
             members = [(t, a) for t, a in out if t.band == band and not a.reason]
             out += _banded(estimate, members, inference, request)
     return out
-
-
-def few_clusters(term: Term) -> str:
-    """Why cluster-robust and bootstrap answers are not given, or ''."""
-    base = term.base
-    if base.n_clusters < 2:
-        return "one cluster only: its error cannot be estimated"
-    for count, arm in ((base.n_treated_clusters, "treated"), (base.n_comparison_clusters, "comparison")):
-        if count < FEW:
-            noun = "cluster" if count == 1 else "clusters"
-            return f"{count} {arm} {noun}: cluster-robust and bootstrap errors need {FEW} or more"
-    return ""
 
 
 def answer_term(estimate: LinearEstimate, term: Term, inference: str, request: Request) -> Answer:
@@ -75,7 +68,7 @@ def answer_term(estimate: LinearEstimate, term: Term, inference: str, request: R
         return Answer(reason=f"not available, because {two_way.ONLY}")
     if inference in few_treated.METHODS:
         return few_treated.answer(estimate, term, np.atleast_2d(term.contrast)[0], b, inference, request)
-    reason = few_clusters(term)
+    reason = too_few(term.base, request.estimator)
     if reason:
         return Answer(reason=reason)
     return (
@@ -85,20 +78,22 @@ def answer_term(estimate: LinearEstimate, term: Term, inference: str, request: R
     )
 
 
-def _ssc(request: Request) -> str:
-    return str(request.own.get("ssc", "fixest"))
-
-
-def _g_df(request: Request) -> str:
-    return str(request.own.get("g_df", "min"))
+def _pairwise(request: Request) -> dict[str, Any]:
+    """Options of two-way clustering."""
+    return {"g_df": str(request.own.get("g_df", "min")), "vcov_fix": bool(request.own.get("vcov_fix", False))}
 
 
 def _robust(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
-    fit, kind, ssc, level = estimate.fits[term.fit], inference.upper(), _ssc(request), request.conf_level
-    if fit.two_way:
+    fit, kind, ssc, level = estimate.fits[term.fit], inference.upper(), ssc_of(request), request.conf_level
+    if inference in INDEPENDENT:
+        if not fit.by_row:
+            return Answer(reason=AVERAGED)
+        own = fit.by_row[term.outcome]
+        test = row_test(own, contrast[: len(own.bread)], b, kind=kind, ssc=ssc, conf_level=level)
+    elif fit.two_way:
         pair = fit.two_way[term.outcome]
         rows = contrast[: pair.bread.shape[0]]
-        test = two_way.two_way_test(pair, rows, b, kind=kind, ssc=ssc, g_df=_g_df(request), conf_level=level)
+        test = two_way.two_way_test(pair, rows, b, kind=kind, ssc=ssc, conf_level=level, **_pairwise(request))
     else:
         moments, df = fit.moments[term.outcome], str(request.own.get("df", "usual"))
         test = contrast_test(moments, contrast, kind=kind, ssc=ssc, df=df, conf_level=level, estimate=b)
@@ -110,7 +105,7 @@ def _robust(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inf
 
 def _wild(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
     moments = estimate.fits[term.fit].moments[term.outcome]
-    factor = small_sample_factor(moments.design, _ssc(request))
+    factor = small_sample_factor(moments.design, ssc_of(request))
     result = wild_bootstrap(
         moments,
         contrast,
@@ -122,6 +117,8 @@ def _wild(estimate: LinearEstimate, term: Term, contrast: Array, b: float, infer
         factor=factor,
         n_treated=term.base.n_treated_clusters,
         estimate=b,
+        bootstrap_type=str(request.own.get("bootstrap_type", "11")),
+        p_type=str(request.own.get("p_type", "symmetric")),
     )
     if result.reason or not np.isfinite(result.std_error):
         return Answer(reason=result.reason or "no more rows than coefficients")
@@ -142,13 +139,14 @@ def _joint(estimate: LinearEstimate, term: Term, contrast: Array, b: float, infe
         return Answer(reason=f"not available, because the joint test needs a covariance and {inference} has none")
     if estimate.fits[term.fit].two_way:
         return Answer(reason="not available, because the joint test needs one way of clustering")
-    if reason := few_clusters(term):
+    if reason := too_few(term.base, request.estimator):
         return Answer(reason=f"not available, because {reason}")
-    test = joint_test(estimate.fits[term.fit].moments[term.outcome], contrast, kind=inference.upper(), ssc=_ssc(request))
+    moments, name = estimate.fits[term.fit].moments[term.outcome], str(request.own.get("joint_test", "htz"))
+    test = joint_test(moments, contrast, kind=inference.upper(), ssc=ssc_of(request), test=name)
     if test.reason:
         more = "; bin_below lets early periods share a coefficient" if "alone identifies" in test.reason else ""
         return Answer(reason=test.reason + more)
-    return Answer(b, statistic=test.statistic, p_value=test.p_value, df=test.df_denominator)
+    return Answer(b, statistic=test.statistic, p_value=test.p_value, df=finite(test.df_denominator))
 
 
 def joint_covariance(fit: Fit, terms: list[Term], kind: str, request: Request) -> tuple[Array, str, Array]:
@@ -156,11 +154,11 @@ def joint_covariance(fit: Fit, terms: list[Term], kind: str, request: Request) -
     rows = np.vstack([t.contrast for t in terms])
     if fit.two_way:
         pair = fit.two_way[terms[0].outcome]
-        V, reason, _ = two_way.two_way_covariance(pair, pad(rows, len(pair.bread)), kind, _ssc(request), _g_df(request))
+        V, reason, _ = two_way.two_way_covariance(pair, pad(rows, len(pair.bread)), kind, ssc_of(request), **_pairwise(request))
         return V, reason, np.full(len(rows), float(min(pair.n_clusters[:2]) - 1))
     moments = fit.moments[terms[0].outcome]
     rows = pad(rows, len(moments.design.names))
-    V, reason = covariance(moments, rows, kind, _ssc(request))
+    V, reason = covariance(moments, rows, kind, ssc_of(request))
     word = str(request.own.get("df", "usual"))
     return V, reason, np.array([degrees_of_freedom(moments.design, row, kind, word) for row in rows])
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from p4equity.estimators.base import NAN, Answer, Request, Term
 from p4equity.estimators.event_study_answers import NOT_LAST, EventPath, path_answers, paths_of
+from p4equity.estimators.few_clusters import too_few
 from p4equity.estimators.linear import LinearEstimate
-from p4equity.estimators.linear_answers import answer_term, few_clusters, joint_covariance
+from p4equity.estimators.linear_answers import answer_term, joint_covariance
 from p4equity.estimators.path_options import path_options
 
 
@@ -39,7 +40,7 @@ def _path(
 
     if reference != last:
         return without(NOT_LAST)
-    if reason := few_clusters(average):
+    if reason := too_few(average.base, request.estimator):
         return without(f"not available, because {reason}")
     kept: list[Term] = []
     notes: list[str] = []

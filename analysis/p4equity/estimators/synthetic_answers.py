@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 
 from p4equity.estimators.base import Answer, Array, Estimate, Request, Term, finite
-from p4equity.estimators.influence import ONE_TREATED, ROUNDING, TWO_TREATED
+from p4equity.estimators.few_clusters import ONE_TREATED, TWO_TREATED, too_few, whole
+from p4equity.estimators.influence import ROUNDING
 from p4equity.estimators.synthetic_panel import Balanced, Block
 from p4equity.estimators.synthetic_paths import records
 from p4equity.estimators.synthetic_replicates import (
@@ -116,7 +117,7 @@ def _answer(estimate: SyntheticEstimate, term: Term, pick: Selection, inference:
     b = float(_value(_replicates(estimate, "none", request), pick, term.outcome)[0])
     if inference == "none":
         return Answer(b)
-    if reason := why_not(estimate, pick, inference):
+    if reason := why_not(estimate, term, pick, inference):
         return Answer(reason=reason)
     values = _value(_replicates(estimate, inference, request), pick, term.outcome)
     drawn = estimate.sampling.get(f"{'placebo' if inference in PLACEBO else inference} {pick.groups[0]}", "")
@@ -130,7 +131,7 @@ def _answer(estimate: SyntheticEstimate, term: Term, pick: Selection, inference:
     return _normal(b, values, inference, least, _cautions(estimate, pick, inference, values, drawn), request)
 
 
-def why_not(estimate: SyntheticEstimate, pick: Selection, inference: str) -> str:
+def why_not(estimate: SyntheticEstimate, term: Term, pick: Selection, inference: str) -> str:
     """Why a row has no error by this method, or ''."""
     if estimate.clustered:
         return CLUSTERED.format("a placebo assignment" if inference in PLACEBO else f"the {inference}")
@@ -139,6 +140,8 @@ def why_not(estimate: SyntheticEstimate, pick: Selection, inference: str) -> str
         return UNLIKE
     if inference in PLACEBO:
         return next((r for s in sources if (r := _too_few(s))), "")
+    if reason := too_few(whole(estimate.terms)[term.group], "synthetic_did"):
+        return reason
     rule = _no_jackknife if inference == "jackknife" else _no_bootstrap
     return next((r for s in sources if (r := rule(s, _blocks(s, pick)))), "")
 

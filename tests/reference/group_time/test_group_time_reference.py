@@ -104,27 +104,29 @@ def test_bootstrap_errors_and_bands_are_near_did(frames: dict[str, pd.DataFrame]
 
 def test_two_cohorts_by_hand() -> None:
     # Changes between periods 1, 2 and 3: cohort 2 rises by 5 and 7 in period 2 (6 on average), and by 8 and 12 over both
-    # periods (10); cohort 3 rises by 2 and 4 and by 9 and 11 in period 3; never treated by 1 and 3, and by 2 and 2.
+    # periods (10); cohort 3 rises by 2 and 4 and by 9 and 11 in period 3; never treated by 1 and 3, and by 2 and 2. Every unit
+    # is there twice, which halves variances: three clusters an arm are the fewest that have an error.
     levels = {"A": (0, 5, 8), "B": (0, 7, 12), "C": (0, 2, 11), "D": (0, 4, 15), "E": (0, 1, 3), "F": (0, 3, 5)}
     start = {"A": 2, "B": 2, "C": 3, "D": 3}
     frame = pd.DataFrame([(u, t, y, start.get(u)) for u, ys in levels.items() for t, y in enumerate(ys, 1)],
                          columns=["u", "t", "y", "g"])  # fmt: skip
+    frame = pd.concat([frame, frame.assign(u=frame["u"] + "2")])
     options: dict[str, Any] = {"outcome": "y", "unit": "u", "time": "t", "cohort": "g"}
     out = p4equity.fit("group_time", frame, **options)
     cells = out[out["event_time"].notna() & out["interval"].eq("pointwise")].set_index(["cohort", "period"])
     # ATT(2,2) = 6 - 2, ATT(2,3) = 10 - 4, ATT(3,2) = 3 - 2 before treatment, ATT(3,3) = 10 - 2.
     assert cells["estimate"].to_dict() == pytest.approx({(2, "2"): 4.0, (2, "3"): 6.0, (3, "2"): 1.0, (3, "3"): 8.0})
     # Deviations of 1 on both sides, two units an arm: variance 2 / 4 + 2 / 4.
-    assert cells.loc[(2, "2"), "std_error"] == pytest.approx(1.0)
+    assert cells.loc[(2, "2"), "std_error"] == pytest.approx(np.sqrt(1.0 / 2))
     # Deviations of 2 among the treated and 1 among the comparison: 8 / 4 + 2 / 4.
-    assert cells.loc[(2, "3"), "std_error"] == pytest.approx(np.sqrt(2.5))
+    assert cells.loc[(2, "3"), "std_error"] == pytest.approx(np.sqrt(2.5 / 2))
     # Comparison units moved alike from 2 to 3: only the treated vary, by 1: 2 / 4.
-    assert cells.loc[(3, "3"), "std_error"] == pytest.approx(np.sqrt(0.5))
+    assert cells.loc[(3, "3"), "std_error"] == pytest.approx(np.sqrt(0.5 / 2))
     # Cohorts of two units each: (4 + 6 + 8) / 3. Influence by unit: A, B -(1 + 2) / 6 and + of it, C, D 1 / 6, E, F (1 + 1) / 6
     # and - of it; estimated weights add (10 - 2 x 6) / 6 = -1 / 3 for A and B, (8 - 6) / 6 = 1 / 3 for C and D.
     psi = np.array([-1 / 2 - 1 / 3, 1 / 2 - 1 / 3, -1 / 6 + 1 / 3, 1 / 6 + 1 / 3, 1 / 3, -1 / 3])
     assert out["estimate"].iloc[0] == pytest.approx(6.0)
-    assert out["std_error"].iloc[0] == pytest.approx(float(np.sqrt(psi @ psi)))
+    assert out["std_error"].iloc[0] == pytest.approx(float(np.sqrt(psi @ psi / 2)))
     # With units not yet treated, period 2 has four comparison units, of changes 2, 4, 1, 3: 6 - 2.5.
     late = p4equity.fit("group_time", frame, comparison="not_yet", **options)
     assert late[late["period"].eq("2") & late["cohort"].eq(2)]["estimate"].iloc[0] == pytest.approx(3.5)

@@ -226,13 +226,13 @@ def test_weights_of_the_estimate_and_those_of_didimputation() -> None:
 def test_few_treated_cells_are_imputed_not_zero() -> None:
     """did_imputation 0.1.0 answers 0.0 with error 0.0 where the effective number of treated cells is below its `minn`."""
     rng = np.random.default_rng(0)
-    rows = [(u, t, 2024 if u < 2 else None) for u in range(8) for t in range(2018, 2026)]
+    rows = [(u, t, 2024 if u < 3 else None) for u in range(9) for t in range(2018, 2026)]
     frame = pd.DataFrame(rows, columns=["u", "year", "cohort"]).assign(y=lambda f: rng.normal(0, 0.1, len(f)))
     frame["y"] += 5.0 * (frame["year"] >= frame["cohort"])
     found = fit(frame, outcome="y", unit="u").iloc[0]
     assert found["estimate"] == pytest.approx(5.0, abs=0.3)
     assert found["std_error"] > 0.01
-    alone = frame[(frame["u"] != 1) & ~((frame["u"] == 0) & (frame["year"] == 2025))]
+    alone = frame[~frame["u"].isin([1, 2]) & ~((frame["u"] == 0) & (frame["year"] == 2025))]
     single = fit(alone, outcome="y", unit="u", inference=["bjs", "gmm", "none"])
     assert (single["status"][single["inference"] != "none"] == "not_estimable").all()
     last = single[single["inference"] == "none"].iloc[0]
@@ -280,16 +280,18 @@ def test_imputation_by_hand() -> None:
     by_cohort = out[(out["estimand"] == "att") & out["event_time"].isna()].iloc[1:]
     assert dict(zip(by_cohort["cohort"], by_cohort["estimate"], strict=True)) == pytest.approx({2: 3.0, 3: 3.0}, abs=1e-12)
     # Residuals are zero for N, M and A before treatment, so gmm sums what each unit deviates by: (0, 0)/3 and (-1 + 1)/3.
-    moved = fit(frame.assign(y=frame["y"] + (frame["u"] == "B") * (frame["year"] > 1)), outcome="y", unit="u", variance="gmm")
-    # Effects 3, 3, 5 about 11/3: A -2/3, B 2/3, over 3.
-    assert moved["std_error"].iloc[0] == pytest.approx(np.sqrt(2 * (2 / 9) ** 2), rel=1e-9)
+    moved = frame.assign(y=frame["y"] + (frame["u"] == "B") * (frame["year"] > 1))
+    # Effects 3, 3, 5 about 11/3: A -2/3, B 2/3, over 3; every unit twice, for an error needs three an arm, halves the variance.
+    twice = fit(pd.concat([moved, moved.assign(u=moved["u"] + "2")]), outcome="y", unit="u", variance="gmm")
+    assert twice["std_error"].iloc[0] == pytest.approx(np.sqrt(2 * (2 / 9) ** 2 / 2), rel=1e-9)
+    assert "2 treated clusters" in fit(moved, outcome="y", unit="u", variance="gmm")["reason"].iloc[0]
 
 
 def test_auxiliary_cells_of_one_cluster_are_told(staggered: pd.DataFrame) -> None:
     options = {**PRACTICES, "cohort": "first_treat", "aggregate": "cohort"}
     out = fit(staggered, **options)
     assert any("cohorts of one treated cluster carry" in text for text in out.attrs["warnings"])
-    only = staggered[staggered["first_treat"].isna() | (staggered["first_treat"] == 2023) | (staggered["system"] == "S01")]
+    only = staggered[staggered["first_treat"].isna() | staggered["system"].isin(["S01", "S04", "S09"])]  # a cohort each
     each = fit(only, **options).iloc[0]
     assert each["status"] == "not_estimable"
     assert "cohorts of one treated cluster carry 100%" in each["reason"]

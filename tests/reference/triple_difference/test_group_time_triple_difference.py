@@ -137,12 +137,13 @@ def test_four_groups_by_hand() -> None:
     units = [(f"{s}{i}", r, y, 2 if s == "A" else None) for (s, r), ys in change.items() for i, y in enumerate(ys)]
     rows = [(u, t, r, y * (t == 2), g) for u, r, y, g in units for t in (1, 2)]
     frame = pd.DataFrame(rows, columns=["u", "t", "r", "y", "g"])
+    frame = pd.concat([frame, frame.assign(u=frame["u"] + "'")])  # every unit twice: an error needs three clusters an arm
     frame["id"] = frame["u"] + frame["r"]
     options: dict[str, Any] = {"outcome": "y", "unit": "u", "time": "t", "cohort": "g", "group": "r", "reference": "w"}
     out = p4equity.fit("triple_difference", frame, method="reg", cluster="id", **options).iloc[0]
     assert out["estimate"] == pytest.approx(-3.0)
-    # Deviations of 1 in four groups of two: 4 x 2 / 4 = 2, times n / (n - 1) of eight units.
-    assert out["std_error"] == pytest.approx(np.sqrt(2 * 8 / 7))
+    # Deviations of 1 in four groups of four: 4 x 4 / 16 = 1, times n / (n - 1) of sixteen units.
+    assert out["std_error"] == pytest.approx(np.sqrt(16 / 15))
     regression = p4equity.fit("triple_difference", frame, inference="none", **options).iloc[0]
     assert regression["estimate"] == pytest.approx(-3.0)
 
@@ -216,4 +217,4 @@ def test_groups_that_are_missing_have_a_reason(cells: pd.DataFrame) -> None:
     assert noted["status"].iloc[0] == "ok"
     assert any("not compared with cohort 2024: no reference group among the comparison" in w for w in noted.attrs["warnings"])
     one = frame[frame["system"].isin(["S01", "S10", "S11", "S12"])]
-    assert "one treated cluster" in fit(one, cohort="late", cluster="system", aggregate="simple")["reason"].iloc[0]
+    assert "1 treated cluster" in fit(one, cohort="late", cluster="system", aggregate="simple")["reason"].iloc[0]
