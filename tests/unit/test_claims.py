@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
 from p4equity.evaluation.claims import NO_PARENT, TOO_FEW, claim_rows
 from p4equity.evaluation.context import Context
+from p4equity.inference.multiplicity import METHODS
 from p4equity.study import Study
+from p4equity.study.vocabulary import FamilyRule
 
 
 def answers(p: dict[tuple[str, str, str], float | None], treated: int = 5) -> list[dict[str, Any]]:
@@ -113,3 +115,36 @@ def test_a_sensitivity_analysis_makes_no_claim(study: Study) -> None:
     assert len(changed) >= 5
     assert claims(study, {(a, "pooled", "pooled"): 0.001 for a in changed}) == {}
     assert claims(study, {("pooled", "pooled", "pooled"): 0.001})
+
+
+def with_rule(study: Study, **change: Any) -> Study:
+    return replace(study, inference=study.inference.model_copy(update=change))
+
+
+def test_the_plan_chooses_the_rule_within_a_family(study: Study) -> None:
+    a, b, c = study.measure_sets.contracted[:3]
+    p = {("pooled", "pooled", "pooled"): 0.001} | {("measure", m, "pooled"): v for m, v in ((a, 0.01), (b, 0.03), (c, 0.04))}
+    expected = {"holm": [0.03, 0.06, 0.06], "benjamini_hochberg": [0.03, 0.04, 0.04], "none": [0.01, 0.03, 0.04]}
+    assert set(expected) == set(METHODS) == set(get_args(FamilyRule))
+    for rule, values in expected.items():
+        found = claims(with_rule(study, family=rule), p)
+        assert [found["measure", m, "pooled"]["p_value"] for m in (a, b, c)] == pytest.approx(values)
+    assert study.inference.family == "holm"
+
+
+def test_a_pooled_question_asked_beside_the_measures_goes_before_them(study: Study) -> None:
+    a, b = study.measure_sets.contracted[:2]
+    alone = replace(study, analyses=tuple(x for x in study.analyses if x.id != "pooled"))
+    p = {("measure", a, "pooled"): 0.001, ("measure", b, "pooled"): 0.2}
+    assert claims(alone, p)["measure", a, "pooled"]["p_value"] == 0.002
+    beside = claims(alone, p | {("measure_fresh_baseline", "pooled", "pooled"): 0.03})
+    assert beside["measure", a, "pooled"]["p_value"] == 0.03
+    silent = claims(alone, p | {("measure_fresh_baseline", "pooled", "pooled"): None})
+    assert silent["measure", a, "pooled"]["reason"] == NO_PARENT
+
+
+def test_groups_of_a_measure_that_was_not_asked_about_have_no_answer(study: Study) -> None:
+    a, g = study.measure_sets.contracted[0], study.groups.compared[0]
+    found = claims(study, {("pooled", "pooled", "pooled"): 0.001, ("group", a, g): 0.001})
+    assert found["group", a, g]["reason"] == NO_PARENT
+    assert claims(study, {("measure", a, "pooled"): 0.001})["measure", a, "pooled"]["reason"] == NO_PARENT

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from p4equity.evaluation.context import Context
-from p4equity.inference.multiplicity import holm
+from p4equity.inference.multiplicity import gatekept
 from p4equity.study import Analysis, Study
 
 CLAIM = "claim"
 POOLED = "pooled"
 Row = dict[str, Any]
 Key = tuple[str, str]  # measure, group
+Family = dict[Key, float]
+Questions = dict[Hashable, float]
 NO_PARENT = "the question that comes before it in the hierarchy has no answer"
 PLAIN = "largest p of the primary inferences"
 FEWEST = 3  # systems an arm needs for a claim: with fewer no method holds its size (tests/recovery/decision.csv)
@@ -24,41 +26,50 @@ TOO_FEW = f"fewer than {FEWEST} systems in an arm: no method is known to hold it
 def claim_rows(context: Context, rows: Sequence[Row]) -> list[Row]:
     """One row a question that all primary inferences answer: p is the largest of theirs, adjusted by the registered hierarchy.
 
-    The hierarchy holds the contracted measures: the pooled question first; measures by Holm, never below the pooled p; groups by
-    Holm within a measure, never below the measure's p; a question whose parent has no answer has none. Co-primary analyses (the
-    same question with another registered baseline) must reject too: their p enters the maximum. Other analyses (other measures,
-    later cohorts) are outside: Holm within the analysis. Rows that a failed gate governs are not estimable before they come
-    here; a question with fewer than FEWEST systems in an arm has no claim and counts as no test.
+    The hierarchy (`multiplicity.gatekept`) holds the contracted measures: the pooled question first, measures behind it, groups
+    behind their measure, each family by the registered rule (`inference.family`, Holm unless the plan says otherwise); a question
+    whose parent has no answer has none. Co-primary analyses (the same question with another registered baseline) must reject
+    too: their p enters the maximum. Other analyses (other measures, later cohorts) are outside: one family each. Rows that
+    a failed gate governs are not estimable before they come here; a question with fewer than FEWEST systems in an arm has no
+    claim and counts as no test. Romano and Wolf's rule is not offered: its draws must be joint over the questions of a family,
+    and neither a t test nor the largest p of several inferences and baselines has any.
     """
-    study, primary = context.study, set(context.study.inference.primary)
-    found: dict[str, dict[Key, list[Row]]] = {}
-    claiming = {a.id for a in study.analyses if not _is_check(study, a)}
-    for row in rows:
-        if (
-            row["analysis_id"] in claiming
-            and row["outcome"] == "gap"
-            and row["inference"] in primary
-            and row["system_id"] == "all"
-        ):
-            found.setdefault(row["analysis_id"], {}).setdefault((row["measure_id"], row["group"]), []).append(row)
-    complete = {a: {k: v for k, v in keys.items() if {r["inference"] for r in v} == primary} for a, keys in found.items()}
+    study = context.study
+    complete = _asked(study, rows)
     pooled, measure = _roots(study)
     main = [a.id for a in study.analyses if measure is not None and _same_question(a, measure)]
     first = [*([pooled.id] if pooled else []), *main]
     raw = {a: {k: _largest(v) for k, v in keys.items()} for a, keys in complete.items()}
-    asked = dict.fromkeys(k for a in first for k in raw.get(a, {}))
-    joint = {k: float(np.max([raw[a][k] for a in first if k in raw.get(a, {})])) for k in asked}  # NaN when one has no answer
-    top = _adjusted_measures(joint, pooled is not None)
+    joint = _joint([raw[a] for a in first if a in raw])
+    gated, rule = pooled is not None, study.inference.family
+    top, _ = _hierarchy(joint, {}, gated, rule)
     out: list[Row] = []
     for a, keys in complete.items():
         if a in first:
             adjusted, words = top, PLAIN + (" and co-primary analyses" if len(main) > 1 else "") + ", adjusted by the hierarchy"
         elif measure is not None and _within(study.analysis(a), measure):
-            adjusted, words = _adjusted_groups(raw[a], top), PLAIN + ", adjusted by the hierarchy"
+            adjusted, words = _hierarchy(joint, raw[a], gated, rule)[1], PLAIN + ", adjusted by the hierarchy"
         else:
-            adjusted, words = _holm(raw[a]), PLAIN + ", adjusted within the analysis"
+            adjusted, words = _alone(raw[a], rule), PLAIN + ", adjusted within the analysis"
         out += [_claim(keys[k], raw[a][k], adjusted[k], words) for k in keys]
     return out
+
+
+def _asked(study: Study, rows: Sequence[Row]) -> dict[str, dict[Key, list[Row]]]:
+    """Rows of the primary inferences of each analysis and question that may be claimed, where there is one of each."""
+    primary = set(study.inference.primary)
+    claiming = {a.id for a in study.analyses if not _is_check(study, a)}
+    found: dict[str, dict[Key, list[Row]]] = {}
+    for row in rows:
+        wanted = row["analysis_id"] in claiming and row["outcome"] == "gap" and row["system_id"] == "all"
+        if wanted and row["inference"] in primary:
+            found.setdefault(row["analysis_id"], {}).setdefault((row["measure_id"], row["group"]), []).append(row)
+    return {a: {k: v for k, v in keys.items() if {r["inference"] for r in v} == primary} for a, keys in found.items()}
+
+
+def _joint(raw: Sequence[Family]) -> Family:
+    """Largest p of each question over co-primary analyses; NaN when one of them has no answer."""
+    return {k: float(np.max([p[k] for p in raw if k in p])) for k in dict.fromkeys(k for p in raw for k in p)}
 
 
 def _is_check(study: Study, a: Analysis) -> bool:
@@ -100,28 +111,31 @@ def _few(rows: Sequence[Row]) -> bool:
     return any(min(r["n_treated_clusters"], r["n_clusters"] - r["n_treated_clusters"]) < FEWEST for r in rows)
 
 
-def _holm(raw: Mapping[Key, float]) -> dict[Key, float]:
-    """Holm's (1979) step-down adjusted p values of the questions with an answer; NaN for the others."""
-    kept = [k for k, p in raw.items() if np.isfinite(p)]
-    found = holm(np.array([raw[k] for k in kept], float)) if kept else ()
-    return dict.fromkeys(raw, np.nan) | {k: float(p) for k, p in zip(kept, found, strict=True)}
+def _hierarchy(joint: Family, groups: Family, gated: bool, rule: str) -> tuple[Family, Family]:
+    """Adjusted p of the pooled question and of measures behind it, and of groups behind their measure.
+
+    gated: the plan asks the pooled question first, so that measures wait for it even where it has no row. A pooled question
+    that is only asked beside the measures goes before them too: two families at the whole level would hold neither.
+    """
+    over_all: Questions = {k: p for k, p in joint.items() if k[0] == POOLED}
+    if gated and not over_all:
+        over_all = {(POOLED, POOLED): np.nan}
+    measures: Questions = {k: p for k, p in joint.items() if k[0] != POOLED}
+    below: dict[Hashable, Questions] = {}
+    for k, p in groups.items():
+        gate = (k[0], POOLED)
+        below.setdefault(gate, {})["group", k] = p  # marked: no question may stand in two families
+        if gate not in over_all and gate not in measures:
+            measures[gate] = np.nan
+    found = gatekept([{None: over_all}, {next(iter(over_all), None): measures}, below], rule)
+    return {k: found[k] for k in joint}, {k: found["group", k] for k in groups}
 
 
-def _adjusted_measures(joint: Mapping[Key, float], gated: bool) -> dict[Key, float]:
-    """The pooled question at its own level, then measures by Holm, never below the pooled p."""
-    over_all = {k: p for k, p in joint.items() if k[0] == POOLED}
-    floor = next(iter(over_all.values()), np.nan) if gated else 0.0
-    by_measure = _holm({k: p for k, p in joint.items() if k[0] != POOLED})
-    return {**over_all, **{k: float(np.maximum(p, floor)) for k, p in by_measure.items()}}
-
-
-def _adjusted_groups(raw: Mapping[Key, float], top: Mapping[Key, float]) -> dict[Key, float]:
-    """Groups by Holm within their measure, never below the measure's adjusted p."""
-    out: dict[Key, float] = {}
-    for measure in dict.fromkeys(k[0] for k in raw):
-        family = _holm({k: p for k, p in raw.items() if k[0] == measure})
-        out |= {k: float(np.maximum(p, top.get((measure, POOLED), np.nan))) for k, p in family.items()}
-    return out
+def _alone(raw: Family, rule: str) -> Family:
+    """Adjusted p of an analysis outside the hierarchy: one family without a gate."""
+    family: Questions = {k: p for k, p in raw.items()}  # noqa: C416 - the keys' type changes
+    found = gatekept([{None: family}], rule)
+    return {k: found[k] for k in raw}
 
 
 def _claim(rows: Sequence[Row], raw: float, p: float, words: str) -> Row:

@@ -36,6 +36,7 @@ _SPREAD = {
         " are pooled; with fewer than three {units} in an arm the correction can only widen an interval"
     )
 }
+_FAMILY = {"holm": ("Holm", "@holm_1979"), "benjamini_hochberg": ("Benjamini", "@benjamini_hochberg_1995")}
 
 
 def described(s: Section, method: str) -> str:
@@ -52,7 +53,8 @@ def claim_rule(s: Section) -> str:
     rule = s.study.inference
     many = len(rule.primary)
     both = "both " if many == 2 else ""
-    order = f"“{rule.multiplicity}” [@holm_1979]." if "holm" in rule.multiplicity.lower() else f"“{rule.multiplicity}.”"
+    name, source = _FAMILY.get(rule.family, ("", ""))
+    order = f"“{rule.multiplicity}” [{source}]." if name and name in rule.multiplicity else f"“{rule.multiplicity}.”"
     adjusted = "" if s.run.rows({"inference": "claim"}).empty else " An adjusted p is a p value after that allowance."
     return (
         f"Nothing is claimed unless {phrases.plural(many, 'method')} of inference {both}{'rejects' if many == 1 else 'reject'} at"

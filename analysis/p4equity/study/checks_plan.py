@@ -9,7 +9,7 @@ from p4equity.errors import StudyError, did_you_mean
 from p4equity.resources import notebooks_dir
 from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
-from p4equity.study.plan import Analysis, MeasureSets, Plan
+from p4equity.study.plan import Analysis, Inference, MeasureSets, Plan
 from p4equity.study.problems import Problems
 from p4equity.study.vocabulary import INFERENCES_OF, OWN_WEIGHTS
 
@@ -24,6 +24,7 @@ def check_plan(plan: Plan, measures: Mapping[str, Measure], dictionary: Dictiona
     _check_groups(plan, dictionary, problems)
     _check_race(plan, dictionary, problems)
     _check_sets(plan.measures, measures, problems)
+    _check_family(plan.inference, problems)
     duplicates([a.id for a in plan.analysis], FILE, "analysis", "id", problems)
     duplicates([g.id for g in plan.gate], FILE, "gate", "id", problems)
     duplicates(plan.report.sections, FILE, "report", "sections", problems)
@@ -153,6 +154,17 @@ def _check_race(plan: Plan, dictionary: Dictionary, problems: Problems) -> None:
     ]:
         if known and version not in known:
             problems.add(FILE, ("race", key), f"unknown version '{version}'", fix=did_you_mean(version, known))
+
+
+def _check_family(inference: Inference, problems: Problems) -> None:
+    """The report prints `multiplicity` and the claims follow `family`: the words must not name another rule."""
+    named = {"holm": "holm", "benjamini_hochberg": "benjamini", "romano_wolf": "romano"}
+    others = [rule for rule, word in named.items() if word in inference.multiplicity.lower() and rule != inference.family]
+    if others:
+        problems.add(
+            FILE, ("inference", "multiplicity"), "names another rule than the one that claims follow",
+            expected=f"words on family = \"{inference.family}\"", found=", ".join(others), fix="change family, or the words",
+        )  # fmt: skip
 
 
 def _check_sets(sets: MeasureSets, measures: Mapping[str, Measure], problems: Problems) -> None:

@@ -16,6 +16,7 @@ from p4equity.study.vocabulary import (
     BOUNDS_TRENDS,
     EstimatorId,
     ExitRule,
+    FamilyRule,
     GateId,
     InferenceId,
     Outcome,
@@ -145,7 +146,11 @@ class MeasureSets(Block):
 
 
 class Inference(Block):
-    """[inference]: levels, methods and weights that every analysis shares."""
+    """[inference]: levels, methods and weights that every analysis shares.
+
+    `family` adjusts the claims of one family of questions: holm (family-wise error), benjamini_hochberg (false discoveries)
+    or none. The order of families is the same under each; `multiplicity` says both in the report's words.
+    """
 
     conf_level: Annotated[float, Field(gt=0.5, lt=1)]
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
@@ -159,6 +164,7 @@ class Inference(Block):
     group_weights: Literal["equal", "patient"] = "equal"
     minimum_denominator: Annotated[int, Field(ge=0)] = 0
     multiplicity: str
+    family: FamilyRule = "holm"
     meaningful_share: Share = 0.25
     shocks: Annotated[Many[float], Field(min_length=2, max_length=2)] = (0.5, 1.5)
 

@@ -30,6 +30,7 @@ PracticeMap = Literal["baseline", "as_treated"]
 RaceVersion = Literal["frozen", "contemporaneous"]
 ExitRule = Literal["until_exit", "drop", "carry"]
 Weighting = Literal["system", "patient", "random_effects"]
+FamilyRule = Literal["holm", "benjamini_hochberg", "none"]
 Certainty = Literal["document", "press", "inference", "assumption"]
 
 ESTIMATORS: tuple[str, ...] = get_args(EstimatorId)
