@@ -10,9 +10,15 @@ import numpy as np
 
 from p4equity.errors import UsageError, did_you_mean
 from p4equity.inference.cluster_robust import DF, SSC
+from p4equity.inference.joint import TESTS
 from p4equity.inference.two_way import G_DF
-from p4equity.inference.wild_bootstrap import SCHEMES
+from p4equity.inference.wild_bootstrap import P_TYPES, SCHEMES, TYPES
+from p4equity.inference.working_model import WORKING_MODELS
 
+WORDS = {
+    "wild_weights": SCHEMES, "bootstrap_type": TYPES, "p_type": P_TYPES, "df": DF, "g_df": G_DF, "joint_test": TESTS,
+    "working_model": WORKING_MODELS,
+}  # fmt: skip
 WEIGHED_CHANGES = "meta_regression"  # the estimator whose own variance comes from sampling_se
 
 
@@ -122,10 +128,22 @@ def options(own: Mapping[str, Any]) -> dict[str, Any]:
     for name, least in (("draws", 1), ("limit", 2)):
         if name in out:
             out[name] = whole(out[name], name, least)
-    for name, words in (("ssc", SSC), ("wild_weights", SCHEMES), ("df", DF), ("g_df", G_DF)):
+    if "ssc" in out:
+        out["ssc"] = whole(out["ssc"], "ssc", 1) if _is_number(out["ssc"]) else out["ssc"]
+        if not isinstance(out["ssc"], int):
+            known(out["ssc"], SSC, "ssc", "fit: ssc")
+    if _is_number(out.get("bootstrap_type")):
+        out["bootstrap_type"] = f"{out['bootstrap_type']:g}"
+    for name, words in WORDS.items():
         if name in out:
             known(out[name], words, name, f"fit: {name}")
+    if not isinstance(out.get("vcov_fix", False), bool):
+        raise UsageError("not a yes or no", where="fit: vcov_fix", expected="True or False", found=repr(out["vcov_fix"]))
     return out
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def together(id: str, given: Mapping[str, Any]) -> None:

@@ -11,12 +11,12 @@ from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term, estimand
 from p4equity.estimators.few_treated import METHODS as FEW_TREATED
 from p4equity.estimators.few_treated import FewTreatedDesign
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, changes, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, changes, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.reassigned import Reassigned, holders, strata_of
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit", "strata", "sizes")
+OPTIONS = ("variance", *OF_VARIANCE, "draws", "limit", "strata", "sizes")
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *FEW_TREATED), CLUSTER_ROBUST, True
 
 
@@ -35,22 +35,25 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     cluster-robust error (permutation_studentized). It and the unrestricted bootstrap reject a true null too often where
     few, or smaller, units are treated. With one or two treated units, and no method named, the answer is Ferman and
     Pinto's where weights (or the column `sizes` names) say how large cells are, else Conley and Taber's. Own options:
-    variance (cr0 to cr3, cv3, cv3j); ssc, the factor of cr1 (fixest, stata, full, none); df (usual; satterthwaite for every
-    variance); g_df with two clusters (min, conventional); draws and wild_weights of the bootstrap; limit, the assignments
-    enumerated before some are drawn; strata; sizes. With weights CR2 and its degrees of freedom rest on members of equal
-    variance, Var(cell) = 1 / weight. Source: Angrist and Pischke (2009), section 5.2. Reference cases: fixest
+    variance (cr0 to cr3, cv3, cv3j); ssc, the factor of cr1, iid and hc1 (fixest, stata, full, none, or the number of
+    coefficients to count); df (usual; satterthwaite for every variance); working_model of CR2 and of these degrees of freedom
+    where there are weights (members; inverse_variance; homoskedastic; see `inference.working_model`); with two clusters g_df
+    (min, conventional) and vcov_fix (True: fixest's number where the variance is negative); of the bootstrap draws,
+    wild_weights (auto, rademacher, webb, mammen), bootstrap_type (11, 13, 31, 33) and p_type (symmetric, equal_tail), see
+    `inference.wild_bootstrap`; limit, the assignments enumerated before some are drawn; strata; sizes. iid and hc1 take rows as
+    independent, and need one row a unit and period. Source: Angrist and Pischke (2009), section 5.2. Reference cases: fixest
     `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)
     panel = build(cells, request)
-    fits, terms, parts = [_fit(panel)], _terms(panel, 0, np.ones(len(panel.frame), bool), None), [panel]
+    fits, terms, parts = [_fit(panel, request)], _terms(panel, 0, np.ones(len(panel.frame), bool), None), [panel]
     if request.aggregate == "cohort":
         for cohort in sorted(panel.frame.loc[panel.treated, "cohort"].unique()):
             rows = clean_rows(panel, float(cohort), request)
             part = panel.take(rows)
             terms += _terms(part, len(fits), np.ones(len(part.frame), bool), panel.cohorts[float(cohort)])
-            fits.append(_fit(part))
+            fits.append(_fit(part, request))
             parts.append(part)
     of_changes = _is_difference_in_changes(panel, request)
     y, treated, strata = changes(panel.frame, panel.Y, panel.treated) if of_changes else ((), None, None)
@@ -72,7 +75,7 @@ def by_group(panel: Panel) -> Array:
     return np.stack([(group == g).astype(float) for g in panel.groups], axis=1)
 
 
-def _fit(panel: Panel) -> Fit:
+def _fit(panel: Panel, request: Request) -> Fit:
     frame = panel.frame
     terms = _columns(panel, frame["cohort"].to_numpy(float))
     return regress(
@@ -85,6 +88,7 @@ def _fit(panel: Panel) -> Fit:
         weights=frame["w"].to_numpy(float),
         names=[*panel.groups, *(f"x{j}" for j in range(panel.covariates().shape[1]))],
         n_obs=panel.n_obs,
+        request=request,
     )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.did import by_group, under_other_dates
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import Cells
 
-OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "limit", "strata")
+OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "limit", "strata")
 OPTIONS = (*OWN, "reference_period", "bin_below", "bin_above", "apart", *PATH_OPTIONS)
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 
@@ -30,7 +30,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     (over all e of one group and outcome). Periods of anticipation are shown and are no leads. Own options:
     reference_period (default the last one before treatment and anticipation; -1), bin_below and bin_above (event times
     beyond them share a coefficient), apart (event times that are shown, but neither tested as leads nor averaged, such
-    as a pandemic year), variance, ssc. An event time that one cluster alone reaches has no error of its
+    as a pandemic year), joint_test (htz, the small-sample test; naive_f; chi_square; see `inference.joint`), and those of
+    errors and bootstrap as in `did`. An event time that one cluster alone reaches has no error of its
     own, nor a joint test with it; in the average CR2 leaves its share of the variance unseen, and a warning says so.
     Permutation exchanges units' dates and refits, as in `did`: each row's p value is that of no effect in any period.
     With a group: gap, reference and group, as in `did`. inference may be relative_magnitudes or smoothness (how far trends
@@ -51,7 +52,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
         raise UsageError("no event time after treatment", where="fit: bin_above", expected="0 or later", found=f"{levels}")
     terms = _terms(panel, event, levels, leads_and_lags(levels, request))
     other = cache(lambda: under_other_dates(panel, partial(_of_dates, panel, request, levels)))
-    return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels),), reassigned=(other,))
+    return LinearEstimate(terms, panel.dropped, panel.unbalanced, (_fit(panel, event, levels, request),), reassigned=(other,))
 
 
 def event_times(panel: Panel, request: Request) -> Array:
@@ -117,7 +118,7 @@ def _columns(panel: Panel, event: Array, levels: list[float]) -> Array:
     return np.hstack([at * flag[:, None] for flag in by_group(panel).T])
 
 
-def _fit(panel: Panel, event: Array, levels: list[float]) -> Fit:
+def _fit(panel: Panel, event: Array, levels: list[float], request: Request) -> Fit:
     frame = panel.frame
     return regress(
         panel.Y,
@@ -129,6 +130,7 @@ def _fit(panel: Panel, event: Array, levels: list[float]) -> Fit:
         weights=frame["w"].to_numpy(float),
         names=[f"{g} {e:+.0f}" for g in panel.groups for e in levels] + [f"x{j}" for j in range(panel.covariates().shape[1])],
         n_obs=panel.n_obs,
+        request=request,
     )
 
 

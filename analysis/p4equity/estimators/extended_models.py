@@ -12,7 +12,7 @@ from p4equity.errors import DataError
 from p4equity.estimators.base import Array, Request
 from p4equity.estimators.extended_design import Design
 from p4equity.estimators.glm import GlmFit, fit_glm
-from p4equity.estimators.linear import Fit, pad, regress
+from p4equity.estimators.linear import Fit, pad, regress, ssc_of
 from p4equity.estimators.panels import GAP, compared_groups
 from p4equity.estimators.tidy import Cells, cell_keys
 from p4equity.inference.cluster_robust import NOT_IDENTIFIED, small_sample_factor, unseen
@@ -42,7 +42,7 @@ class Model(Protocol):
         ...
 
 
-def influence(moments: ClusterMoments, gradient: Array, clusters: list[str], ssc: str) -> tuple[Array, float, str]:
+def influence(moments: ClusterMoments, gradient: Array, clusters: list[str], ssc: str | int) -> tuple[Array, float, str]:
     """Influence (G,) of gradient'coefficients on the labels `clusters`, the share one cluster alone identifies, and why not."""
     c = moments.design.contrast(gradient)
     if c is None:
@@ -64,7 +64,7 @@ class LinearModel:
     fit: Fit
     effects: Array
     clusters: list[str]
-    ssc: str
+    ssc: str | int
 
     def gradient(self, omega: Array) -> Array:
         """(c,) weights of the effect columns."""
@@ -78,7 +78,7 @@ class LinearModel:
         return Scalar(self.fit.value(gradient, outcome), own, share, reason)
 
 
-def linear_model(design: Design, clusters: list[str], ssc: str) -> LinearModel:
+def linear_model(design: Design, clusters: list[str], request: Request) -> LinearModel:
     """Weighted least squares with the two effects swept out."""
     panel, slopes = design.panel, design.slopes
     names = [f"effect {i}" for i in range(design.effects.shape[1])] + [f"slope {i}" for i in range(slopes.shape[1])]
@@ -92,8 +92,9 @@ def linear_model(design: Design, clusters: list[str], ssc: str) -> LinearModel:
         names=names,
         n_obs=panel.n_obs,
         cluster2=panel.second_cluster,
+        request=request,
     )
-    return LinearModel(fit, design.effects, clusters, ssc)
+    return LinearModel(fit, design.effects, clusters, ssc_of(request))
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class NonlinearModel:
     labels: NDArray[np.object_]
     gap: bool
     clusters: list[str]
-    ssc: str
+    ssc: str | int
 
     def scalar(self, omega: Array, outcome: int) -> Scalar:
         """The average effect on the outcome's own scale over rows with weights omega (N,)."""
@@ -146,7 +147,9 @@ def _effect(piece: _Piece, omega: Array) -> tuple[float, Array]:
     return value, np.asarray((w * piece.fit.slope(on)) @ X - (w * piece.fit.slope(off)) @ without)
 
 
-def nonlinear_model(cells: Cells, design: Design, request: Request, family: str, clusters: list[str], ssc: str) -> NonlinearModel:
+def nonlinear_model(
+    cells: Cells, design: Design, request: Request, family: str, clusters: list[str], ssc: str | int
+) -> NonlinearModel:
     """One regression an outcome and group, weighted by the outcome's own counts. Raises DataError for outcomes out of range."""
     panel = design.panel
     weights = _own_weights(cells, design, request)

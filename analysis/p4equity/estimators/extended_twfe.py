@@ -11,11 +11,11 @@ from p4equity.estimators.extended_design import design
 from p4equity.estimators.extended_models import LinearModel, NonlinearModel, linear_model, nonlinear_model
 from p4equity.estimators.extended_terms import Averages, idle_covariates
 from p4equity.estimators.influence import BOOTSTRAP, InfluenceEstimate
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, LinearEstimate
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, LinearEstimate, ssc_of
 from p4equity.estimators.panels import build
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "family", "effects", "average")
+OPTIONS = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "family", "effects", "average")
 VARIANCES = ("delta", *CLUSTER_ROBUST)
 INFERENCES, TWO_WAY = ("delta", *(m for m in METHODS if not m.startswith("permutation")), BOOTSTRAP), True
 WORDS = {"family": ("linear", "logit", "poisson"), "effects": ("cohort", "unit"), "average": ("cells", "rows", "weights")}
@@ -80,9 +80,9 @@ def estimate(cells: Cells, request: Request) -> ExtendedEstimate:
         raise UsageError("unit effects are for the linear family", where="fit: effects", expected="cohort", found=found)
     columns = design(build(cells, request), request)
     clusters = sorted(set(columns.panel.column("cluster").astype(str)))
-    ssc = str(request.own.get("ssc", "fixest"))
+    ssc = ssc_of(request)
     model: LinearModel | NonlinearModel = (
-        linear_model(columns, clusters, ssc)
+        linear_model(columns, clusters, request)
         if words["family"] == "linear"
         else nonlinear_model(cells, columns, request, words["family"], clusters, ssc)
     )

@@ -10,12 +10,12 @@ import pandas as pd
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request, Term, estimand
 from p4equity.estimators.event_study import base_at, calendar_period, event_times, leads_and_lags, reference_period
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build, two_sided
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import Cells, require_arms
 
-OWN = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "reference_period", "bin_below", "bin_above", "apart")
+OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "reference_period", "bin_below", "bin_above", "apart")
 OPTIONS = (*OWN, *PATH_OPTIONS)
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 NO_LAGS = "no treated cell of this group is observed after treatment"
@@ -52,7 +52,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     panel = with_reference(panel, event, references, request)
     event = treated_event_times(panel, request)
     columns = _columns(panel, event, references)
-    fit = _fit(panel, event, columns)
+    fit = _fit(panel, event, columns, request)
     terms = _Answers(panel, event, columns, request).terms()
     return LinearEstimate(terms, panel.dropped, panel.unbalanced, (fit,), no_permutation=NO_PERMUTATION)
 
@@ -123,7 +123,7 @@ def _columns(panel: Panel, event: Array, references: list[float]) -> pd.DataFram
     return out
 
 
-def _fit(panel: Panel, event: Array, columns: pd.DataFrame) -> Fit:
+def _fit(panel: Panel, event: Array, columns: pd.DataFrame, request: Request) -> Fit:
     frame = panel.frame
     group, cohort = panel.column("group"), frame["cohort"].to_numpy(float)
     cells = zip(columns["group"], columns["cohort"], columns["event"], strict=True)
@@ -139,6 +139,7 @@ def _fit(panel: Panel, event: Array, columns: pd.DataFrame) -> Fit:
         names=[*(f"cell {i}" for i in range(terms.shape[1])), *(f"x{j}" for j in range(x.shape[1]))],
         n_obs=panel.n_obs,
         cluster2=panel.second_cluster,
+        request=request,
     )
 
 

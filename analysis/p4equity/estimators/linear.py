@@ -12,17 +12,22 @@ from numpy.typing import NDArray
 
 from p4equity.estimators.base import FEW, Answer, Array, Estimate, Flags, Request, Term
 from p4equity.estimators.reassigned import Reassigned, strata_of
+from p4equity.inference.independent_rows import RowMoments, row_moments
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from p4equity.inference.sweeping import Codes, take_out
 from p4equity.inference.two_way import TwoWayMoments, two_way_moments
+from p4equity.inference.working_model import WORKING_MODELS
 
 if TYPE_CHECKING:
     from p4equity.estimators.few_treated import FewTreatedDesign
 
 CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j")
+INDEPENDENT = ("iid", "hc1")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
 PERMUTATIONS = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
-METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *WILD, *PERMUTATIONS, "none")  # the first is the default
+METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *INDEPENDENT, *WILD, *PERMUTATIONS, "none")  # the first is the default
+OF_VARIANCE = ("ssc", "df", "working_model", "g_df", "vcov_fix", "wild_weights", "bootstrap_type", "p_type")
+OF_LEADS = ("joint_test",)
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,14 @@ class Fit:
     """One regression: coefficients (k, m) of its k columns for m outcomes, and the moments of each outcome.
 
     idle: names of the covariates that add nothing to effects and other covariates. two_way: moments of each outcome
-    where a second column clusters too.
+    where a second column clusters too. by_row: where errors of independent rows are asked for, and rows were not averaged.
     """
 
     coefficients: Array
     moments: tuple[ClusterMoments, ...]
     idle: tuple[str, ...] = ()
     two_way: tuple[TwoWayMoments, ...] = ()
+    by_row: tuple[RowMoments, ...] = ()
 
     def value(self, contrast: Array, outcome: int) -> float:
         """The linear combination (k,) of an outcome's coefficients."""
@@ -85,6 +91,12 @@ class LinearEstimate(Estimate):
         return (*other, *(f"covariate '{names[x]}' {text}" for x in self.fits[0].idle if x in names))
 
 
+def ssc_of(request: Request) -> str | int:
+    """The small-sample convention of a request: a word, or the number of coefficients to count."""
+    given = request.own.get("ssc", "fixest")
+    return given if isinstance(given, int) else str(given)
+
+
 def codes(*columns: object) -> Codes:
     """One integer code a distinct combination of labels."""
     joined = pd.MultiIndex.from_arrays([np.asarray(c).astype(str) for c in columns])
@@ -108,16 +120,20 @@ def regress(
     names: Sequence[str],
     n_obs: int,
     cluster2: NDArray[np.object_] | None = None,
+    request: Request | None = None,
 ) -> Fit:
     """Weighted regression of each outcome (N, m) on terms (N, p) and covariates (N, c) with two or three categorical
     effects.
 
     The first effect is the unit. Terms and covariates are residuals on all effects first. Columns that add nothing are
     left out of the coefficients; whether a combination is identified is decided on the moments. cluster2: labels of a
-    second way of clustering.
+    second way of clustering. request: its working model, and whether errors of independent rows are asked for.
     """
     X = take_out(np.hstack([terms, covariates]), effects, weights, codes(cluster))
-    moments = cluster_moments(X, Y, np.asarray(cluster), weights=weights, effects=effects, names=names, n_obs=n_obs)
+    model = WORKING_MODELS[0] if request is None else str(request.own.get("working_model", WORKING_MODELS[0]))
+    moments = cluster_moments(
+        X, Y, np.asarray(cluster), weights=weights, effects=effects, names=names, n_obs=n_obs, working_model=model
+    )
     p, k = terms.shape[1], X.shape[1]
     order = np.r_[p:k, :p]  # covariates first: a term that repeats them has no coefficient
     kept = np.zeros(k, bool)
@@ -126,11 +142,14 @@ def regress(
     if kept.any():
         coefficients[np.flatnonzero(kept)] = _panel_ols(Y, X[:, kept], effects, weights)
     idle = tuple(n for n, used in zip(names[p:], kept[p:], strict=True) if not used)
+    design = moments[0].design
+    wanted = request is not None and bool(set(INDEPENDENT) & set(request.inference)) and n_obs == len(X)
+    counts = {"fixest": design.k_levels, "full": design.k_levels, "stata": design.k_full, "none": 0}
+    by_row = row_moments(X, Y, counts=counts, weights=weights, effects=effects, cluster=codes(cluster)) if wanted else ()
     if cluster2 is None:
-        return Fit(coefficients, moments, idle)
-    full = moments[0].design.k_full
-    pair = two_way_moments(X, Y, cluster, cluster2, weights=weights, effects=effects, n_obs=n_obs, k_full=full)
-    return Fit(coefficients, moments, idle, pair)
+        return Fit(coefficients, moments, idle, (), by_row)
+    pair = two_way_moments(X, Y, cluster, cluster2, weights=weights, effects=effects, n_obs=n_obs, k_full=design.k_full)
+    return Fit(coefficients, moments, idle, pair, by_row)
 
 
 def _panel_ols(Y: Array, exog: Array, effects: Sequence[Codes], weights: Array) -> Array:

@@ -10,12 +10,12 @@ import numpy as np
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.event_study import reference_period
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.stacking import Stack, stack_panel
 from p4equity.estimators.tidy import Cells
 
-OPTIONS = ("variance", "ssc", "df", "g_df", "draws", "wild_weights", "window", "reference_period")
+OPTIONS = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "window", "reference_period")
 INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes, not of stacked cohorts: use did or meta_regression"
 
@@ -49,7 +49,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     if not any(e >= 0 for e in levels):
         found = ", ".join(f"{e:.0f}" for e in levels) or "none"
         raise UsageError("no event time after treatment", where="fit: window", expected="0 or later", found=found)
-    fits, terms = [_fit(panel, stack, levels)], list(_Rows(panel, stack, levels, reference, request).terms(0, None))
+    fits, terms = [_fit(panel, stack, levels, request)], list(_Rows(panel, stack, levels, reference, request).terms(0, None))
     if request.aggregate == "cohort":
         for cohort in np.unique(stack.cohort):
             part = stack.take(stack.cohort == cohort)
@@ -57,7 +57,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
             if not any(e >= 0 for e in own):
                 continue
             terms += _Rows(panel, part, own, reference, request).terms(len(fits), float(cohort))
-            fits.append(_fit(panel, part, own))
+            fits.append(_fit(panel, part, own, request))
     return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), no_permutation=NO_PERMUTATION)
 
 
@@ -81,7 +81,7 @@ def window_of(panel: Panel, request: Request) -> tuple[float, float]:
     return abs(whole[0]), whole[1]
 
 
-def _fit(panel: Panel, stack: Stack, levels: list[float]) -> Fit:
+def _fit(panel: Panel, stack: Stack, levels: list[float], request: Request) -> Fit:
     frame = panel.frame
     group, x = panel.column("group")[stack.row], panel.covariates()[stack.row]
     at = [stack.treated & (stack.event == e) & (group == g) for g in panel.groups for e in levels]
@@ -96,6 +96,7 @@ def _fit(panel: Panel, stack: Stack, levels: list[float]) -> Fit:
         names=[f"{g} {e:+.0f}" for g in panel.groups for e in levels] + [f"x{j}" for j in range(x.shape[1])],
         n_obs=int(frame["rows"].to_numpy(float)[stack.row].sum()),
         cluster2=None if second is None else second[stack.row],
+        request=request,
     )
 
 

@@ -13,12 +13,11 @@ from p4equity.errors import UsageError
 from p4equity.estimators import group_time, triple_cells, two_by_two
 from p4equity.estimators.arguments import known
 from p4equity.estimators.base import Array, Estimate, Flags, Request, Term
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import Cells
 
-OF_REGRESSION = ("ssc", "df", "g_df", "wild_weights")
-OPTIONS = ("method", "variance", *OF_REGRESSION, *triple_cells.OPTIONS)
+OPTIONS = ("method", "variance", *OF_VARIANCE, *triple_cells.OPTIONS)
 METHODS_OF_CELLS = ("regression", *two_by_two.METHODS)
 INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
@@ -60,12 +59,12 @@ def estimate(cells: Cells, request: Request) -> Estimate:
     reference, groups = compared_groups(cells.frame, request)
     panel = _panel(cells, request, reference, groups)
     compared = np.stack([np.asarray(panel.column("group") == g, bool) for g in groups], axis=1)
-    fits = [_fit(panel, np.asarray(compared.any(axis=1, keepdims=True)))]
+    fits = [_fit(panel, request, np.asarray(compared.any(axis=1, keepdims=True)))]
     label = "pooled" if len(groups) > 1 else groups[0]
     everything = np.ones(len(panel.frame), bool)
     terms = [_term(panel, 0, np.array([-1.0]), label, everything, reference)]
     if len(groups) > 1:
-        fits.append(_fit(panel, compared))
+        fits.append(_fit(panel, request, compared))
         for i, g in enumerate(groups):
             rows = (panel.column("group") == g) | (panel.column("group") == reference)
             terms.append(_term(panel, 1, -np.eye(len(groups))[i], g, rows, reference))
@@ -77,7 +76,7 @@ def _by_cells(request: Request) -> bool:
     method = request.own.get("method", "regression")
     known(method, METHODS_OF_CELLS, "method", "fit: triple_difference, method")
     regression = method == "regression"
-    none = (*triple_cells.OPTIONS,) if regression else OF_REGRESSION
+    none = (*triple_cells.OPTIONS,) if regression else OF_VARIANCE
     if wrong := [name for name in none if name in request.own and name != "draws"]:
         raise UsageError(
             f"{wrong[0]} has no part in this method",
@@ -94,7 +93,7 @@ def _panel(cells: Cells, request: Request, reference: str, groups: tuple[str, ..
     return checked(plain_panel(cells, "gap", (reference, *groups)), request)
 
 
-def _fit(panel: Panel, compared: Flags) -> Fit:
+def _fit(panel: Panel, request: Request, compared: Flags) -> Fit:
     frame = panel.frame
     treated = panel.treated.astype(float)
     covariates = np.column_stack([treated, panel.covariates()])
@@ -116,6 +115,7 @@ def _fit(panel: Panel, compared: Flags) -> Fit:
             *(f"x{j}" for j in range(covariates.shape[1] - 1)),
         ],
         n_obs=panel.n_obs,
+        request=request,
     )
 
 

@@ -12,7 +12,7 @@ InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
     "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2",
     "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "exact", "delta", "placebo",
-    "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
+    "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none", "iid", "hc1",
 ]  # fmt: skip
 GateId = Literal[
     "completeness",
@@ -39,7 +39,8 @@ GATES: tuple[str, ...] = get_args(GateId)
 
 _CLUSTER: tuple[str, ...] = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j", "wild_bootstrap", "wild_bootstrap_unrestricted")
 _PERMUTED: tuple[str, ...] = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
-_REGRESSION = (*_CLUSTER, *_PERMUTED, "none")
+_ROWS: tuple[str, ...] = ("iid", "hc1")
+_REGRESSION = (*_CLUSTER, *_ROWS, *_PERMUTED, "none")
 _PATHS: tuple[str, ...] = ("relative_magnitudes", "smoothness", "pretest_power")
 INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "did": (*_REGRESSION, "conley_taber", "ferman_pinto"),
@@ -49,7 +50,7 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "group_time": ("analytical", "multiplier_bootstrap", "cr1", "none", *_PATHS),
     "interaction_weighted": (*_REGRESSION, *_PATHS),
     "imputation": ("exact", "bjs", "gmm", "multiplier_bootstrap", "none"),
-    "extended_twfe": ("delta", *_CLUSTER, "multiplier_bootstrap", "none"),
+    "extended_twfe": ("delta", *_CLUSTER, *_ROWS, "multiplier_bootstrap", "none"),
     "stacked": _REGRESSION,
     "synthetic_did": ("placebo", "placebo_rank", "jackknife", "bootstrap", "none"),
     "bacon": ("none",),
