@@ -129,8 +129,9 @@ def options(own: Mapping[str, Any]) -> dict[str, Any]:
         if name in out:
             out[name] = whole(out[name], name, least)
     if "ssc" in out:
-        out["ssc"] = whole(out["ssc"], "ssc", 1) if _is_number(out["ssc"]) else out["ssc"]
-        if not isinstance(out["ssc"], int):
+        if _is_number(out["ssc"]):
+            out["ssc"] = whole(out["ssc"], "ssc", 1)
+        else:
             known(out["ssc"], SSC, "ssc", "fit: ssc")
     if _is_number(out.get("bootstrap_type")):
         out["bootstrap_type"] = f"{out['bootstrap_type']:g}"

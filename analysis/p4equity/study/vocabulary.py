@@ -12,7 +12,8 @@ InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
     "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2",
     "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "exact", "delta", "placebo",
-    "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none", "iid", "hc1",
+    "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
+    "iid", "hc1",
 ]  # fmt: skip
 GateId = Literal[
     "completeness",
