@@ -16,8 +16,9 @@ from p4equity.estimators import ESTIMATORS
 from p4equity.report.hygiene import problems
 from p4equity.resources import notebooks_dir, studies_dir
 from p4equity.study import load_study
+from p4equity.study.names import ESTIMATOR_NAMES, INFERENCE_NAMES, estimator_name, inference_name
 from p4equity.study.vocabulary import ESTIMATORS as REGISTERABLE
-from p4equity.study.vocabulary import GATES, INFERENCES_OF
+from p4equity.study.vocabulary import GATES, INFERENCES, INFERENCES_OF
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,39 @@ def test_an_estimators_docstring_gives_estimand_source_and_reference(name: str) 
     assert "Assumption" in text
     assert "Source:" in text
     assert "tests/reference" in text or "Reference case" in text
+
+
+def test_every_registrable_inference_and_estimator_has_names_of_its_own() -> None:
+    assert sorted(set(INFERENCES) - set(INFERENCE_NAMES)) == []
+    assert sorted(set(REGISTERABLE) ^ set(ESTIMATOR_NAMES)) == []
+    for names in (INFERENCE_NAMES, ESTIMATOR_NAMES):
+        for style in next(iter(names.values())).__dataclass_fields__:
+            used = [getattr(n, style) for n in names.values() if style != "cited"]
+            assert len(set(used)) == len(used), f"two are called the same ({style})"
+            assert all(used), style
+    assert {inference_name(m).short for m in INFERENCES}.isdisjoint(m for m in INFERENCES if "_" in m), "an id is no name"
+    assert (inference_name("cr9").prose, estimator_name("my_own").head) == ("cr9", "My own")
+
+
+def test_the_report_cites_only_references_that_exist(top: Path) -> None:
+    known = {r["id"] for r in json.loads((top / "reports" / "theme" / "references.json").read_text("utf-8"))}
+    cited = {key for n in INFERENCE_NAMES.values() for key in re.findall(r"@(\w+)", n.cited)}
+    assert cited
+    assert sorted(cited - known) == []
+
+
+def test_names_of_inferences_stand_in_one_place(modules: list[Module]) -> None:
+    """No other module maps their ids to words; sentences on them, which are longer than names, may stand elsewhere."""
+    words = {*INFERENCES, *REGISTERABLE} - {"none"}
+    elsewhere = []
+    for m in modules:
+        for node in ast.walk(m.tree):
+            if m.name == "study/names.py" or not isinstance(node, ast.Dict):
+                continue
+            pairs = [(ast.unparse(k), ast.unparse(v)) for k, v in zip(node.keys, node.values, strict=True) if k]
+            if sum(k.strip("'") in words and v.startswith("'") and len(v) < 50 for k, v in pairs) > 3:
+                elsewhere.append(f"{m.name}:{node.lineno}")
+    assert elsewhere == []
 
 
 # Sections, notebooks, exhibits

@@ -102,7 +102,7 @@ def _note(results: Results, points: pd.DataFrame) -> str:
         f"Gaps: raw, mean over groups behind {text.group_name(results, str(study.groups.reference))} members at baseline;"
         f" before: {before}; after: years with all {info.treatment_label}s on the measure in force. Effects weight"
         f" {info.unit_label_plural} rather than members, so they need not equal the difference of raw changes. Bars: {level}%"
-        f" intervals of each answer alone ({text.SHORT.get(str(ok['inference'].iloc[0]), '')}; {systems})."
+        f" intervals of each answer alone ({text.method(ok['inference'].iloc[0])}; {systems})."
         " Beyond chance: the primary test rejects after adjustment for the number of questions."
         f"{text.missing_note(points)}"
     )

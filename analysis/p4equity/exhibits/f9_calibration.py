@@ -75,7 +75,7 @@ def _draw(results: Results, rows: pd.DataFrame, wanted: list[str]) -> Any:
     panels[0].set_ylim(0.6 - len(settings), 0.6)
     panels[0].set_yticks([-i for i in range(len(settings))], [capital(SETTINGS[s]) for s in settings], fontsize=SMALL)
     panels[len(panels) // 2].set_xlabel("Rejects, % of data sets")
-    handles = [key(*looks[m], capital(text.SHORT.get(m, m)), line=True) for m in wanted]
+    handles = [key(*looks[m], capital(text.method(m)), line=True) for m in wanted]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(wanted), fontsize=SMALL)
     return figure
 
@@ -112,7 +112,7 @@ def _alt(results: Results, table: pd.DataFrame) -> str:
         )
     if len(rest):
         top = rest.loc[rest["worst"].idxmax()]
-        name = text.SHORT.get(str(top["inference"]), str(top["inference"]))
+        name = text.method(top["inference"])
         where = text.measure_name(results, str(top["measure_id"]))
         said.append(f"of the others {name} goes highest, {text.number(100 * float(top['worst']))}% ({where})")
     return "; ".join(said) + "."

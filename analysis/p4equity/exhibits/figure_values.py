@@ -94,7 +94,7 @@ def _note(results: Results, points: pd.DataFrame) -> str:
     level = text.span(100 * ok["conf_level"].astype(float))
     article = "an" if info.treatment_label[:1] in "aeiou" else "a"
     return (
-        f"Bars: {level}% intervals of each answer alone, {text.SHORT.get(str(ok['inference'].iloc[0]), '')}, degrees of freedom"
+        f"Bars: {level}% intervals of each answer alone, {text.method(ok['inference'].iloc[0])}, degrees of freedom"
         f" {text.span(ok['df'], 1)}; {text.span(ok['n_clusters'])} {info.unit_label_plural},"
         f" {text.span(ok['n_treated_clusters'])} of them with {article} {info.treatment_label}.{_weights(results)} Bold:"
         f" the primary question; the others are secondary, their intervals not adjusted for their number."

@@ -52,7 +52,7 @@ def _heading(results: Results, row: Mapping[str, Any], first: list[str]) -> str:
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
-    name = capital(text.SHORT.get(str(row["inference"]), str(row["inference"])))
+    name = capital(text.method(row["inference"]))
     if row["status"] != OK:
         said = "Could not be examined" if row["inference"] == "all" else name
         return (said, *[MISSING] * (len(COLUMNS) - 1))
@@ -78,7 +78,7 @@ def _alt(results: Results, found: pd.DataFrame) -> str:
         said = (
             f"The primary method rejects at most {text.number(100 * own['worst'].max())}% of the time where {level}% is meant. "
         )
-    names = [text.SHORT.get(str(m), str(m)) for m in dict.fromkeys(beyond["inference"])]
+    names = [text.method(m) for m in dict.fromkeys(beyond["inference"])]
     return said + (
         f"Clearly too often somewhere: {text.listing(names)}." if names else "No method rejects clearly too often anywhere."
     )
@@ -86,10 +86,10 @@ def _alt(results: Results, found: pd.DataFrame) -> str:
 
 def _note(results: Results, table: pd.DataFrame, found: pd.DataFrame) -> str:
     study = results.study
-    method = text.SHORT.get(main_method(results), main_method(results))
+    method = text.method(main_method(results))
     more = set(found["analysis_id"]) - set(main_questions(results))
     silent = found[(found["status"] != OK) & found["reason"].notna()]
-    reasons = dict.fromkeys(f"{text.SHORT.get(str(r.inference), str(r.inference))}: {r.reason}" for r in silent.itertuples())
+    reasons = dict.fromkeys(f"{text.method(r.inference)}: {r.reason}" for r in silent.itertuples())
     share = text.number(100 * study.inference.meaningful_share, 0)
     units, label = study.info.unit_label_plural, study.info.treatment_label
     return (

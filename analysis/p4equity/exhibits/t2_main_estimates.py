@@ -10,7 +10,7 @@ import pandas as pd
 from p4equity.exhibits import baseline_gap, text
 from p4equity.exhibits.builder import TableBuilder
 from p4equity.exhibits.select import OK, analysis_title, group_analysis, measure_analysis, one, pooled_analysis, rows_of
-from p4equity.exhibits.tabular import stacked
+from p4equity.exhibits.tabular import capital, stacked
 
 if TYPE_CHECKING:
     from p4equity.exhibits.base import Exhibit
@@ -31,7 +31,7 @@ def _gaps(results: Results) -> Exhibit | None:
     analyses = [a for a in (pooled_analysis(study), measure_analysis(study), group_analysis(study)) if a]
     rows = pd.concat([rows_of(results, a) for a in analyses])
     units = study.info.unit_label_plural.capitalize()
-    main = text.SHORT[study.inference.primary[0]].capitalize()
+    main = capital(text.method(study.inference.primary[0]))
     table = TableBuilder(
         ("", units, "Baseline gap", main, "Permutation", "Adjusted p", "Reference", "Group"),
         ("l", "c", "r", "c", "c", "c", "c", "c"),
@@ -73,7 +73,7 @@ def _gap_note(results: Results, rows: pd.DataFrame) -> str:
 
 def _claim_note(results: Results) -> str:
     plan = results.study.inference
-    named = text.listing([text.SHORT[m] for m in plan.primary])
+    named = text.listing([text.method(m) for m in plan.primary])
     whose = f"that of the {named}" if len(plan.primary) == 1 else f"the largest of {named}"
     return f"A claim rests on the adjusted p: {whose}, {plan.multiplicity}."
 
@@ -148,7 +148,7 @@ def _value_rows(results: Results, table: TableBuilder, a: Analysis, own: pd.Data
         ok = row["status"] == OK
         table.row(
             text.measure_name(results, row["measure_id"]) if first else "",
-            text.SHORT.get(str(row["inference"]), str(row["inference"])),
+            text.method(row["inference"]),
             (text.number(row["estimate"], text.decimals(row)) if ok else text.STATUS.get(str(row["status"]), ""), row),
             (text.interval(row) if ok else "", row),
             (_p(row), row),
@@ -160,7 +160,7 @@ def _value_rows(results: Results, table: TableBuilder, a: Analysis, own: pd.Data
 def _value_alt(rows: pd.DataFrame) -> str:
     parts = []
     for row in rows[rows["registered"] == "primary"].to_dict("records"):
-        parts.append(f"{text.SHORT.get(str(row['inference']), row['inference'])} {text.estimate(row)}, p {_p(row)}")
+        parts.append(f"{text.method(row['inference'])} {text.estimate(row)}, p {_p(row)}")
     ok = rows[rows["status"] == OK]
     clear = int(((ok["conf_low"] > 0) | (ok["conf_high"] < 0)).sum())
     return f"Primary question: {'; '.join(parts)}. {clear} of {len(ok)} intervals in the table exclude zero."

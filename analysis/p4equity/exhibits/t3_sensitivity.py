@@ -21,6 +21,7 @@ from p4equity.exhibits.select import (
     sensitivities,
 )
 from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, stacked, with_labels
+from p4equity.study.names import estimator_name
 
 if TYPE_CHECKING:
     from p4equity.results import Results
@@ -28,18 +29,7 @@ if TYPE_CHECKING:
 
 ID, KIND = "T3", "table"
 POOLED, GAP = "pooled", "gap"
-ESTIMATORS = {
-    "meta_regression": "Random-effects regression",
-    "did": "Difference-in-differences",
-    "triple_difference": "Triple difference",
-    "group_time": "Group-time effects",
-    "interaction_weighted": "Interaction-weighted",
-    "imputation": "Imputation",
-    "extended_twfe": "Extended two-way effects",
-    "stacked": "Stacked difference-in-differences",
-    "synthetic_did": "Synthetic difference-in-differences",
-    "event_study": "Event study, mean of the years under the {label}",
-}
+OTHER_QUESTIONS = ("bacon", "system_change")  # a decomposition and single systems are no checks
 Row = Mapping[str, Any]
 Line = tuple[Cell | str, ...]
 ABBREVIATED = {"Permutation": "perm."}
@@ -133,7 +123,7 @@ def _check(
         rows = rows_of(results, analysis, outcome=analysis.outcome, inference=method, group=group, event_time=None)
         for row in rows.to_dict("records"):
             found.setdefault(str(row["measure_id"]), row)
-    return Check(block, label, capital(text.SHORT.get(method, method)), found, group=group, **more)
+    return Check(block, label, capital(text.method(method)), found, group=group, **more)
 
 
 def _gap_checks(results: Results) -> Iterable[Check]:
@@ -151,14 +141,14 @@ def _gap_checks(results: Results) -> Iterable[Check]:
     others = [
         a
         for a in study.analyses
-        if a.outcome == main.outcome and a.groups == "each" and a.estimator in ESTIMATORS and a.estimator != "event_study"
+        if a.outcome == main.outcome and a.groups == "each" and a.estimator not in (*OTHER_QUESTIONS, "event_study")
         and (a.measures, a.cohorts) == (main.measures, main.cohorts) and (group is None or a.id != group.id)
     ]  # fmt: skip
     for name in study.groups.compared:
         block = f"Other estimators, {text.group_name(results, name)} alone"
         for analysis in [group, *others] if group else others:
             label = ", ".join(part for part in (_name(results, analysis), _weighting(results, analysis)) if part)
-            label += f" ({text.SHORT.get(analysis.inference[0], analysis.inference[0])})"
+            label += f" ({text.method(analysis.inference[0])})"
             yield _check(results, block, label, (analysis,), analysis.inference[0], name, primary=analysis is group)
 
 
@@ -173,7 +163,7 @@ def _left_out(results: Results) -> Iterable[Check]:
     for row in (rows.iloc[0].to_dict(), rows.iloc[-1].to_dict()):
         end = "Lowest" if row["row_id"] == rows.iloc[0]["row_id"] else "Highest"
         label = f"{end}: {with_labels(results, str(row['sample']))}"
-        method = capital(text.SHORT.get(analysis.inference[0], analysis.inference[0]))
+        method = capital(text.method(analysis.inference[0]))
         yield Check(f"Each {unit} left out in turn ({len(rows)} estimates)", label, method, {POOLED: row})
 
 
@@ -183,7 +173,7 @@ def _value_checks(results: Results) -> Iterable[Check]:
     contracted = set(study.measure_ids("contracted"))
     ways: dict[tuple[str, str], list[Analysis]] = {}
     for a in study.analyses:
-        if a.outcome == "value" and a.estimator in ESTIMATORS and set(study.measure_ids(a.measures)) <= contracted:
+        if a.outcome == "value" and a.estimator not in OTHER_QUESTIONS and set(study.measure_ids(a.measures)) <= contracted:
             ways.setdefault((a.estimator, a.weighting), []).append(a)
     for analyses in ways.values():
         block, label = _name(results, analyses[0]), "Unweighted" if analyses[0].weighting == "system" else "Weighted"
@@ -194,7 +184,9 @@ def _value_checks(results: Results) -> Iterable[Check]:
 
 def _name(results: Results, analysis: Analysis) -> str:
     """The estimator in words."""
-    return ESTIMATORS[analysis.estimator].format(label=results.study.info.treatment_label)
+    head = estimator_name(analysis.estimator).head
+    means = f", mean of the years under the {results.study.info.treatment_label}"
+    return head + (means if analysis.estimator == "event_study" else "")
 
 
 def _weighting(results: Results, analysis: Analysis) -> str:

@@ -151,7 +151,7 @@ def _methods(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
         rows = found[(found["inference"] == method) & (found["outcome"] == analysis.outcome) & found["event_time"].isna()]
         for row in rows.to_dict("records"):
             unit = _unit(rows) if row["status"] == OK else ""
-            said.append(f"{text.estimate(row)}{unit} by {text.SHORT.get(method, method)}")
+            said.append(f"{text.estimate(row)}{unit} by {text.method(method)}")
             ids.append(str(row["row_id"]))
     return analysis_title(analysis, results.study), "; ".join(said), ids
 
@@ -194,7 +194,7 @@ def _why_not(results: Results, rows: pd.DataFrame) -> str:
 
 def _name(results: Results, analysis: Analysis) -> str:
     title = analysis_title(analysis, results.study)
-    return f"{title}, {text.SHORT.get(analysis.inference[0], analysis.inference[0])}"
+    return f"{title}, {text.method(analysis.inference[0])}"
 
 
 def _alt(results: Results, frame: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from p4equity import words
 from p4equity.exhibits.base import MISSING as MISSING
 from p4equity.exhibits.base import SYNTHETIC
+from p4equity.study.names import CLAIM, inference_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,42 +19,6 @@ if TYPE_CHECKING:
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
-METHODS = {
-    "averaged_t": "t test averaged over variance patterns",
-    "averaged_t_varying": "averaged t test for effects that vary between contracted systems",
-    "knapp_hartung": "random-effects regression with Knapp-Hartung t",
-    "permutation": "permutation of contracts among systems",
-    "claim": "primary p, adjusted by the registered hierarchy",
-    "cr0": "cluster-robust errors (CR0)",
-    "cr1": "cluster-robust errors (CR1)",
-    "cr2": "cluster-robust errors (CR2, Satterthwaite t)",
-    "cr3": "cluster-robust errors (CR3)",
-    "wild_bootstrap": "restricted wild cluster bootstrap",
-    "sampling": "sampling error of members only",
-    "placebo": "spread of the effects of placebo treatments",
-    "analytical": "errors from influence functions",
-    "exact": "errors from imputed effects by cohort and period",
-    "relative_magnitudes": "sets for trends that part as much as before (Rambachan and Roth)",
-    "none": "no error",
-}
-SHORT = {
-    "averaged_t": "averaged t",
-    "averaged_t_varying": "averaged t, varying effects",
-    "knapp_hartung": "Knapp-Hartung",
-    "permutation": "permutation",
-    "cr0": "CR0",
-    "cr1": "CR1",
-    "cr2": "CR2",
-    "cr3": "CR3",
-    "wild_bootstrap": "wild bootstrap",
-    "sampling": "sampling",
-    "placebo": "placebo",
-    "relative_magnitudes": "relative magnitudes",
-    "analytical": "influence functions",
-    "exact": "imputation errors",
-    "none": "no error",
-    "claim": "claim",
-}
 STATUS = {"not_estimable": "not estimable", "suppressed": "suppressed"}
 ARMS = {
     "contracted": "contracted",
@@ -75,6 +40,11 @@ def group_name(results: Results, group: str) -> str:
     if group in ("pooled", "all"):
         return {"pooled": "Groups pooled", "all": "All members"}[group]
     return results.study.group(group).label
+
+
+def method(inference: object) -> str:
+    """Short name of an inference."""
+    return inference_name(inference).short
 
 
 def is_missing(value: object) -> bool:
@@ -159,7 +129,7 @@ def base_note(rows: pd.DataFrame, results: Results) -> str:
     base = f"{span(ok['n_clusters'])} {info.unit_label_plural}, {with_it}"
     if ok["first_year"].notna().any():
         base += f", {int(ok['first_year'].min())} to {int(ok['last_year'].max())}"
-    methods = [METHODS.get(str(m), str(m)) for m in dict.fromkeys(ok["inference"]) if m != "claim"]
+    methods = [inference_name(m).footnote for m in dict.fromkeys(ok["inference"]) if m != CLAIM]
     how = f"{span(100 * ok['conf_level'].astype(float))}% intervals by {listing(methods)}"
     facts = []
     if ok["df"].notna().any():

@@ -163,7 +163,7 @@ def tests(s: Section, a: Answer) -> str:
     """Other primary inferences, permutation and adjusted p, in a bracket: "permutation −4.5 to −1.7; adjusted p = 0.003"."""
     parts = []
     for row in (*a.others, *(r for r in a.checks if r["inference"] == "permutation")):
-        name = phrases.METHODS.get(str(row["inference"]), str(row["inference"]))
+        name = phrases.method(row["inference"])
         if row["status"] != "ok":
             parts.append(f"{name}: {without_number(s, row)}")
         else:

@@ -11,6 +11,7 @@ from p4equity.exhibits.base import TableSpec
 from p4equity.resources import PACKAGES
 from p4equity.section import display, phrases
 from p4equity.section.questions import question
+from p4equity.study.names import inference_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
     from p4equity.study import Analysis
 
-_METHODS = {
-    "averaged_t": "avg. t",
-    "averaged_t_varying": "avg. t var.",
-    "knapp_hartung": "KH",
-    "permutation": "perm.",
-    "wild_bootstrap": "boot.",
-    "cr1": "CR1",
-    "cr2": "CR2",
-    "sampling": "sampling",
-    "claim": "claim",
-}
 _SIDES = {"reference_rate": "reference", "group_rate": "group"}
 KEY = (
     "avg. t averaged t, KH Knapp-Hartung, perm. permutation, boot. wild bootstrap, claim the adjusted p of the hierarchy;"
@@ -94,7 +84,7 @@ def _answer(s: Section, rows: Sequence[Mapping[str, Any]], analysis: Analysis | 
         bounds = [None if row[k] != row[k] else float(row[k]) for k in ("conf_low", "conf_high")]
         interval = "" if row["inference"] == "claim" else words.interval(bounds[0], bounds[1], places)
         p = "" if row["p_value"] != row["p_value"] else f"p {words.p_value(float(row['p_value']))}"
-        methods.append(f"{_METHODS.get(row['inference'], row['inference'])} {', '.join(filter(None, (interval, p)))}")
+        methods.append(f"{inference_name(row['inference']).brief} {', '.join(filter(None, (interval, p)))}")
     estimate = "" if first["estimate"] != first["estimate"] else f" {words.number(float(first['estimate']), places)}"
     return f"{', '.join(about)}{estimate} ({'; '.join(methods)})".strip()
 

@@ -41,7 +41,7 @@ def _percent(value: Any, places: int = 1) -> str:
 
 
 def _name(method: Any) -> str:
-    return phrases.METHODS.get(str(method), str(method))
+    return phrases.method(method)
 
 
 def _where(s: Section, row: pd.Series) -> str:

@@ -221,12 +221,12 @@ def other_methods(s: Section) -> str:
     seen = {(a.measure_id, a.group, round(a.main["estimate"], 6)): a for a in found if a.ok and (a.measure_id, a.group) in main}
     same = sum((a.main["estimate"] < 0) == (main[a.measure_id, a.group].main["estimate"] < 0) for a in seen.values())
     missing = {(a.measure_id, a.group): a.main["reason"] for a in found if not a.ok}
-    names = phrases.join(dict.fromkeys(phrases.ESTIMATORS[a.estimator] for a in others))
+    names = phrases.join(dict.fromkeys(phrases.estimator(a.estimator) for a in others))
     agree = f"all {phrases.count(len(seen))} have" if same == len(seen) else f"{same} {'has' if same == 1 else 'have'}"
     absent = f" For {len(missing)} more there is no number: {_why(s, list(missing.values()))}." if missing else ""
     table = phrases.exhibit_ref(s, "T3", "robustness", "; they stand in ")
-    used = dict.fromkeys(m for a in others for m in a.inference if m in phrases.CITED)
-    cited = f" [{'; '.join(phrases.CITED[m] for m in used)}]" if used else ""
+    used = [key for key in dict.fromkeys(phrases.cited(m) for a in others for m in a.inference) if key]
+    cited = f" [{'; '.join(used)}]" if used else ""
     twins = any(a.estimator == "triple_difference" for a in others)
     return (
         f"**Other methods.** The same cells were also put through {names}, with other weights and other errors{cited}. Of"

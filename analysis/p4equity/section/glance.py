@@ -117,10 +117,10 @@ def _chance(s: Section, a: Answer) -> str:
 def _cross_checked(s: Section, a: Answer) -> str:
     """Which of the other methods of inference agree that chance is excluded, before adjustment; and which do not."""
     seen = [r for r in a.checks if r["status"] == "ok"]
-    agree = [phrases.METHODS.get(str(r["inference"]), str(r["inference"])) for r in seen if r["p_value"] < a.alpha]
+    agree = [phrases.method(r["inference"]) for r in seen if r["p_value"] < a.alpha]
     other = [r for r in seen if not r["p_value"] < a.alpha]
     text = f"; {phrases.join(agree)} {'agrees' if len(agree) == 1 else 'agree'}" if agree else ""
-    named = [f"{phrases.METHODS.get(str(r['inference']), '')} (p = {s.number(r['row_id'], what='p_value')})" for r in other]
+    named = [f"{phrases.method(r['inference'])} (p = {s.number(r['row_id'], what='p_value')})" for r in other]
     return text + (f"; not by {phrases.join(named)}" if named else "")
 
 

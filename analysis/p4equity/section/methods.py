@@ -43,8 +43,8 @@ def described(s: Section, method: str) -> str:
     """One method in a sentence without its full stop."""
     info = s.study.info
     names = {"unit": info.unit_label, "units": info.unit_label_plural, "label": info.treatment_label}
-    text = _PLAIN.get(method, phrases.capital(phrases.METHODS.get(method, method)))
-    text += f" [{phrases.CITED[method]}]" if method in phrases.CITED else ""
+    text = _PLAIN.get(method, phrases.capital(phrases.method(method)))
+    text += f" [{phrases.cited(method)}]" if phrases.cited(method) else ""
     return (text + (_SPREAD.get(s.study.inference.tau2, "") if method == "knapp_hartung" else "")).format(**names)
 
 

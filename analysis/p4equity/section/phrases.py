@@ -11,49 +11,13 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from p4equity import words
+from p4equity.study.names import estimator_name, inference_name
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 POOLED = "pooled"
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-METHODS = {
-    "averaged_t": "averaged t",
-    "averaged_t_varying": "averaged t for varying effects",
-    "knapp_hartung": "Knapp-Hartung",
-    "permutation": "permutation",
-    "wild_bootstrap": "wild cluster bootstrap",
-    "cr1": "cluster-robust (CR1)",
-    "cr2": "cluster-robust (CR2)",
-    "placebo": "placebo units",
-    "relative_magnitudes": "bounds on differences in trends",
-    "analytical": "influence functions",
-    "exact": "influence of cohorts and periods",
-    "sampling": "sampling error alone",
-    "claim": "the primary inference, adjusted",
-}
-CITED = {
-    "averaged_t": "@severini_mukerjee_ghosh_2002",
-    "knapp_hartung": "@knapp_hartung_2003",
-    "permutation": "@mackinnon_webb_2020",
-    "relative_magnitudes": "@rambachan_roth_2023",
-    "wild_bootstrap": "@cameron_gelbach_miller_2008; @mackinnon_webb_2018",
-    "cr2": "@pustejovsky_tipton_2018",
-}
-ESTIMATORS = {
-    "meta_regression": "two-stage random-effects regression",
-    "did": "difference-in-differences",
-    "event_study": "event study",
-    "triple_difference": "triple difference",
-    "group_time": "group-time effects",
-    "interaction_weighted": "interaction-weighted event study",
-    "imputation": "imputation estimator",
-    "extended_twfe": "extended two-way fixed effects",
-    "stacked": "stacked difference-in-differences",
-    "synthetic_did": "synthetic difference-in-differences",
-    "bacon": "decomposition of the two-way estimate",
-    "system_change": "change of each system, raw and shrunken",
-}
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -113,6 +77,21 @@ def group(s: Section, group_id: str) -> str:
     if group_id == "all":
         return "all members"
     return str(s.study.group(group_id).label)
+
+
+def method(inference: object) -> str:
+    """What an inference is called in a sentence."""
+    return inference_name(inference).prose
+
+
+def cited(inference: object) -> str:
+    """The reference of an inference, as "@key"; "" without one."""
+    return inference_name(inference).cited
+
+
+def estimator(word: object) -> str:
+    """What an estimator is called in a sentence."""
+    return estimator_name(word).prose
 
 
 def groups(s: Section) -> str:

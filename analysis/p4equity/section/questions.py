@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity.section import phrases
 from p4equity.section.program import uniform
+from p4equity.study.names import estimator_name, inference_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,20 +20,7 @@ _OUTCOMES = {
     "value": "Did the outcome change",
     "companion": "Was it care or documentation",
 }
-
-
 _WEIGHTING = {"system": ", {units} equal", "patient": ", by size", "random_effects": ""}
-_SHORT = {
-    "meta_regression": "two-stage",
-    "system_change": "change by unit",
-    "averaged_t": "averaged t",
-    "averaged_t_varying": "averaged t, varying",
-    "knapp_hartung": "KH",
-    "wild_bootstrap": "wild bootstrap",
-    "sampling": "sampling error",
-    "cr1": "CR1",
-    "cr2": "CR2",
-}
 
 
 def question(s: Section, analysis: Any) -> str:
@@ -70,7 +58,7 @@ def _method(s: Section, analysis: Any) -> str:
     ]
     if analysis.groups != "each" or analysis.estimator == "event_study" or len({(x.estimator, x.weighting) for x in same}) < 2:
         return ""
-    name = str(_SHORT.get(analysis.estimator, phrases.ESTIMATORS.get(analysis.estimator, analysis.estimator)))
+    name = estimator_name(analysis.estimator).short
     return name + _WEIGHTING.get(analysis.weighting, "").format(units=s.study.info.unit_label_plural)
 
 
@@ -107,8 +95,8 @@ def plan(s: Section) -> pd.DataFrame:
         own = estimates[(estimates["analysis_id"] == analysis.id) & (estimates["inference"] != "claim")]
         states = own["status"].value_counts()
         counts = [str(int(states.get(k, 0))) for k in ("ok", "not_estimable", "suppressed")]
-        name = _SHORT.get(analysis.estimator, phrases.ESTIMATORS.get(analysis.estimator, analysis.estimator))
-        methods = ", ".join(_SHORT.get(m, phrases.METHODS.get(m, m)) for m in analysis.inference)
+        name = estimator_name(analysis.estimator).short
+        methods = ", ".join(inference_name(m).short for m in analysis.inference)
         weights = _WEIGHTING.get(analysis.weighting, "").format(units=s.study.info.unit_label_plural)
         rows.append([question(s, analysis), analysis.registered, f"{phrases.capital(name)}{weights}; {methods}", *counts])
     return pd.DataFrame(rows, columns=["Question", "Rank", "Method", "Answered", "Not estimable", "Suppressed"])
@@ -122,7 +110,7 @@ def target_trial(s: Section) -> pd.DataFrame:
     counts = study.data.kind == "counts"
     unit, label = info.unit_label, info.treatment_label
     first = next((a for a in study.analyses if a.registered == "primary"), None)
-    methods = phrases.join(phrases.METHODS.get(m, m) for m in study.inference.primary)
+    methods = phrases.join(phrases.method(m) for m in study.inference.primary)
     eligible = f"{phrases.capital(info.unit_label_plural)} of the study"
     if counts:
         eligible += (
@@ -159,7 +147,7 @@ def target_trial(s: Section) -> pd.DataFrame:
         ["Weights", _weights(s)],
         [
             "Analysis",
-            f"{phrases.capital(phrases.ESTIMATORS.get(first.estimator, first.estimator)) if first else ''}; inference: {methods}",
+            f"{phrases.capital(phrases.estimator(first.estimator)) if first else ''}; inference: {methods}",
         ],
     ]
     return pd.DataFrame([r for r in rows if r[1]], columns=["Item", "This study"])
