@@ -24,7 +24,6 @@ QUICK = {
     *("cr2", "cr3", "wild_bootstrap", "permutation", "permutation_studentized", "conley_taber", "ferman_pinto"),
     *("averaged_t", "knapp_hartung", "bjs", "analytical", "multiplier_bootstrap", "delta", "placebo", "jackknife", "none"),
 }
-DRAWN = {"multiplier_bootstrap", "bootstrap", "placebo", "placebo_rank", "jackknife"}  # draws follow the order of the units
 GROUPED = "triple_difference"  # the estimator that needs a group
 ONE_GROUP = {"bacon"}  # decompositions: one row a comparison, no gap
 Frame = pd.DataFrame
@@ -224,9 +223,7 @@ def options(id: str) -> tuple[str, ...]:
 def test_names_of_units_do_not_matter(id: str) -> None:
     frame = panel(2)
     names = dict(zip(sorted(frame["u"].unique()), "qwertzuiop", strict=True))
-    # Draws follow the order of the names: all assignments are taken, and methods that only draw are left to other tests.
-    methods = words(id, QUICK - DRAWN)
-    given = {"weights": "n"} | ({"limit": 10_000} if "limit" in options(id) else {})
+    methods, given = words(id), {"weights": "n"}
     same(fit(id, frame.assign(u=frame["u"].map(names)), methods, **given), fit(id, frame, methods, **given), rtol=1e-6)
 
 
@@ -235,8 +232,8 @@ def test_scale_and_shift_of_the_outcome(id: str) -> None:
     grouped = id == GROUPED
     frame = groups(panel(3)) if grouped else panel(3)
     given = {"group": "r", "reference": "a"} if grouped else {}
-    expected = fit(id, frame, words(id, QUICK - DRAWN), **given)
-    found = fit(id, frame.assign(y=100 * frame["y"] + 7), words(id, QUICK - DRAWN), **given)
+    expected = fit(id, frame, words(id), **given)
+    found = fit(id, frame.assign(y=100 * frame["y"] + 7), words(id), **given)
     for column in ("estimate", "std_error", "conf_low", "conf_high"):
         ok = expected["estimand"].ne("left_out") & expected[column].notna()
         unit = np.where(expected["estimand"].str.contains("weight|share"), 1, 100)[ok]
@@ -249,7 +246,7 @@ def test_scale_and_shift_of_the_outcome(id: str) -> None:
 def test_a_cell_split_in_two_is_the_same_cell(id: str) -> None:
     frame = groups(panel(4))
     given = {"group": "r", "reference": "a", "weights": "n"}
-    methods = words(id, QUICK - DRAWN)
+    methods = words(id)
     half = frame.assign(n=frame["n"] / 2)
     given |= {"ssc": "none"} if "ssc" in options(id) else {}  # the others count rows
     same(fit(id, pd.concat([half, half]), methods, **given), fit(id, frame, methods, **given))

@@ -119,6 +119,15 @@ def test_many_draws_are_sampled_and_say_so() -> None:
     assert some.p_value == conley_taber(*of_changes(y, arm, s), limit=4_000, seed=1).p_value
 
 
+def test_drawn_units_depend_neither_on_names_nor_on_their_order() -> None:
+    y, arm, s = sample(3, treated=4, n=16)
+    turn = np.random.default_rng(0).permutation(16)
+    one, two = (conley_taber(*of_changes(y[o], arm[o], s[o]), limit=2_000, seed=1) for o in (np.arange(16), turn))
+    assert one.sampled
+    assert one.p_value == two.p_value
+    assert (one.conf_low, one.conf_high) == pytest.approx((two.conf_low, two.conf_high), rel=1e-9)
+
+
 def test_size_with_one_or_two_treated_units() -> None:
     # 19 comparison units: one treated unit can reach 5%. Equal noise for Conley and Taber; known variances for the other.
     rng = np.random.default_rng(7)

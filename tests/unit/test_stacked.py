@@ -120,6 +120,20 @@ def test_permutation_is_unaffected_by_a_common_shift_and_finds_a_large_effect() 
     assert first.conf_high < 0
 
 
+def test_drawn_contract_rows_do_not_depend_on_the_order_of_systems() -> None:
+    data = draw(3)
+    results = []
+    for seed in (0, 1, 2):
+        turn = np.random.default_rng(seed).permutation(len(data.y))
+        strata = np.where(data.strata == data.strata.max(), seed, 5)[turn]  # other codes for the same strata
+        moved = Stacked(data.y[turn], data.contracts[turn], data.covariance[turn], strata)
+        results.append(stacked_permutation(moved, limit=2000, seed=1))
+    assert results[0].sampled
+    for other in results[1:]:
+        assert other.p_value == results[0].p_value
+        assert (other.conf_low, other.conf_high) == pytest.approx((results[0].conf_low, results[0].conf_high), abs=1e-4)
+
+
 def test_no_comparison_system() -> None:
     data = draw(7)
     with pytest.raises(StudyError, match="comparison"):

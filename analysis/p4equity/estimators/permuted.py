@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from p4equity.estimators.base import Answer, Array, Request, Term, finite
 from p4equity.estimators.linear import LinearEstimate
 from p4equity.estimators.reassigned import Reassigned
 from p4equity.inference.permutation import PermutationResult, permutation_test
-from p4equity.inference.reassignment import LIMIT, Reassignments, reassignment_test, reassignments
+from p4equity.inference.reassignment import LIMIT, reassignment_test
 
 FEW_PERMUTED = 6  # treated units up to which the warning on exchangeability is given
 EXCHANGEABLE = "where the treated are smaller, and so noisier, than the others it rejects too often, where larger too rarely"
@@ -64,7 +63,7 @@ def _dates(refit: Reassigned, term: Term, contrast: Array, b: float, studentized
     """Permutation of dates among units, the regression refitted under each assignment."""
     codes, dates = refit.labels
     limit = min(int(request.own.get("limit", LIMIT)), max(refit.most(studentized), 1000))
-    drawn = _drawn(tuple(codes.tolist()), tuple(refit.strata.tolist()), limit, request.seed)
+    drawn = refit.drawn(limit, request.seed)
     found = refit.law(drawn, contrast, term.outcome, studentized)
     size = float(np.abs(refit.Y[:, term.outcome]).max(initial=0.0))
     if not np.isfinite(found.n0[found.observed]):
@@ -76,12 +75,6 @@ def _dates(refit: Reassigned, term: Term, contrast: Array, b: float, studentized
     answer = permutation_answer(b, reassignment_test(drawn, found, refit.strata, request.conf_level))
     treated = int(np.isfinite(dates[codes]).sum())
     return replace(answer, warnings=(*answer.warnings, FEW)) if treated <= FEW_PERMUTED else answer
-
-
-@lru_cache(maxsize=2)
-def _drawn(codes: tuple[int, ...], strata: tuple[int, ...], limit: int, seed: int) -> Reassignments:
-    """Assignments, shared by the terms of one call."""
-    return reassignments(np.array(codes, np.int64), np.array(strata, np.int64), limit=limit, seed=seed)
 
 
 def permutation_answer(b: float, result: PermutationResult) -> Answer:

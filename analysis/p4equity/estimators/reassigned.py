@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from p4equity.estimators.base import Array
+from p4equity.inference.canonical import order_of_holders
 from p4equity.inference.law import Law
-from p4equity.inference.reassignment import BLOCK, Labels, Reassignments, law
+from p4equity.inference.reassignment import BLOCK, Labels, Reassignments, law, reassignments
 from p4equity.inference.sweeping import Codes, residuals, sweep
 
 ONES = 5_000_000  # labels turned into zeros and ones at once
@@ -45,6 +46,22 @@ class Reassigned:
         first = np.unique(self.holder, return_index=True)[1]
         dates, codes = np.unique(self.cohort[first], return_inverse=True, equal_nan=True)
         return codes.astype(np.int64), dates
+
+    @cached_property
+    def _tables(self) -> dict[tuple[int, int], Reassignments]:
+        return {}
+
+    def drawn(self, limit: int, seed: int) -> Reassignments:
+        """Assignments of the observed dates to holders, made once; no more than `limit`, drawn in an order of the data's own."""
+        if (limit, seed) not in self._tables:
+            made = reassignments(self.labels[0], self.strata, limit=limit, seed=seed, order=self._order)
+            self._tables[limit, seed] = made
+        return self._tables[limit, seed]
+
+    def _order(self) -> Codes:
+        """(n,) holders in an order that follows from dates, outcomes, covariates and weights of their units."""
+        rows = np.column_stack([self.cohort, self.effects[1], self.Y, self.covariates, self.weights])
+        return order_of_holders(rows, self.effects[0], self.holder, self.strata)
 
     @cached_property
     def _basis(self) -> Array:

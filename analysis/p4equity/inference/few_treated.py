@@ -164,7 +164,9 @@ def _draws(pieces: Array, limit: int, seed: int) -> Array:
     J, N = pieces.shape
     if limit < N**J:
         rng = np.random.default_rng(seed)
-        return np.asarray(sum(row[rng.integers(0, N, limit)] for row in pieces))
+        # Comparison units in the order of their pieces, treated units in that of theirs: names do not matter.
+        ordered = np.sort(pieces, axis=1)
+        return np.asarray(sum(row[rng.integers(0, N, limit)] for row in ordered[np.lexsort(ordered.T[::-1])]))
     out = np.zeros(1)
     for row in pieces:
         out = (out[:, None] + row[None, :]).ravel()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p4equity.errors import StudyError, UsageError, did_you_mean
+from p4equity.inference.canonical import order_of_units
 from p4equity.inference.random_effects import check_inputs, tau2_estimate
 
 Array = NDArray[np.float64]
@@ -74,7 +75,7 @@ def sample_assignments(treated: Flags, strata: NDArray[np.int64], draws: int, se
     rng = np.random.default_rng(seed)
     out = np.zeros((draws, len(treated)), bool)
     out[0] = treated
-    for s in np.unique(strata):
+    for s in dict.fromkeys(strata.tolist()):  # in the order in which strata appear, not that of their codes
         index = np.flatnonzero(strata == s)
         for rows in _blocks(draws - 1, len(index)):
             order = np.argsort(rng.random((rows.stop - rows.start, len(index))), axis=1)
@@ -116,9 +117,14 @@ class Assignments:
         return float(np.sqrt(p * (1 - p) / len(self.table))) if self.sampled else 0.0
 
 
+def _most(limit: int, units: int) -> int:
+    """Assignments that are all taken, and so many drawn where there are more."""
+    return min(limit, max(CELLS // units, 2))
+
+
 def assignments(treated: Flags, strata: NDArray[np.int64], limit: int, seed: int) -> Assignments:
     """All assignments up to `limit`, else that many random ones, the observed one first; the table stays within CELLS."""
-    total, most = count_assignments(treated, strata), min(limit, max(CELLS // len(treated), 2))
+    total, most = count_assignments(treated, strata), _most(limit, len(treated))
     if total > most:
         return Assignments(sample_assignments(treated, strata, most, seed), total, True)
     return Assignments(enumerate_assignments(treated, strata), total, False)
@@ -180,8 +186,9 @@ def permutation_test(
     if statistic == "studentized" and not 2 <= arm.sum() <= len(y) - 2:
         raise StudyError("one unit alone in an arm has no spread", expected="two units or more an arm", found=int(arm.sum()))
     groups = np.zeros(len(y), np.int64) if strata is None else np.asarray(strata)
-    if count_assignments(arm, groups) > limit:  # drawn: in an order that no renaming of units changes
-        order = np.lexsort((v, y, groups))
+    if count_assignments(arm, groups) > _most(limit, len(arm)):  # drawn: in an order that no renaming of units changes
+        extra = np.zeros(len(y)) if weights is None else np.asarray(weights, float)
+        order = order_of_units(np.column_stack([y, v, extra, arm]), groups)
         y, arm, v, groups = y[order], arm[order], v[order], groups[order]
         weights = None if weights is None else np.asarray(weights, float)[order]
     drawn = assignments(arm, groups, limit, seed)

@@ -45,16 +45,23 @@ def count_reassignments(labels: Codes, strata: Codes) -> int:
     return total
 
 
-def reassignments(labels: Codes, strata: Codes | None = None, *, limit: int = LIMIT, seed: int = 0) -> Reassignments:
+def reassignments(
+    labels: Codes, strata: Codes | None = None, *, limit: int = LIMIT, seed: int = 0, order: Callable[[], Codes] | None = None
+) -> Reassignments:
     """All distinct permutations of labels (n,) within strata, or `limit` random ones where there are more.
 
-    labels: code of each unit's date, never treated being one of them. The table stays within CELLS.
+    labels: code of each unit's date, never treated being one of them. The table stays within CELLS. order: makes positions of
+    the units in an order that follows from their data, strata together (see `canonical`), in which permutations are drawn;
+    as they are given without it.
     """
     groups = np.zeros(len(labels), np.int64) if strata is None else np.asarray(strata)
     total, most = count_reassignments(labels, groups), min(limit, max(CELLS // len(labels), 2))
     own = labels.astype(np.int16)
     if total > most:
-        return Reassignments(_sample(own, groups, most, seed), total, True, 0)
+        places = np.arange(len(labels)) if order is None else order()
+        table = np.empty((most, len(labels)), np.int16)
+        table[:, places] = _sample(own[places], groups[places], most, seed)
+        return Reassignments(table, total, True, 0)
     table = np.zeros((total, len(labels)), np.int16)
     repeat = total
     for s in np.unique(groups):
@@ -88,7 +95,7 @@ def _sample(labels: Labels, strata: Codes, draws: int, seed: int) -> Labels:
     """Random permutations of labels within strata, the observed one first."""
     rng = np.random.default_rng(seed)
     table = np.tile(labels, (draws, 1))
-    for s in np.unique(strata):
+    for s in dict.fromkeys(strata.tolist()):  # in the order in which strata appear, not that of their codes
         index = np.flatnonzero(strata == s)
         for low in range(1, draws, BLOCK):
             high = min(low + BLOCK, draws)

@@ -8,6 +8,7 @@ from math import factorial, prod
 import numpy as np
 from numpy.typing import NDArray
 
+from p4equity.inference.canonical import order_of_units
 from p4equity.inference.permutation import PermutationResult, invert, two_sided_p
 from p4equity.inference.stacked import (
     Array,
@@ -87,7 +88,13 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     patterns, held = contract_patterns(data.contracts)
     total = count_rows(held, data.strata)
     sampled = total > limit
-    table = sample_rows(held, data.strata, limit, seed) if sampled else enumerate_rows(held, data.strata)
+    if sampled:
+        places = _order(data)
+        stratum = np.cumsum(np.diff(data.strata[places], prepend=data.strata[places[0]]) != 0)
+        table = np.empty((limit, len(held)), np.int64)
+        table[:, places] = sample_rows(held[places], stratum, limit, seed)
+    else:
+        table = enumerate_rows(held, data.strata)
     everyone = np.concatenate([table, held[None, :]])  # the observed assignment last
 
     def test(theta: float) -> tuple[float, float, float, int]:
@@ -102,6 +109,13 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     low, high = invert(lambda t: test(t)[0], estimate, spread, 1 - conf_level, 1 / admissible, tolerance=2e-4)
     count = total if sampled else admissible
     return PermutationResult(estimate, statistic, p, low, high, 1 / admissible, count, sampled, error)
+
+
+def _order(data: Stacked) -> NDArray[np.int64]:
+    """(S,) systems in an order that follows from their contracts, changes, covariances and weights."""
+    weights = np.ones_like(data.y) if data.cell_weights is None else data.cell_weights
+    values = np.hstack([data.contracts, data.y, data.covariance.reshape(len(data.y), -1), weights])
+    return order_of_units(values, data.strata)
 
 
 def assignment_effects(data: Stacked, patterns: Flags, table: NDArray[np.int64], theta: float) -> tuple[Array, Array]:
