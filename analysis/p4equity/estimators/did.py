@@ -41,8 +41,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     (min, conventional) and vcov_fix (True: fixest's number where the variance is negative); of the bootstrap draws,
     wild_weights (auto, rademacher, webb, mammen), bootstrap_type (11, 13, 31, 33) and p_type (symmetric, equal_tail), see
     `inference.wild_bootstrap`; limit, the assignments enumerated before some are drawn; strata; sizes. iid and hc1 take rows as
-    independent, and need one row a unit and period. Source: Angrist and Pischke (2009), section 5.2. Reference cases: fixest
-    `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
+    independent; they, and a working_model of rows, take the rows of the data, or those of the gap. Source: Angrist and Pischke
+    (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)
@@ -154,6 +154,7 @@ def _is_difference_in_changes(panel: Panel, request: Request) -> bool:
         or len(panel.groups) > 1
         or request.weights is not None
         or frame["w"].nunique() > 1
+        or bool(frame.duplicated(["unit", "group", "time"]).any())
         or bool(panel.unbalanced)
         or bool(request.covariates)
         or bool((frame["cluster"] != frame["unit"]).any())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from p4equity.estimators.base import FEW, Answer, Array, Estimate, Flags, Request, Term
 from p4equity.estimators.reassigned import Reassigned, strata_of
+from p4equity.estimators.tidy import ROWS
 from p4equity.inference.independent_rows import RowMoments, row_moments
 from p4equity.inference.moments import ClusterMoments, cluster_moments, independent_columns
 from p4equity.inference.sweeping import Codes, take_out
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
     from p4equity.estimators.few_treated import FewTreatedDesign
 
 CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j")
-INDEPENDENT = ("iid", "hc1")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
 PERMUTATIONS = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
-METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *INDEPENDENT, *WILD, *PERMUTATIONS, "none")  # the first is the default
+METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *ROWS, *WILD, *PERMUTATIONS, "none")  # the first is the default
 OF_VARIANCE = ("ssc", "df", "working_model", "g_df", "vcov_fix", "wild_weights", "bootstrap_type", "p_type")
 OF_LEADS = ("joint_test",)
 
@@ -35,7 +35,7 @@ class Fit:
     """One regression: coefficients (k, m) of its k columns for m outcomes, and the moments of each outcome.
 
     idle: names of the covariates that add nothing to effects and other covariates. two_way: moments of each outcome
-    where a second column clusters too. by_row: where errors of independent rows are asked for, and rows were not averaged.
+    where a second column clusters too. by_row: where errors of independent rows are asked for.
     """
 
     coefficients: Array
@@ -143,7 +143,7 @@ def regress(
         coefficients[np.flatnonzero(kept)] = _panel_ols(Y, X[:, kept], effects, weights)
     idle = tuple(n for n, used in zip(names[p:], kept[p:], strict=True) if not used)
     design = moments[0].design
-    wanted = request is not None and bool(set(INDEPENDENT) & set(request.inference)) and n_obs == len(X)
+    wanted = request is not None and bool(set(ROWS) & set(request.inference))
     counts = {"fixest": design.k_levels, "full": design.k_levels, "stata": design.k_full, "none": 0}
     by_row = row_moments(X, Y, counts=counts, weights=weights, effects=effects, cluster=codes(cluster)) if wanted else ()
     if cluster2 is None:

@@ -10,9 +10,10 @@ import numpy as np
 from p4equity.estimators import few_treated
 from p4equity.estimators.base import Answer, Array, Request, Term, finite
 from p4equity.estimators.few_clusters import too_few
-from p4equity.estimators.linear import CLUSTER_ROBUST, INDEPENDENT, PERMUTATIONS, WILD, Fit, LinearEstimate, pad, ssc_of
+from p4equity.estimators.linear import CLUSTER_ROBUST, PERMUTATIONS, WILD, Fit, LinearEstimate, pad, ssc_of
 from p4equity.estimators.path_options import PATH_INFERENCES
 from p4equity.estimators.permuted import permutation
+from p4equity.estimators.tidy import ROWS
 from p4equity.inference import two_way
 from p4equity.inference.cluster_robust import (
     contrast_test,
@@ -24,8 +25,6 @@ from p4equity.inference.independent_rows import row_test
 from p4equity.inference.joint import joint_test
 from p4equity.inference.simultaneous import simultaneous_band
 from p4equity.inference.wild_bootstrap import wild_bootstrap
-
-AVERAGED = "not available, because rows were averaged into cells: errors of independent rows need one row a unit and period"
 
 
 def answer_terms(estimate: LinearEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:
@@ -85,9 +84,7 @@ def _pairwise(request: Request) -> dict[str, Any]:
 
 def _robust(estimate: LinearEstimate, term: Term, contrast: Array, b: float, inference: str, request: Request) -> Answer:
     fit, kind, ssc, level = estimate.fits[term.fit], inference.upper(), ssc_of(request), request.conf_level
-    if inference in INDEPENDENT:
-        if not fit.by_row:
-            return Answer(reason=AVERAGED)
+    if inference in ROWS:
         own = fit.by_row[term.outcome]
         test = row_test(own, contrast[: len(own.bread)], b, kind=kind, ssc=ssc, conf_level=level)
     elif fit.two_way:

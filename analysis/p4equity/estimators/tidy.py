@@ -12,7 +12,9 @@ from p4equity.errors import DataError, StudyError, UsageError, did_you_mean
 from p4equity.estimators.base import Array, Dropped, Request
 from p4equity.estimators.timeline import timeline
 from p4equity.estimators.values import WHERE, kind, labels_of, numeric
+from p4equity.inference.working_model import WORKING_MODELS
 
+ROWS = ("iid", "hc1")  # errors of independent rows
 OWN_COLUMNS = ("strata", "sizes")  # options of estimators that name a column
 EXACT = 2.0**53  # sums of weights beyond it are no counts: floats no longer tell whole numbers apart
 
@@ -166,12 +168,15 @@ def cell_keys(frame: pd.DataFrame) -> list[str]:
 def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     """Weighted means by unit, group, time, cluster and covariates: exact, for all regressors are constant in such a cell.
 
-    A covariate that varies inside a unit and period splits its cell: the regression is then that of the rows.
+    A covariate that varies inside a unit and period splits its cell: the regression is then that of the rows. So does an
+    answer that asks about rows (`by_row`).
     """
     x = [c for c in frame.columns if c.startswith("x") and c[1:].isdigit()]
     keys = [*cell_keys(frame), *x]
     # Sorted by value too, so that sums do not depend on the order of the rows.
     rows = frame.sort_values([*keys, "y", "w", "se"], kind="stable")
+    if by_row(request):
+        rows, keys = rows.assign(row=rows.groupby(keys).cumcount()), [*keys, "row"]
     kept = [c for c in ("parent", "cohort", "stratum") if c in rows]
     sums = rows[[*keys, *kept]].assign(w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2, y=rows["w"] * rows["y"])
     if "size" in rows:
@@ -183,7 +188,13 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
         out[["y", "se"]] = rows[["y", "se"]].to_numpy()
     whole = request.weights is not None and bool((frame["w"] % 1 == 0).all()) and float(frame["w"].sum()) < EXACT
     out["members"] = out["w"] if whole else np.nan
-    return out
+    return out.drop(columns="row", errors="ignore")
+
+
+def by_row(request: Request) -> bool:
+    """Whether an answer rests on the variances of the rows themselves: those of a gap are its own."""
+    rows = request.own.get("working_model", WORKING_MODELS[0]) != WORKING_MODELS[0] or bool(set(ROWS) & set(request.inference))
+    return rows and (request.group is None or request.estimator == "triple_difference")
 
 
 def require_arms(treated: int, comparison: int, request: Request, later: int = 0, dropped: Sequence[Dropped] = ()) -> None:

@@ -86,12 +86,12 @@ def row_test(
         return not_available("no more rows than coefficients")
     c = np.asarray(contrast, float)
     spread = float(c @ moments.bread @ c)
-    if moments.rss <= (1e-10 * moments.norm) ** 2 or spread <= 0:
-        return not_available(NO_VARIATION)
     scale = n - (0 if ssc == "none" else k)
     half = moments.bread @ c
     variance = moments.rss * spread / scale if kind == "IID" else n / scale * float(half @ moments.meat @ half)
     se = float(np.sqrt(variance))
+    if se <= 1e-10 * np.sqrt(spread) * moments.norm:
+        return not_available(NO_VARIATION)
     width, t = float(stats.t.ppf(0.5 + conf_level / 2, free)) * se, estimate / se
     p = float(2 * stats.t.sf(abs(t), free))
     return ContrastTest(estimate, se, float(free), t, p, estimate - width, estimate + width, warning=WARNING)
