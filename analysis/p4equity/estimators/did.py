@@ -14,10 +14,10 @@ from p4equity.estimators.few_treated import FewTreatedDesign
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, changes, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.reassigned import Reassigned, holders, strata_of
-from p4equity.estimators.tidy import Cells
+from p4equity.estimators.tidy import ROWS, Cells
 
 OPTIONS = ("variance", *OF_VARIANCE, "draws", "limit", "strata", "sizes")
-INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *FEW_TREATED), CLUSTER_ROBUST, True
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *FEW_TREATED), CLUSTER_ROBUST, True
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:

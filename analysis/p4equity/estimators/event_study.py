@@ -14,11 +14,11 @@ from p4equity.estimators.did import by_group, under_other_dates
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
-from p4equity.estimators.tidy import Cells
+from p4equity.estimators.tidy import ROWS, Cells
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "limit", "strata")
 OPTIONS = (*OWN, "reference_period", "bin_below", "bin_above", "apart", *PATH_OPTIONS)
-INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 
 
 def estimate(cells: Cells, request: Request) -> LinearEstimate:

@@ -13,11 +13,11 @@ from p4equity.estimators.event_study import base_at, calendar_period, event_time
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, build, two_sided
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
-from p4equity.estimators.tidy import Cells, require_arms
+from p4equity.estimators.tidy import ROWS, Cells, require_arms
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "reference_period", "bin_below", "bin_above", "apart")
 OPTIONS = (*OWN, *PATH_OPTIONS)
-INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *PATH_INFERENCES), CLUSTER_ROBUST, True
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 NO_LAGS = "no treated cell of this group is observed after treatment"
 NO_PERMUTATION = "permutation is of one difference in changes, not of cohorts and periods: use did or meta_regression"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLUSTER_ROBUST = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j")
 WILD = ("wild_bootstrap", "wild_bootstrap_unrestricted")
 PERMUTATIONS = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
-METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *ROWS, *WILD, *PERMUTATIONS, "none")  # the first is the default
+METHODS = ("cr2", "cr0", "cr1", "cr3", "cv3", "cv3j", *WILD, *PERMUTATIONS, "none")  # the first is the default
 OF_VARIANCE = ("ssc", "df", "working_model", "g_df", "vcov_fix", "wild_weights", "bootstrap_type", "p_type")
 OF_LEADS = ("joint_test",)
 

@@ -15,11 +15,11 @@ from p4equity.estimators.arguments import known
 from p4equity.estimators.base import Array, Estimate, Flags, Request, Term
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
-from p4equity.estimators.tidy import Cells
+from p4equity.estimators.tidy import ROWS, Cells
 
 OPTIONS = ("method", "variance", *OF_VARIANCE, *triple_cells.OPTIONS)
 METHODS_OF_CELLS = ("regression", *two_by_two.METHODS)
-INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True
+INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS), CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from p4equity.errors import UsageError, did_you_mean
-from p4equity.inference.cluster_robust import NO_VARIATION, ContrastTest, counted, not_available
+from p4equity.inference.cluster_robust import NO_VARIATION, NOT_IDENTIFIED, ContrastTest, counted, not_available
 from p4equity.inference.moments import inverse_moments
 from p4equity.inference.sweeping import Codes, residuals, take_out
 
@@ -87,6 +87,8 @@ def row_test(
     c = np.asarray(contrast, float)
     spread = float(c @ moments.bread @ c)
     scale = n - (0 if ssc == "none" else k)
+    if not spread > 0:
+        return not_available(NOT_IDENTIFIED)
     half = moments.bread @ c
     variance = moments.rss * spread / scale if kind == "IID" else n / scale * float(half @ moments.meat @ half)
     se = float(np.sqrt(variance))
