@@ -13,6 +13,7 @@ from p4equity.inference.moments import cluster_moments
 from p4equity.inference.multiplicity import benjamini_hochberg, gatekept, holm, romano_wolf
 from p4equity.inference.simultaneous import contributions, signed_band, simultaneous_band, sup_draws, toward_none
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 INF = np.full(5, np.inf)
 
@@ -61,6 +62,12 @@ def test_holm_and_benjamini_hochberg_by_hand() -> None:
     assert holm([]).shape == (0,)
     with pytest.raises(UsageError, match="between 0 and 1"):
         holm([0.2, 1.4])
+
+
+def test_holm_and_benjamini_hochberg_equal_statsmodels_to_the_bit() -> None:
+    p = np.random.default_rng(3).uniform(0, 0.4, 40).round(2)  # with ties, and some beyond one once adjusted
+    for own, method in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
+        np.testing.assert_array_equal(own(p), multipletests(p, method=method)[1])
 
 
 def test_few_degrees_of_freedom_shrink_correlations() -> None:

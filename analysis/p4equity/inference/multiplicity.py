@@ -21,25 +21,28 @@ def _checked(p_values: ArrayLike) -> Array:
     return p
 
 
-def _adjust(p_values: ArrayLike, method: str) -> Array:
-    from statsmodels.stats.multitest import multipletests
-
+def _adjusted(p_values: ArrayLike, sorted_p: Callable[[Array], Array]) -> Array:
+    """Adjusted p values of those that are known, given the rule for p values in ascending order."""
     p = _checked(p_values)
-    known = np.isfinite(p)
     out = np.full(p.shape, np.nan)
-    if known.any():
-        out[known] = multipletests(p[known], method=method)[1]
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    if len(order):
+        out[order] = np.minimum(sorted_p(p[order]), 1.0)
     return out
 
 
 def holm(p_values: ArrayLike) -> Array:
     """Holm's step-down p values, controlling the family-wise error rate; NaN stays NaN and does not count as a test."""
-    return _adjust(p_values, "holm")
+    # Not by statsmodels, whose Holm collects garbage at each call: up to a second in a process that holds much.
+    return _adjusted(p_values, lambda p: np.maximum.accumulate(p * np.arange(len(p), 0, -1)))
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Array:
     """Benjamini and Hochberg's p values, controlling the false discovery rate; NaN stays NaN and does not count as a test."""
-    return _adjust(p_values, "fdr_bh")
+    from statsmodels.stats.multitest import fdrcorrection
+
+    return _adjusted(p_values, lambda p: fdrcorrection(p, is_sorted=True)[1])
 
 
 def romano_wolf(statistics: ArrayLike, draws: ArrayLike, *, sampled: bool = True) -> Array:
