@@ -1,9 +1,11 @@
-"""Shared fixtures: one small synthetic extract, its cells and a run without a report, made once a worker."""
+"""The order of files, and shared fixtures: one small synthetic extract, its cells and a run, each made once for all workers."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -12,47 +14,82 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest
 
 FIRST = "bcbsma_pay_for_equity"
+TESTS = Path(__file__).parent
+# `make test` hands whole files to its two workers in this order: the long ones first, so that both end at the same time.
+LONG_FIRST = ("unit/test_pipeline.py", "recovery/test_recovery.py", "spec/test_determinism.py", "spec/test_command_line.py")
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; within a file the order stays."""
+    rank = {TESTS / name: i for i, name in enumerate(LONG_FIRST)}
+    assert all(path.is_file() for path in rank), "LONG_FIRST names a file that is not there"
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")
-def small_extract(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """made_once(name, make): the folder `name` that `make` fills, by the worker that asks first; the others wait and share it.
+
+    It lies below the base folder of this run of pytest, with a link beside each worker's own temporary folders: so a copy of a
+    run finds its study by the same relative way. Tests read it; one that changes something takes a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def get(name: str, make: Callable[[Path], object]) -> Path:
+        folder, part = shared / name, shared / f"{name}.part"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when a worker dies
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        link = base / name
+        if not link.exists():
+            link.symlink_to(folder, target_is_directory=True)
+        return link
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_extract(made_once: MadeOnce) -> Path:
     """Tier C, 150,000 members, scenario `default`: enough to pass every gate but the power of the smallest measure."""
     from p4equity.study import load_study
     from p4equity.synthetic import simulate
 
-    out = tmp_path_factory.mktemp("extract") / "c"
-    simulate(load_study(FIRST), out, members=150_000, seed=7, workers=1)
-    return out
+    made = made_once("extract", lambda new: simulate(load_study(FIRST), new / "c", members=150_000, seed=7, workers=1))
+    return made / "c"
 
 
 @pytest.fixture(scope="session")
-def small_tier_b(small_extract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_tier_b(small_extract: Path, made_once: MadeOnce) -> Path:
     """The same extract as cells (tier B)."""
     from p4equity.cli.stages import write_tier_b
 
-    out = tmp_path_factory.mktemp("cells") / "b"
-    write_tier_b(FIRST, small_extract, out, 1)
-    return out
+    return made_once("cells", lambda new: write_tier_b(FIRST, small_extract, new / "b", 1)) / "b"
 
 
 @pytest.fixture(scope="session")
-def light_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def light_study(made_once: MadeOnce) -> Path:
     """The first study with fewer simulated data sets in its calibration, which is most of a run's time."""
     from p4equity.study import load_study
 
-    copy = tmp_path_factory.mktemp("study") / FIRST
-    shutil.copytree(load_study(FIRST).folder, copy)
-    text = (copy / "study.toml").read_text()
-    assert "calibration_draws = 1000" in text
-    (copy / "study.toml").write_text(text.replace("calibration_draws = 1000", "calibration_draws = 40"))
-    return copy
+    def make(new: Path) -> None:
+        copy = shutil.copytree(load_study(FIRST).folder, new / FIRST)
+        text = (copy / "study.toml").read_text()
+        assert "calibration_draws = 1000" in text
+        (copy / "study.toml").write_text(text.replace("calibration_draws = 1000", "calibration_draws = 40"))
+
+    return made_once("study", make) / FIRST
 
 
 @pytest.fixture(scope="session")
-def small_run(small_extract: Path, light_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(small_extract: Path, light_study: Path, made_once: MadeOnce) -> Path:
     """A finished run of the small extract without a report."""
     from p4equity.pipeline import run
 
-    out = tmp_path_factory.mktemp("run") / "run"
-    run(light_study, small_extract, out, workers=1, report=False)
-    return out
+    return made_once("run", lambda new: run(light_study, small_extract, new / "run", workers=1, report=False)) / "run"

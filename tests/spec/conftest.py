@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -89,14 +90,15 @@ def process() -> Verb:
 
 
 @pytest.fixture(scope="session")
-def extract(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def extract(made_once: Any) -> Path:
     """8,000 members, tier C."""
     from p4equity.study import load_study
     from p4equity.synthetic import simulate
 
-    out = tmp_path_factory.mktemp("command_line") / "extract"
-    simulate(load_study(FIRST), out, members=8000, seed=3, workers=1)
-    return out
+    made: Path = made_once(
+        "command_line", lambda new: simulate(load_study(FIRST), new / "extract", members=8000, seed=3, workers=1)
+    )
+    return made / "extract"
 
 
 @dataclass(frozen=True)
@@ -167,17 +169,17 @@ def few_analyses(folder: Path, analyses: Iterable[str], **limits: float) -> Path
 
 
 @pytest.fixture(scope="session")
-def quick_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quick_study(made_once: Any) -> Path:
     """The first study with three analyses, all gates wide."""
-    folder = tmp_path_factory.mktemp("quick") / "quick_study"
-    return few_analyses(folder, ["pooled", "triple_difference", "spending"])
+    analyses = ["pooled", "triple_difference", "spending"]
+    made: Path = made_once("quick", lambda new: few_analyses(new / "quick_study", analyses))
+    return made / "quick_study"
 
 
 @pytest.fixture(scope="session")
-def quick_run(extract: Path, quick_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quick_run(extract: Path, quick_study: Path, made_once: Any) -> Path:
     """A finished run of the quick study on the small extract, without a report."""
     from p4equity.pipeline import run
 
-    out = tmp_path_factory.mktemp("quick_run") / "run"
-    run(quick_study, extract, out, workers=1, report=False)
-    return out
+    made: Path = made_once("quick_run", lambda new: run(quick_study, extract, new / "run", workers=1, report=False))
+    return made / "run"

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+from p4equity.verify import compare
 
 FIRST = "bcbsma_pay_for_equity"
 STOCHASTIC = ["pooled", "measure", "did_system_weighted", "triple_difference", "by_system", "spending"]
@@ -79,6 +80,20 @@ def test_the_order_of_rows_and_files_leaves_no_trace(
     said = process("estimate", tmp_path / "extract", "--study", study, "--out", tmp_path / "run", "--workers", 2)
     assert said.code == 0, said.text
     assert differing(tables(once), tables(tmp_path / "run")) == []
+
+
+def test_members_and_their_own_cells_give_the_same_bytes(
+    once: Path, p4: Any, study: Path, larger_extract: Path, tmp_path: Path
+) -> None:
+    said = p4("cells", larger_extract, "--study", study, "--out", tmp_path / "cells")
+    assert said.code == 0, said.text
+    said = p4("estimate", tmp_path / "cells", "--study", study, "--out", tmp_path / "run", "--workers", 2)
+    assert said.code == 0, said.text
+    comparison = compare(once, tmp_path / "run", tolerance=1e-10)
+    assert comparison.differences == ()
+    assert comparison.compared > 300
+    # To the byte, provenance included: threads (1 and 2) and tier leave no trace.
+    assert (once / "estimates.csv").read_bytes() == (tmp_path / "run" / "estimates.csv").read_bytes()
 
 
 def shuffle(folder: Path) -> Iterator[str]:
