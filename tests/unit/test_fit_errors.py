@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -99,6 +100,48 @@ def test_nothing_to_compare(frame: pd.DataFrame, id: str, change: Callable[[pd.D
     with pytest.raises(StudyError, match="no (treated|comparison) unit" if id == "meta_regression" else text) as caught:
         p4equity.fit(id, change(frame), **OPTIONS)
     assert caught.value.exit_code == 11
+
+
+def gone(f: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:
+    return f.assign(y=f["y"].mask(rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda f: f.assign(g=None), "no treated unit left: column 'g' holds no first treated period"),
+        (lambda f: f.assign(g=2022), "no comparison unit left: column 'g' holds a first treated period for every unit"),
+        (lambda f: f[f["t"] < 2022], "the first treated period of 3 units lies after the data"),
+        (lambda f: gone(f, f["g"].notna()), "no treated unit left: 3 units in the data, left out: missing value$"),
+        (lambda f: gone(f, f["g"].isna()), "no comparison unit left: 5 units in the data, left out: missing value$"),
+        (lambda f: gone(f, f["g"].notna() & (f["t"] < 2022)), "left out: missing value, then no period before its first"),
+        (lambda f: gone(f, f["g"].notna() & (f["t"] >= 2022)), "left out: missing value, then no period from its first treated"),
+        (lambda f: f[f["g"].isna() | (f["u"] == 0) & (f["t"] < 2020) | (f["u"] > 0) & (f["t"] > 2022)],
+         "3 units in the data, left out: 2 for no period before its first treated period, 1 for one period only"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("id", ["did", "interaction_weighted", "imputation", "bacon"])
+def test_the_cause_is_what_left_the_units_out(
+    frame: pd.DataFrame, id: str, change: Callable[[pd.DataFrame], pd.DataFrame], text: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        p4equity.fit(id, change(frame), **OPTIONS)
+    assert re.search(text, caught.value.problem), caught.value.problem
+    assert ("cohort column" in caught.value.fix) == ("left out" not in text)
+
+
+@pytest.mark.parametrize(
+    ("id", "text"),
+    [
+        ("meta_regression", "missing value, then no period before treatment$"),
+        ("group_time", "missing value, then missing periods$"),
+    ],
+)
+def test_estimators_with_rules_of_their_own_name_them(frame: pd.DataFrame, id: str, text: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        p4equity.fit(id, gone(frame, frame["g"].notna() & (frame["t"] < 2022)), **OPTIONS)
+    assert re.search(text, caught.value.problem), caught.value.problem
+    assert "cohort column" not in str(caught.value)
 
 
 def test_messages_carry_no_traceback_of_values(frame: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from p4equity.estimators.base import NAN, Array, Base, Flags, Request, Term, est
 from p4equity.estimators.group_time_blocks import NO_LEADS, Block, Row, rows_of
 from p4equity.estimators.group_time_cells import NEVER, Cell, Sample, shares
 from p4equity.estimators.influence import InfluenceEstimate
-from p4equity.estimators.panels import GAP, Panel, _year
+from p4equity.estimators.panels import GAP, Panel, year_of
 
 LISTED = 6  # effects named in a sentence
 FEW = 10  # clusters of an arm up to which the warning on small samples is given
@@ -43,7 +43,7 @@ class _Counts:
                 arms[1][np.searchsorted(self.cohorts, c), at] = True
         treated, other = (rows & arm[self.cohort, self.time] for arm in arms)
         used = treated | other
-        years = [y for t in np.unique(self.times[self.time[used]]) if (y := _year(self.panel.labels[float(t)])) is not None]
+        years = [y for t in np.unique(self.times[self.time[used]]) if (y := year_of(self.panel.labels[float(t)])) is not None]
         return Base(
             self._members(used, outcome),
             int(used.sum()),

@@ -10,10 +10,10 @@ import pandas as pd
 
 from p4equity.errors import DataError, UsageError
 from p4equity.estimators.arguments import known
+from p4equity.estimators.arms import require_arms
 from p4equity.estimators.base import Dropped, Flags, Request
 from p4equity.estimators.group_time_cells import NEVER, Cell, Plan, Sample, schedule
-from p4equity.estimators.panels import Panel, unbalanced
-from p4equity.estimators.tidy import require_arms
+from p4equity.estimators.panels import Panel, not_after, unbalanced
 from p4equity.estimators.two_by_two import METHODS
 
 BASE_PERIODS = ("varying", "universal")
@@ -108,7 +108,7 @@ def _require(panel: Panel, request: Request) -> None:
     first = frame.loc[panel.treated, "cohort"].min()
     later = int(frame.loc[frame["cohort"] > first, "unit"].nunique()) if treated else 0
     comparison = int(never) + (later if request.comparison == "not_yet" else 0)
-    require_arms(int(treated), comparison, request, later, panel.dropped)
+    require_arms(int(treated), comparison, request, panel.arms, (*panel.dropped, *not_after(panel)), later)
 
 
 def complete(panel: Panel, request: Request, options: Settings) -> tuple[Panel, bool, tuple[str, ...]]:

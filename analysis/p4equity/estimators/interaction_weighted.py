@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 
 from p4equity.errors import UsageError
+from p4equity.estimators.arms import require_arms
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request, Term, estimand
 from p4equity.estimators.event_study import base_at, calendar_period, event_times, leads_and_lags, reference_period
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
-from p4equity.estimators.panels import Panel, build, two_sided
+from p4equity.estimators.panels import Panel, build, not_after, two_sided
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
-from p4equity.estimators.tidy import ROWS, Cells, require_arms
+from p4equity.estimators.tidy import ROWS, Cells
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "reference_period", "bin_below", "bin_above", "apart")
+SERVES = "the last cohort serves as comparison, for no unit is never treated"
 OPTIONS = (*OWN, *PATH_OPTIONS)
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *PATH_INFERENCES), CLUSTER_ROBUST, True
 NO_LAGS = "no treated cell of this group is observed after treatment"
@@ -77,7 +79,8 @@ def with_comparison(panel: Panel, request: Request, compared: Flags) -> Panel:
     )
     out = two_sided(replace(panel.take(kept), dropped=panel.dropped + note)) if len(note) else panel
     treated = out.frame.loc[out.treated, "unit"].nunique()
-    require_arms(int(treated), int(out.frame.loc[comparison_rows(out), "unit"].nunique()), request, dropped=out.dropped)
+    others = int(out.frame.loc[comparison_rows(out), "unit"].nunique())
+    require_arms(int(treated), others, request, out.arms, (*out.dropped, *not_after(out)))
     return out
 
 
@@ -108,7 +111,9 @@ def with_reference(panel: Panel, event: Array, references: list[float], request:
     out = replace(panel.take(~lost), dropped=panel.dropped + tuple(note))
     compared = comparison_rows(out)
     treated = out.frame.loc[out.treated & ~compared, "unit"].nunique()
-    require_arms(int(treated), int(out.frame.loc[compared, "unit"].nunique()), request, dropped=out.dropped)
+    serving = sorted(set(out.frame.loc[compared & out.frame["cohort"].notna(), "unit"]))
+    lost_or_serving = (*out.dropped, *not_after(out), *(Dropped(u, "", SERVES) for u in serving))
+    require_arms(int(treated), int(out.frame.loc[compared, "unit"].nunique()), request, out.arms, lost_or_serving)
     return out
 
 

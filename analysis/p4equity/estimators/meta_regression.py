@@ -8,12 +8,13 @@ import numpy as np
 
 from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators import few_treated
+from p4equity.estimators.arms import require_arms
 from p4equity.estimators.base import FEW, Answer, Estimate, Request, Term, estimand
 from p4equity.estimators.changes import Changes, average_over_groups, unit_changes
 from p4equity.estimators.linear import PERMUTATIONS
 from p4equity.estimators.panels import Panel, gap_panel, plain_panel, unbalanced
 from p4equity.estimators.permuted_changes import few_treated_changes, permute_changes
-from p4equity.estimators.tidy import Cells, require_arms
+from p4equity.estimators.tidy import Cells
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.random_effects import METHODS, RandomEffectsFit, linear_component, meta_regression, t_answer
 
@@ -55,7 +56,8 @@ def estimate(cells: Cells, request: Request) -> ChangesEstimate:
     parts = {g: panel.take(np.asarray(panel.column("group") == g, bool)) for g in panel.groups}
     labelled = _sets(parts, request, None)
     first = labelled[0][1]
-    require_arms(int(first.treated.sum()), int((~first.treated).sum()), request)
+    lost = (*panel.dropped, *first.dropped)
+    require_arms(int(first.treated.sum()), int((~first.treated).sum()), request, panel.arms, lost)
     if first.several:
         for cohort in sorted(panel.frame["cohort"].dropna().unique()):
             only = {

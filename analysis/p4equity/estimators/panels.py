@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from p4equity.errors import DataError, UsageError, did_you_mean
+from p4equity.estimators.arms import NOT_AFTER, Assigned, require_arms
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
-from p4equity.estimators.tidy import Cells, cell_keys, require_arms
+from p4equity.estimators.tidy import Cells, cell_keys
 from p4equity.estimators.values import label_of
 
 GAP = ("gap", "reference", "group")
@@ -22,7 +23,7 @@ class Panel:
 
     frame: unit, group, cluster, parent, time, cohort, w, x0... outcomes: names of the columns of Y, '' for a plain
     outcome. Y, members: (N, m). n_obs: rows in small-sample factors. groups: compared groups, ('all',) for a plain
-    outcome.
+    outcome. arms: all units given, those left out among them.
     """
 
     frame: pd.DataFrame
@@ -35,6 +36,7 @@ class Panel:
     cohorts: dict[float, object]
     n_obs: int
     dropped: tuple[Dropped, ...]
+    arms: Assigned
     unbalanced: tuple[Dropped, ...] = ()
 
     def take(self, rows: Flags) -> Panel:
@@ -79,7 +81,7 @@ class Panel:
     def base(self, rows: Flags, outcome: int = 0) -> Base:
         """Counts behind the rows; comparison clusters hold units never treated, or treated after the first cohort."""
         part = self.frame[rows]
-        years = [float(y) for t in part["time"].unique() if (y := _year(self.labels.get(float(t)))) is not None]
+        years = [float(y) for t in part["time"].unique() if (y := year_of(self.labels.get(float(t)))) is not None]
         treated = part.loc[part["time"] >= part["cohort"], "cluster"].nunique()
         first = part.loc[part["time"] >= part["cohort"], "cohort"].min()
         other = part.loc[part["cohort"].isna() | (part["cohort"] > first), "cluster"].nunique()
@@ -103,7 +105,8 @@ class Panel:
         return (reference + group, reference, group)[outcome]
 
 
-def _year(label: object) -> int | None:
+def year_of(label: object) -> int | None:
+    """The year that a period's label names, if it names one."""
     if isinstance(label, int) and 1900 <= label <= 2100:
         return label
     year = getattr(label, "year", None)
@@ -128,7 +131,8 @@ def checked(panel: Panel, request: Request) -> Panel:
 def plain_panel(cells: Cells, outcome: str = "", groups: tuple[str, ...] = ("all",)) -> Panel:
     """Cells as they are, one outcome."""
     Y, members, errors = (cells.frame[[c]].to_numpy(float) for c in ("y", "members", "se"))
-    return Panel(cells.frame, (outcome,), Y, members, errors, groups, cells.labels, cells.cohorts, cells.n_obs, cells.dropped)
+    labels = (cells.labels, cells.cohorts)
+    return Panel(cells.frame, (outcome,), Y, members, errors, groups, *labels, cells.n_obs, cells.dropped, cells.arms)
 
 
 def compared_groups(frame: pd.DataFrame, request: Request) -> tuple[str, tuple[str, ...]]:
@@ -187,7 +191,7 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     members = np.stack([n0 + n1, n0, n1], axis=1)
     e1, e0 = stacked["se"].to_numpy(float), stacked["se_0"].to_numpy(float)
     errors = np.stack([np.hypot(e0, e1), e0, e1], axis=1)
-    return Panel(frame, GAP, Y, members, errors, others, cells.labels, cells.cohorts, len(frame), tuple(dropped))
+    return Panel(frame, GAP, Y, members, errors, others, cells.labels, cells.cohorts, len(frame), tuple(dropped), cells.arms)
 
 
 def _pair_keys(frame: pd.DataFrame) -> list[str]:
@@ -256,7 +260,13 @@ def check_arms(panel: Panel, request: Request) -> None:
     never = frame.loc[frame["cohort"].isna(), "unit"].nunique()
     later = frame.loc[frame["cohort"] > frame.loc[panel.treated, "cohort"].min(), "unit"].nunique() if treated else 0
     comparison = int(never + (later if request.comparison == "not_yet" else 0))
-    require_arms(int(treated), comparison, request, int(later), panel.dropped)
+    require_arms(int(treated), comparison, request, panel.arms, (*panel.dropped, *not_after(panel)), int(later))
+
+
+def not_after(panel: Panel) -> tuple[Dropped, ...]:
+    """Units that stay, but have no period of treatment in the data: a reason where no other unit has one."""
+    after = set(panel.frame.loc[panel.treated, "unit"])
+    return tuple(Dropped(u, "", NOT_AFTER) for u in sorted(set(panel.frame["unit"]) & panel.arms.treated - after))
 
 
 def unbalanced(panel: Panel) -> tuple[Dropped, ...]:

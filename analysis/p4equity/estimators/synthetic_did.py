@@ -8,12 +8,13 @@ import numpy as np
 
 from p4equity.errors import UsageError
 from p4equity.estimators.arguments import known
+from p4equity.estimators.arms import require_arms
 from p4equity.estimators.base import Dropped, Request, Term, estimand
 from p4equity.estimators.panels import Panel, gap_panel, plain_panel
 from p4equity.estimators.synthetic_answers import Selection, SyntheticEstimate
 from p4equity.estimators.synthetic_panel import Balanced, balanced, in_order, rows_of
 from p4equity.estimators.synthetic_replicates import estimable, in_selection
-from p4equity.estimators.tidy import Cells, aggregate, require_arms
+from p4equity.estimators.tidy import Cells, aggregate
 from p4equity.inference.synthetic_weights import METHODS
 
 OPTIONS = ("method", "draws", "limit")
@@ -63,7 +64,7 @@ def estimate(cells: Cells, request: Request) -> SyntheticEstimate:
     units = {u: int(c) for s in sources for u, c in zip(s.units, s.codes, strict=True)}
     treated, never = sum(c > 0 for c in units.values()), sum(c == 0 for c in units.values())
     later = max((int((s.codes > 1).sum()) for s in sources), default=0)
-    require_arms(treated, never + (later if request.comparison == "not_yet" else 0), request, later, dropped)
+    require_arms(treated, never + (later if request.comparison == "not_yet" else 0), request, panel.arms, dropped, later)
     picks, terms = _rows(panel, sources)
     labels = (panel.labels, panel.cohorts)
     notes = _notes(panel, sources, request)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from p4equity.errors import DataError, StudyError, UsageError, did_you_mean
+from p4equity.errors import DataError, UsageError, did_you_mean
+from p4equity.estimators.arms import Assigned, assigned
 from p4equity.estimators.base import Array, Dropped, Request
 from p4equity.estimators.timeline import timeline
 from p4equity.estimators.values import WHERE, kind, labels_of, numeric
@@ -25,7 +25,7 @@ class Cells:
 
     frame: unit, group, cluster (and cluster2 with two ways of clustering), parent (labels), time, cohort (numbers on one
     scale; cohort NaN = not treated within the data), y, w (sum of weights, or of rows without weights), se, members,
-    x0.. (covariates). labels: period of each time. n_obs: rows used.
+    x0.. (covariates). labels: period of each time. n_obs: rows used. arms: all units given, with and without rows here.
     """
 
     frame: pd.DataFrame
@@ -33,6 +33,7 @@ class Cells:
     n_obs: int
     dropped: tuple[Dropped, ...]
     cohorts: dict[float, object]
+    arms: Assigned
 
 
 def check_columns(data: pd.DataFrame, request: Request) -> None:
@@ -111,7 +112,8 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     cohorts = {float(c): labels.get(float(c), int(c) if float(c).is_integer() else c) for c in used["cohort"].dropna().unique()}
     # A date after the data (and its window of anticipation) leaves a unit untreated throughout.
     used["cohort"] = used["cohort"].where(used["cohort"] <= last + request.anticipation)
-    return Cells(aggregate(used, request), labels, len(used), dropped, cohorts)
+    arms = assigned(frame["unit"], frame["cohort"], last + request.anticipation)
+    return Cells(aggregate(used, request), labels, len(used), dropped, cohorts, arms)
 
 
 def _positive(values: Array, request: Request) -> Array:
@@ -195,27 +197,3 @@ def by_row(request: Request) -> bool:
     """Whether an answer rests on the variances of the rows themselves: those of a gap are its own."""
     rows = request.own.get("working_model", WORKING_MODELS[0]) != WORKING_MODELS[0] or bool(set(ROWS) & set(request.inference))
     return rows and (request.group is None or request.estimator == "triple_difference")
-
-
-def require_arms(treated: int, comparison: int, request: Request, later: int = 0, dropped: Sequence[Dropped] = ()) -> None:
-    """Raise StudyError when no treated or no comparison unit is left.
-
-    later: units treated after the first cohort, which comparison='not_yet' would use. dropped: units left out before.
-    """
-    if treated and comparison:
-        return
-    arm = "comparison" if treated else "treated"
-    fix = "check the cohort column: null means never treated"
-    if arm == "comparison" and request.comparison == "never" and later and request.estimator != "meta_regression":
-        fix += f"; comparison='not_yet' compares with {later} units treated later"
-    counts: dict[str, int] = {}
-    for d in dropped:
-        counts[d.reason] = counts.get(d.reason, 0) + 1
-    left = "".join(f"; left out: {n} with {reason}" for reason, n in sorted(counts.items()) if reason.startswith("no period"))
-    raise StudyError(
-        f"no {arm} unit left",
-        where="fit",
-        expected=f"at least one {arm} unit with data before and after",
-        found=f"none{left}",
-        fix=fix,
-    )
