@@ -57,8 +57,9 @@ def compare(found: pd.DataFrame, expected: pd.DataFrame, key: str) -> int:
     return errors
 
 
-def rows_of(dataset: str, kind: str) -> pd.DataFrame:
+def rows_of(dataset: str, kind: str, inference: str = "cr1") -> pd.DataFrame:
     out = EXPECTED[(EXPECTED["dataset"] == dataset) & (EXPECTED["estimator"] == f"sunab/{kind}")]
+    out = out[out["vcov"].str.contains("iid") == (inference == "iid")]
     assert len(out)
     return out
 
@@ -91,8 +92,10 @@ def test_castle_by_cohort_and_period_equals_sunab(castle: pd.DataFrame) -> None:
         assert mine["estimate"] == pytest.approx(row["estimate"], abs=1e-7)
 
 
-@pytest.mark.parametrize("race", ["White", "Black", "Hispanic", "Asian", None])
-def test_practices_and_gaps_of_systems_equal_sunab(race: str | None) -> None:
+@pytest.mark.parametrize(
+    ("race", "inference"), [*((race, "cr1") for race in ("White", "Black", "Hispanic", "Asian", None)), (None, "iid")]
+)
+def test_practices_and_gaps_of_systems_equal_sunab(race: str | None, inference: str) -> None:
     """One cohort: practices of one race in systems, weighted; and without a race the gaps of systems, unweighted."""
     if race:
         frame = pd.read_csv(HERE.parent / "triple_difference" / "hs_common.csv")
@@ -103,8 +106,8 @@ def test_practices_and_gaps_of_systems_equal_sunab(race: str | None) -> None:
         frame = frame.assign(first_treat=frame["first_treat"].where(frame["treated"] == 1))
         options, name = PRACTICES | {"outcome": "gap", "unit": "system"}, "hs_common_system_year"
         subset = EXPECTED["subset"].isna()
-    out = points(p4equity.fit("interaction_weighted", frame, inference="cr1", aggregate="cohort", **options))
-    expected = {kind: rows_of(name, kind).loc[lambda r: subset[r.index]] for kind in ("att", "period", "cohort")}
+    out = points(p4equity.fit("interaction_weighted", frame, inference=inference, aggregate="cohort", **options))
+    expected = {kind: rows_of(name, kind, inference).loc[lambda r: subset[r.index]] for kind in ("att", "period", "cohort")}
     total = expected["att"].iloc[0]
     assert out["estimate"].iloc[0] == pytest.approx(total["estimate"], abs=1e-7)
     assert out["std_error"].iloc[0] == pytest.approx(total["se"], rel=1e-6)
