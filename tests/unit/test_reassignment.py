@@ -17,6 +17,7 @@ from p4equity.inference.reassignment import (
     reassignment_test,
     reassignments,
 )
+from p4equity.inference.refitting import solved, sums, zeros_and_ones
 
 OPTIONS = {"outcome": "y", "unit": "u", "time": "t", "cohort": "g"}
 
@@ -116,6 +117,56 @@ def test_studentized_refits_the_robust_t_of_every_exchange(seed: int) -> None:
     out = p4equity.fit("did", frame, inference=methods, **OPTIONS, weights="w", covariates="x")
     assert out["statistic"].to_numpy() == pytest.approx([own, own], rel=1e-8)
     assert out["p_value"].iloc[0] == pytest.approx(share(own, sizes), abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["constant", "of units", "of rows", "unbalanced"])
+def test_studentized_paths_whatever_units_have_in_common(weights: str) -> None:
+    # Equal designs (one regression serves all exchanges), multiples of one design, and designs of their own.
+    frame = panel(4, (2014, 2014, 2015, None, None, None))
+    first = frame.groupby("u")["w"].transform("first")
+    frame = frame.assign(w={"constant": 1, "of units": first}.get(weights, frame["w"]))
+    frame = frame.drop(index=[3, 17]) if weights == "unbalanced" else frame
+    options = {"weights": "w", "bin_below": -2, "bin_above": 1}
+    methods = ["permutation_studentized", "cr0"]
+    out = p4equity.fit("event_study", frame, inference=methods, **OPTIONS, **options).set_index(["event_time", "inference"])
+    own, sizes = literal(frame, contrast=(1, 0, 0), studentized=True)
+    row = out.loc[(-2, "permutation_studentized")]
+    assert row["statistic"] == pytest.approx(own, rel=1e-8)
+    assert row["p_value"] == pytest.approx(share(own, sizes), abs=1e-12)
+    effect = p4equity.fit("did", frame, inference=methods, weights="w", **OPTIONS)
+    own, sizes = literal(frame, studentized=True)
+    assert effect["statistic"].iloc[0] == pytest.approx(own, rel=1e-8)
+    assert effect["p_value"].iloc[0] == pytest.approx(share(own, sizes), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["alike", "alike in strata", "a few factors", "of their own"])
+def test_sums_of_what_labels_bring(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    labels, strata = np.repeat([0, 1, 2], 8), np.arange(24) % 2
+    of = {"alike": np.ones((24, 1)), "alike in strata": np.eye(2)[strata], "a few factors": rng.normal(size=(24, 3))}
+    left = of.get(kind, np.eye(24))
+    parts = np.einsum("nr,rck->nck", left, rng.normal(size=(left.shape[1], 3, 4)))
+    found = sums(parts, labels, strata)
+    assert (found.fixed is not None) == kind.startswith("alike")
+    assert found.left.shape[1] == {"alike": 0, "alike in strata": 0, "a few factors": 3}.get(kind, 24)
+    table = reassignments(labels, strata, limit=50, seed=1).table
+    total = found.total(zeros_and_ones(table, 3, found.used))
+    expected = parts[np.arange(24), table].sum(axis=1).T
+    np.testing.assert_allclose(np.broadcast_to(total, expected.shape), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_many_systems_and_singular_ones() -> None:
+    rng = np.random.default_rng(8)
+    X, right = rng.normal(size=(5, 9, 3)), rng.normal(size=(3, 2, 5))
+    moment = np.einsum("bni,bnj->ijb", X, X)
+    moment[2, :, 1], moment[:, 2, 1] = moment[1, :, 1], moment[:, 1, 1]  # the second one: two regressors the same
+    moment[2, 2, 1] = moment[1, 1, 1]
+    found = solved(moment, np.einsum("iib->ib", moment), right)
+    assert np.isnan(found[:, :, 1]).all()
+    for b in (0, 2, 3, 4):
+        assert found[:, :, b] == pytest.approx(np.linalg.solve(moment[:, :, b], right[:, :, b]), rel=1e-9)
+    one = solved(moment[:, :, :1], np.einsum("iib->ib", moment[:, :, :1]), right)
+    assert one[:, :, 3] == pytest.approx(np.linalg.solve(moment[:, :, 0], right[:, :, 3]), rel=1e-9)
 
 
 def test_clusters_exchange_dates_with_all_their_units() -> None:

@@ -33,7 +33,11 @@ def permutation(estimate: LinearEstimate, term: Term, contrast: Array, b: float,
     if not estimate.reassigned:
         return Answer(reason=estimate.no_permutation or "permutation is not defined for this term")
     refit = estimate.reassigned[term.fit]()
-    return Answer(reason=refit) if isinstance(refit, str) else _dates(refit, term, contrast, b, studentized, request)
+    if isinstance(refit, str):
+        return Answer(reason=refit)
+    asked = [t for t in estimate.terms if t.fit == term.fit and not (t.joint or t.reason)]
+    contrasts = np.unique(np.vstack([contrast, *(np.atleast_2d(t.contrast) for t in asked)]), axis=0)
+    return _dates(refit, term, contrasts, int((contrasts == contrast).all(axis=1).argmax()), b, studentized, request)
 
 
 def _changes(estimate: LinearEstimate, term: Term, b: float, inference: str, request: Request) -> Answer:
@@ -59,12 +63,15 @@ def alike(y: Array, scale: float) -> bool:
     return float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max(initial=0.0)) + 1e-14 * scale
 
 
-def _dates(refit: Reassigned, term: Term, contrast: Array, b: float, studentized: bool, request: Request) -> Answer:
-    """Permutation of dates among units, the regression refitted under each assignment."""
+def _dates(refit: Reassigned, term: Term, contrasts: Array, place: int, b: float, studentized: bool, request: Request) -> Answer:
+    """Permutation of dates among units, the regression refitted under each assignment.
+
+    contrasts: (p, K) of all terms of the same regression, this one's at `place`.
+    """
     codes, dates = refit.labels
     limit = min(int(request.own.get("limit", LIMIT)), max(refit.most(studentized), 1000))
     drawn = refit.drawn(limit, request.seed)
-    found = refit.law(drawn, contrast, term.outcome, studentized)
+    found = refit.laws(drawn, contrasts, studentized)[term.outcome][place]
     size = float(np.abs(refit.Y[:, term.outcome]).max(initial=0.0))
     if not np.isfinite(found.n0[found.observed]):
         return Answer(reason="the data do not identify every coefficient of the regression, so that it cannot be refitted")

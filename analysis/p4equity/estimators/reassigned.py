@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from p4equity.estimators.base import Array
 from p4equity.inference.canonical import order_of_holders
 from p4equity.inference.law import Law
-from p4equity.inference.reassignment import BLOCK, Labels, Reassignments, law, reassignments
+from p4equity.inference.reassignment import BLOCK, Labels, Reassignments, laws, reassignments
+from p4equity.inference.refitted_scores import Alike, Solutions, alike, score_squares
+from p4equity.inference.refitting import Sums, solved, sums, zeros_and_ones
 from p4equity.inference.sweeping import Codes, residuals, sweep
 
-ONES = 5_000_000  # labels turned into zeros and ones at once
+ONCE = 2_000_000  # numbers of one kind held at once
 WORK = 5e9  # operations a test may take: beyond, fewer assignments are drawn
-PIVOT = 1e-9  # a pivot this small beside its diagonal: the assignment identifies no effect
 NO_COHORT = "units of one cluster have different dates, so that clusters cannot exchange them"
 
 
@@ -73,18 +74,24 @@ class Reassigned:
         return np.asarray(left[:, values > 1e-9 * values.max(initial=0.0)])
 
     @cached_property
+    def _regressors(self) -> Array:
+        """(C, N, K) regressors of the rows under each date, units taken out, in root-weight scale."""
+        root, N = np.sqrt(self.weights)[:, None], len(self.cohort)
+        return np.stack(
+            [root * sweep(self.columns(np.full(N, d)), self.effects[:1], self.weights, self.holder)[0] for d in self.labels[1]]
+        )
+
+    @cached_property
     def _parts(self) -> tuple[Array, Array, Array]:
         """Sums by holder and date it could have: A (n, C, q, K), S (n, C, K, K), u (n, C, K, m + K).
 
         With X the regressors of a date, units taken out: A = Q'X, S = X'WX, u = X'W[y, d], where d are the regressors of
         the dates that were and y, d have all effects taken out.
         """
-        codes, dates = self.labels
-        n, Q, root = len(codes), self._basis, np.sqrt(self.weights)[:, None]
-        Z = root * self._outcomes
+        n, Q = len(self.labels[0]), self._basis
+        Z = np.sqrt(self.weights)[:, None] * self._outcomes
         A, S, u = [], [], []
-        for date in dates:
-            X = root * sweep(self.columns(np.full(len(self.cohort), date)), self.effects[:1], self.weights, self.holder)[0]
+        for X in self._regressors:
             A.append(self._sums(Q, X, n))
             S.append(self._sums(X, X, n))
             u.append(self._sums(X, Z, n))
@@ -109,12 +116,23 @@ class Reassigned:
                 out[:, i, j] = np.bincount(self.holder, left[:, i] * right[:, j], n)
         return out
 
-    def law(self, drawn: Reassignments, contrast: Array, outcome: int, studentized: bool) -> Law:
-        """Law of contrast' b (contrast (K,)) of one outcome; studentized: over its CR0 error with holders as clusters."""
-        direction = contrast / float(contrast @ contrast)
-        A, S, _ = self._parts
-        block = max(1, min(BLOCK, 10_000_000 // (A[0, 0].size + S[0, 0].size)))
-        return law(drawn, lambda table: self._evaluate(table, contrast, direction, outcome, studentized), block)
+    def laws(self, drawn: Reassignments, contrasts: Array, studentized: bool) -> list[list[Law]]:
+        """Laws of contrasts' b (contrasts (p, K)) by outcome; studentized: over its CR0 error with holders as clusters.
+
+        All share what each assignment costs, so they are answered together, once.
+        """
+        key = (id(drawn), contrasts.tobytes(), studentized)
+        if key not in self._laws:
+            A, S, _ = self._parts
+            p, m = len(contrasts), self.Y.shape[1]
+            block = max(1, min(BLOCK, ONCE // (A[0, 0].size + S[0, 0].size + S.shape[2] * (p + m + S.shape[2]) + S.shape[0])))
+            found = laws(drawn, lambda table: self._evaluate(table, contrasts, studentized), block)
+            self._laws[key] = [found[j * p : (j + 1) * p] for j in range(m)]
+        return self._laws[key]
+
+    @cached_property
+    def _laws(self) -> dict[tuple[int, bytes, bool], list[list[Law]]]:
+        return {}
 
     def most(self, studentized: bool) -> int:
         """Assignments that WORK allows."""
@@ -122,70 +140,43 @@ class Reassigned:
         cost = A.size + S.size + u.size + 50 * S[0, 0].size + (len(A) * A.shape[2] * (A.shape[2] + 8) if studentized else 0)
         return int(WORK // cost)
 
-    def _evaluate(self, table: Labels, contrast: Array, direction: Array, outcome: int, studentized: bool) -> tuple[Array, ...]:
-        """Estimate, estimate of the direction, and their variances, under label vectors (B, n)."""
-        A, S, u = self._parts
-        m = self.Y.shape[1]
-        pair = np.stack([u[..., outcome], u[..., m:] @ direction], axis=-1)  # (n, C, K, 2)
-        A_all, S_all, u_all = (_chosen(part, table) for part in (A, S, pair))
-        moment = S_all - np.einsum("bqi,bqj->bij", A_all, A_all)
-        weights = _solved(moment, np.einsum("bii->bi", S_all), contrast)  # (B, K): contrast' M^-1
-        b = np.einsum("bk,bkj->bj", weights, u_all)
+    @cached_property
+    def _totals(self) -> tuple[Sums, Sums]:
+        """How to add up A and S, and u."""
+        A, S, u = (part.reshape(*part.shape[:2], -1) for part in self._parts)
+        codes = self.labels[0]
+        return sums(np.concatenate([A, S], axis=2), codes, self.strata), sums(u, codes, self.strata)
+
+    @cached_property
+    def _alike(self) -> list[Alike]:
+        """Holders of equal design, for their scores."""
+        root = np.sqrt(self.weights)[:, None]
+        place = np.lexsort((self.effects[0], self.effects[1])).argsort()
+        return alike(self.holder, place, self._regressors, self._basis, root * self._outcomes)
+
+    def _evaluate(self, table: Labels, contrasts: Array, studentized: bool) -> list[Array]:
+        """Estimates (m p, B), estimates of the directions, and their variances, under label vectors (B, n)."""
+        (_, dates, q, K), m = self._parts[0].shape, self.Y.shape[1]
+        directions = contrasts / (contrasts**2).sum(axis=1, keepdims=True)
+        design, outcomes = self._totals
+        ones = zeros_and_ones(table, dates, {*design.used, *outcomes.used})
+        both = design.total(ones)
+        A, S = both[: q * K].reshape(q, K, -1), both[q * K :].reshape(K, K, -1)
+        u = outcomes.total(ones).reshape(K, m + K, -1)
+        moved = np.tensordot(directions, u[:, m:], axes=(1, 1)).transpose(1, 0, 2)  # (K, p, B)
+        moment, scale = S - np.einsum("qib,qjb->ijb", A, A), np.einsum("iib->ib", S)
+        weights = solved(moment, scale, np.repeat(contrasts.T[:, :, None], S.shape[2], axis=2))  # contrasts' M^-1
+
+        def each(part: Array) -> Array:
+            """(m p, B), outcomes slowest."""
+            return np.broadcast_to(part, (m, len(contrasts), len(table))).reshape(-1, len(table))
+
+        estimates = [each(np.einsum("kpb,kmb->mpb", weights, u[:, :m])), each(np.einsum("kpb,kpb->pb", weights, moved))]
         if not studentized:
-            return b[:, 0], b[:, 1]
-        coefficients = np.stack([_solved_many(moment, np.einsum("bii->bi", S_all), u_all[..., j]) for j in (0, 1)], axis=-1)
-        squares = np.zeros((len(table), 2, 2))
-        moved, fitted = np.einsum("bqk,bk->bq", A_all, weights), np.einsum("bqk,bkj->bqj", A_all, coefficients)
-        for g in range(table.shape[1]):
-            own, (z, QQ) = table[:, g], self._crossed(g, outcome, direction)
-            Ag, Sg = A[g, own], S[g, own]
-            first = np.einsum("bk,bkj->bj", weights, pair[g, own]) - moved @ z
-            inside = np.einsum("bk,bkl,blj->bj", weights, Sg, coefficients, optimize=True)
-            across = np.einsum("bq,bqj->bj", moved, np.einsum("bqk,bkj->bqj", Ag, coefficients))
-            back = np.einsum("bq,bqj->bj", np.einsum("bqk,bk->bq", Ag, weights), fitted)
-            scores = first - (inside - across - back + np.einsum("bq,bqj->bj", moved @ QQ, fitted))
-            squares += scores[:, :, None] * scores[:, None, :]
-        return b[:, 0], b[:, 1], squares[:, 0, 0], squares[:, 0, 1], squares[:, 1, 1]
-
-    def _crossed(self, g: int, outcome: int, direction: Array) -> tuple[Array, Array]:
-        """Of the rows of holder g: periods times outcome and direction (q, 2), and periods times periods (q, q)."""
-        rows, m = self.holder == g, self.Y.shape[1]
-        Q, Z = self._basis[rows], np.sqrt(self.weights[rows])[:, None] * self._outcomes[rows]
-        return Q.T @ np.stack([Z[:, outcome], Z[:, m:] @ direction], axis=-1), Q.T @ Q
-
-
-def _chosen(parts: Array, table: Labels) -> Array:
-    """Sum over holders of the part (n, C, ...) of the date each one has in label vectors (B, n)."""
-    flat = parts.reshape(parts.shape[0], parts.shape[1], -1)
-    out, step = np.zeros((len(table), flat.shape[2])), max(1, ONES // len(parts))
-    for low in range(0, len(table), step):
-        rows = table[low : low + step]
-        for c in range(parts.shape[1]):
-            out[low : low + step] += (rows == c).astype(float) @ flat[:, c]
-    return out.reshape(len(table), *parts.shape[2:])
-
-
-def _solved(moment: Array, scale: Array, contrast: Array) -> Array:
-    """(B, K) rows contrast' M^-1 of many symmetric moments (B, K, K); NaN where one is singular."""
-    return _solved_many(moment, scale, np.broadcast_to(contrast, scale.shape))
-
-
-def _solved_many(moment: Array, scale: Array, right: Array) -> Array:
-    """M x = right of many symmetric positive moments by elimination step by step, NaN where a pivot is lost."""
-    K = scale.shape[1]
-    M, x = moment.copy(), np.array(right, float)
-    singular = np.zeros(len(M), bool)
-    for k in range(K):
-        lost = ~(M[:, k, k] > PIVOT * scale[:, k])
-        singular |= lost
-        M[lost, k, k] = 1.0
-        for i in range(k + 1, K):
-            factor = M[:, k, i] / M[:, k, k]
-            M[:, i, i:] -= factor[:, None] * M[:, k, i:]
-            x[:, i] -= factor * x[:, k]
-    for k in reversed(range(K)):
-        x[:, k] = (x[:, k] - np.einsum("bj,bj->b", M[:, k, k + 1 :], x[:, k + 1 :])) / M[:, k, k]
-    return np.where(singular[:, None], np.nan, x)
+            return estimates
+        coefficients = solved(moment, scale, np.concatenate([u[:, :m], moved], axis=1))
+        found = Solutions.of(A, weights, coefficients[:, :m], coefficients[:, m:])
+        return [*estimates, *(each(part) for part in score_squares(self._alike, table, found, directions))]
 
 
 def holders(frame: pd.DataFrame) -> tuple[Codes, str]:

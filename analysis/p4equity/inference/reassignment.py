@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial, prod
@@ -59,9 +59,7 @@ def reassignments(
     own = labels.astype(np.int16)
     if total > most:
         places = np.arange(len(labels)) if order is None else order()
-        table = np.empty((most, len(labels)), np.int16)
-        table[:, places] = _sample(own[places], groups[places], most, seed)
-        return Reassignments(table, total, True, 0)
+        return Reassignments(_sample(own, groups, most, seed, places), total, True, 0)
     table = np.zeros((total, len(labels)), np.int16)
     repeat = total
     for s in np.unique(groups):
@@ -91,12 +89,12 @@ def _distinct(labels: Labels) -> Labels:
     return rows
 
 
-def _sample(labels: Labels, strata: Codes, draws: int, seed: int) -> Labels:
-    """Random permutations of labels within strata, the observed one first."""
+def _sample(labels: Labels, strata: Codes, draws: int, seed: int, places: Codes) -> Labels:
+    """Random permutations of labels within strata, the observed one first; units and strata in the order of places."""
     rng = np.random.default_rng(seed)
     table = np.tile(labels, (draws, 1))
-    for s in dict.fromkeys(strata.tolist()):  # in the order in which strata appear, not that of their codes
-        index = np.flatnonzero(strata == s)
+    for s in dict.fromkeys(strata[places].tolist()):
+        index = places[strata[places] == s]
         for low in range(1, draws, BLOCK):
             high = min(low + BLOCK, draws)
             table[low:high, index] = labels[index][np.argsort(rng.random((high - low, len(index))), axis=1)]
@@ -110,10 +108,19 @@ def law(drawn: Reassignments, evaluate: Callable[[Labels], tuple[Array, ...]], b
     gives when the outcome is the treatment that took place), and, for a studentized statistic, the variance of the first,
     their covariance, the variance of the second; NaN where an assignment identifies no effect.
     """
+    return laws(drawn, lambda table: [part[None, :] for part in evaluate(table)], block)[0]
+
+
+def laws(drawn: Reassignments, evaluate: Callable[[Labels], Sequence[Array]], block: int = BLOCK) -> list[Law]:
+    """Laws of p estimates at once: `law` with (p, B) in place of (B,)."""
     parts = [evaluate(drawn.table[low : low + block]) for low in range(0, len(drawn.table), block)]
-    n0, n1, *variances = (np.concatenate(column) for column in zip(*parts, strict=True))
-    v0, v1, v2 = variances or (None, None, None)
-    return Law(n0, n1, v0, v1, v2, drawn.observed)
+    columns = [np.concatenate(column, axis=1) for column in zip(*parts, strict=True)]
+    out = []
+    for i in range(len(columns[0])):
+        n0, n1, *variances = (column[i] for column in columns)
+        v0, v1, v2 = variances or (None, None, None)
+        out.append(Law(n0, n1, v0, v1, v2, drawn.observed))
+    return out
 
 
 def one_by_one(estimate: Callable[[Labels], tuple[float, ...]]) -> Callable[[Labels], tuple[Array, ...]]:
