@@ -12,6 +12,7 @@ from scipy import stats
 
 Array = NDArray[np.float64]
 PRE, POST, YEARS = (0, 2, 3), (4, 5, 6), 7  # the second year stands apart
+CONTRAST = np.array([(t in POST) / 3 - (t in PRE) / 3 for t in range(YEARS)])
 PERSISTENCE = 0.5
 MEDIAN_ERROR = 1.5  # points: standard error of a change in a system of median size
 
@@ -70,15 +71,23 @@ def draws(s: Setting, count: int, seed: int) -> Draws:
     arm = np.zeros(size.shape, bool)
     np.put_along_axis(arm, order[:, pick], True, axis=1)
     v = MEDIAN_ERROR**2 / size
-    scale = s.shock * (np.sqrt(size / np.exp(0.405)) if s.growing else np.ones_like(size))
-    contrast = np.zeros(YEARS)
-    contrast[list(POST)], contrast[list(PRE)] = 1 / 3, -1 / 3
-    lags = np.abs(np.subtract.outer(np.arange(YEARS), np.arange(YEARS)))
-    truth = v + scale**2 * float(contrast @ PERSISTENCE**lags @ contrast) + arm * s.effect_sd**2
-    y = scale * (_shocks(rng, size.shape, s.tails) @ contrast) + np.sqrt(v) * rng.standard_normal(size.shape)
+    y = _shock_sizes(s, v) * (_shocks(rng, size.shape, s.tails) @ CONTRAST) + np.sqrt(v) * rng.standard_normal(size.shape)
     if s.effect_sd:
         y = y + arm * s.effect_sd * rng.standard_normal(size.shape)
-    return Draws(y, arm, v * s.stated, truth)
+    return Draws(y, arm, v * s.stated, variances(s, v * s.stated, arm))
+
+
+def variances(s: Setting, stated: Array, arm: NDArray[np.bool_]) -> Array:
+    """(R, n) true variances of changes whose stated sampling variances are these, if this is the setting."""
+    v = stated / s.stated
+    lags = np.abs(np.subtract.outer(np.arange(YEARS), np.arange(YEARS)))
+    return np.asarray(v + _shock_sizes(s, v) ** 2 * float(CONTRAST @ PERSISTENCE**lags @ CONTRAST) + arm * s.effect_sd**2)
+
+
+def _shock_sizes(s: Setting, v: Array) -> Array:
+    """(R, n) standard deviations of the shocks of a year."""
+    size = MEDIAN_ERROR**2 / v
+    return np.asarray(s.shock * (np.sqrt(size / np.exp(0.405)) if s.growing else np.ones_like(size)))
 
 
 def _shocks(rng: np.random.Generator, shape: tuple[int, ...], tails: str) -> Array:
@@ -106,7 +115,7 @@ def averaged_p(y: Array, arm: NDArray[np.bool_], v: Array, varying: bool = False
     """(R,) p values of the averaged t test, pattern by pattern over all draws at once."""
     n = y.shape[1]
     size = np.exp(np.log(v).mean(1, keepdims=True))
-    shapes = [(share + (1 - share) * v / size, p) for share, p in prior.COMMON] + [((v / size) ** k, p) for k, p in prior.GROWING]
+    shapes = [(v / size + beyond * (size / v) ** growth, p) for beyond, growth, p in prior.SHAPES]
     logs, tails = [], []
     for shape, p in shapes:
         for ratio, q in prior.RATIO_VARYING if varying else prior.RATIO:

@@ -31,10 +31,10 @@ def test_it_equals_a_second_implementation(n: int, n1: int, varying: bool) -> No
 
 
 def test_with_one_pattern_it_is_the_t_test_of_two_means(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMMON", ((1.0, 1.0),))
-    monkeypatch.setattr(module, "GROWING", ())
+    monkeypatch.setattr(module, "SHAPES", ((0.0, 0, 1.0),))
     monkeypatch.setattr(module, "RATIO", ((0.0, 1.0),))
     y, arm, v = draw(4)
+    v = np.full_like(v, 2.0)
     module._single.cache_clear()
     found = averaged_t(y, arm, v)
     module._single.cache_clear()

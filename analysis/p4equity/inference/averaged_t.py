@@ -29,12 +29,11 @@ from p4equity.inference.stacked import Stacked, observed_problem
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-# Share of the variance that all units have in common beside sampling: from none (sampling alone) to all (equal variances).
-COMMON = ((0.0, 0.36), (0.10, 0.05), (0.25, 0.05), (0.45, 0.05), (0.65, 0.05), (0.82, 0.05), (0.93, 0.05), (1.0, 0.04))
-# Variances that grow with a unit's size: (sampling variance) to a negative power.
-GROWING = ((-0.5, 0.20), (-1.0, 0.10))
-# Variance of treated units over that of others of the same size, as logarithm; the last one is effects that differ much.
-RATIO = ((-1.8, 0.04), (-0.9, 0.235), (0.0, 0.43), (0.9, 0.235), (1.8, 0.05), (2.8, 0.01))
+# Variance of a change beside its sampling variance, in units of a typical sampling variance: how large it is, whether it grows
+# with a unit's size (1: in proportion; 0: the same for all), and the prior weight.
+SHAPES = ((0.0, 0, 0.58), (10.0, 0, 0.06), (30.0, 0, 0.06), (1.0, 1, 0.20), (3.0, 1, 0.08), (10.0, 1, 0.02))
+# Variance of treated units over that of others of the same size, as logarithm: about normal with standard deviation 0.75.
+RATIO = ((-1.2, 0.14), (-0.6, 0.21), (0.0, 0.30), (0.6, 0.21), (1.2, 0.14))
 # The same where effects are expected to differ between treated units: only upward, and far.
 RATIO_VARYING = ((0.0, 0.30), (0.7, 0.20), (1.4, 0.20), (2.1, 0.15), (2.8, 0.15))
 CORRELATIONS = (0.0, 0.3, 0.6, 0.9)  # of one unit's changes in several measures, beyond sampling; equally likely
@@ -153,9 +152,9 @@ def _patterns(sampling: Array, unit: NDArray[np.int64], treated: Flags, varying:
     found, prior = [], []
     for r in CORRELATIONS if several else CORRELATIONS[:1]:
         common = r * same + (1 - r) * diagonal
-        shapes = [(share * common + (1 - share) * sampling / size, p) for share, p in COMMON]
-        shapes += [(common * np.sqrt(np.outer(v / size, v / size) ** power), p) for power, p in GROWING]
-        for shape, p in shapes:
+        for beyond, growth, p in SHAPES:
+            spread = (size / v) ** (growth / 2)
+            shape = sampling / size + beyond * common * np.outer(spread, spread)
             for log_ratio, share in RATIO_VARYING if varying else RATIO:
                 root = np.where(treated, np.exp(log_ratio / 2), 1.0)
                 found.append(shape * np.outer(root, root))
@@ -176,10 +175,10 @@ def averaged_t(
     y: (n,) changes. treated: (n,) bool. sampling_variance: (n,) of `y`, up to a common factor. varying: the null is that effects
     average zero while they may differ between treated units, instead of no effect in any (or the same in all): wider.
     The estimate is the mixture's mean, the interval its quantiles, p twice its smaller tail beyond zero; each part is a t with
-    n - 2 degrees of freedom. It controls the null of no effect (and intervals cover a constant effect): at 5% it rejects 3.2 to
-    5.6% with five treated of 12 or 20 and 2.2 to 7.9% with three, the most where shocks grow with size and the largest are
-    treated. Where effects average zero but differ by 2 points and nothing else does, 4.7 to 12%: there `varying` controls the
-    null, at 0.2 to 6.9% and a loss of power (tests/recovery/decision.csv). Raises StudyError when an arm is empty or n < 3.
+    n - 2 degrees of freedom. It controls the null of no effect (and intervals cover a constant effect): at 5% it rejects 3.4 to
+    5.9% with five treated of 12 or 20 and 2.5 to 6.7% with three, the most where shocks grow with size and the largest are
+    treated. Where effects average zero but differ by 2 points, 5.1 to 14%: there `varying` controls the null, at 1.4 to 7.1%
+    and a loss of power (tests/recovery/decision.csv). Raises StudyError when an arm is empty or n < 3.
     """
     y, v, arm = np.asarray(y, float), np.asarray(sampling_variance, float), np.asarray(treated, bool)
     check_inputs(y, arm, v)
