@@ -34,7 +34,7 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     "att"); `att_dynamic`, the plain average of b_e over e >= 0; the joint test that all leads b_e are zero (its
     estimate their average); each b_e with pointwise and at the end simultaneous limits. aggregate="cohort" adds each
     cohort's average after treatment, by weights; aggregate="cohort_event" each b_ce. Own options, as in event_study:
-    reference_period (one or several), bin_below, bin_above, apart, variance, ssc.
+    reference_period (one or several), bin_below, bin_above, apart, joint_test, and those of errors and bootstrap.
     With a group: gap, reference and group from one regression; several groups are stacked and their plain average comes
     first. comparison="not_yet" allows a panel without never treated units: the last cohort is then the comparison, and
     periods from its start on, in which nobody untreated is seen, are left out. With never treated units it changes

@@ -31,10 +31,10 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     trimmed aggregate effect), and cohorts do not enter or leave between event times. Rows: `att`, the plain average of
     b_e over e >= 0; the joint test of the leads; each b_e with pointwise and simultaneous limits; aggregate="cohort" adds
     each sub-experiment alone. Own options: window = (pre, post), by default the widest that every cohort has;
-    reference_period (-1, before anticipation); variance, ssc. Cohorts whose window does not fit into the data, or that
-    have no clean comparison unit, are left out, with a row that says so. A unit that serves several sub-experiments is
-    one cluster. With a group: gap, reference and group from one regression with the gap's weights; several groups: their
-    plain average first. Assumptions: parallel trends of each cohort and its comparison units within the window, no
+    reference_period (-1, before anticipation); joint_test, and those of errors and bootstrap, as in event_study. Cohorts
+    whose window does not fit into the data, or that have no clean comparison unit, are left out, with a row that says so. A
+    unit that serves several sub-experiments is one cluster. With a group: gap, reference and group from one regression with
+    the gap's weights; several groups: their plain average first. Assumptions: parallel trends of each cohort and its comparison units within the window, no
     anticipation before the reference period.
     Source: Wing, Freedman and Hollingsworth (2024), sections 3 and 4. Reference cases: diff-diff's StackedDiD on the
     castle doctrine and on an unbalanced staggered panel, and the sub-experiments themselves (tests/reference/stacked).

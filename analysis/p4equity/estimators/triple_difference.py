@@ -37,7 +37,7 @@ def estimate(cells: Cells, request: Request) -> Estimate:
     With one group it is `did` on the gap panel to rounding (coefficients, CR0, CR2, CR3; CR1 differs by its count of
     rows, cells here and gaps there). D itself is held fixed where the parent-time effects do not absorb it.
     Assumptions: parallel gaps, no anticipation beyond `anticipation` periods (left out), one effect for all cohorts
-    and periods when adoption is staggered.
+    and periods when adoption is staggered. Own options of errors and bootstrap as in `did`.
 
     method='dr', 'reg' or 'ipw' (the default is 'regression') lifts the last one, with options and rows as in group_time: in
     each cohort and period the compared group's change is compared with the reference group's of the same cohort, and with
