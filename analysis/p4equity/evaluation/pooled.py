@@ -117,9 +117,9 @@ def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dic
                 result = stacked_permutation(gap, plan.conf_level, plan.permutation_limit, context.seed(analysis.id))
                 rows.append({**common, **permutation_columns(result)})
                 continue
-            first = without is None and not any(r["inference"] != "permutation" for r in rows)
+            first = without is None and all(r["inference"] == "permutation" for r in rows)
             for side, fit in _fits(sides, method, plan.conf_level, tuple(LABELS) if first else ("gap",)).items():
-                rows.append({**common, **fit_columns(fit), "inference": method, "outcome": LABELS[side]})
+                rows.append({**common, **fit_columns(fit, method), "inference": method, "outcome": LABELS[side]})
     except (P4Error, np.linalg.LinAlgError) as error:
         reason = error.problem if isinstance(error, P4Error) else "too few systems for the pooled regression"
         return [{**common, "inference": m, "status": "not_estimable", "reason": reason} for m in analysis.inference]
@@ -129,7 +129,7 @@ def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dic
 def _fits(sides: dict[str, Stacked], method: str, conf_level: float, wanted: Sequence[str]) -> dict[str, RandomEffectsFit]:
     """The pooled answer for the gap, and its weights applied to the other sides."""
     gap, others = sides["gap"], [side for side in wanted if side != "gap"]
-    if method == "knapp_hartung":
+    if method in ("knapp_hartung", "none"):
         fit = stacked_meta_regression(gap, conf_level)
         return {"gap": fit, **{side: stacked_component(sides[side], fit.weights, conf_level) for side in others}}
     varying = method == "averaged_t_varying"

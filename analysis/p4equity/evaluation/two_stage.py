@@ -18,6 +18,7 @@ from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
 from p4equity.study import Analysis
+from p4equity.study.vocabulary import CHANGES_ONLY
 
 Array = NDArray[np.float64]
 ESTIMAND = "average effect on contracted systems over contract years"
@@ -29,7 +30,10 @@ LABELS = {"gap": "gap", "reference": "reference_rate", "group": "group_rate"}
 
 @dataclass(frozen=True)
 class Question:
-    """One vector of changes: values and sampling variances of the kept systems for each side, in reporting units."""
+    """One vector of changes: values and sampling variances of the kept systems for each side, in reporting units.
+
+    several: treated systems started in different years.
+    """
 
     systems: tuple[str, ...]
     treated: NDArray[np.bool_]
@@ -37,6 +41,7 @@ class Question:
     variances: dict[str, Array]
     unit: str
     note: str
+    several: bool = False
 
 
 def two_stage_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
@@ -124,6 +129,7 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
         {side: scale**2 * parts[side][1][keep] for side in sides},
         outcome_unit(context.study, measure),
         "without " + ", ".join(lost) + " (denominator too small)" if lost else "main",
+        len({arms.treated[s] for s in systems if s in arms.treated}) > 1,
     )
 
 
@@ -168,6 +174,7 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
     """Rows of every registered inference; the first one that gives an estimate also gives the two sides of a gap."""
     plan, treated = context.study.inference, question.treated
     rows: list[dict[str, Any]] = []
+    shown = False
     alone = {"reason": ONE_TREATED} if treated.sum() == 1 else {}
     try:
         for method in analysis.inference:
@@ -178,9 +185,14 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
                 )  # fmt: skip
                 rows.append({**common, **permutation_columns(result)})
                 continue
-            sides = ("gap",) if any(r["inference"] != "permutation" for r in rows) else tuple(question.values)
+            if method in CHANGES_ONLY:
+                from p4equity.evaluation.two_stage_tests import tested
+
+                rows.append({**common, **tested(context, analysis, question, method)})
+                continue
+            sides, shown = ("gap",) if shown else tuple(question.values), True
             for side, fit in _fits(context, question, method, sides).items():
-                rows.append({**common, **alone, **fit_columns(fit), "inference": method})
+                rows.append({**common, **alone, **fit_columns(fit, method), "inference": method})
                 if side != "gap":
                     rows[-1]["outcome"] = LABELS[side]
     except P4Error as error:
@@ -192,7 +204,7 @@ def _fits(context: Context, question: Question, method: str, sides: Sequence[str
     """The answer for the gap, and its weights applied to the other sides."""
     plan, treated, values, variances = context.study.inference, question.treated, question.values, question.variances
     level = plan.conf_level
-    if method == "knapp_hartung":
+    if method in ("knapp_hartung", "none"):
         # With one or two units in an arm the spread is that of the other arm: agreement there must not narrow the interval.
         few = min(int(treated.sum()), int((~treated).sum())) < SPREAD_SEEN
         gap = meta_regression(values["gap"], treated, variances["gap"], method=plan.tau2, conf_level=level, truncate=few)
@@ -214,8 +226,10 @@ def _fits(context: Context, question: Question, method: str, sides: Sequence[str
     return {"gap": own, **parts}
 
 
-def fit_columns(fit: RandomEffectsFit) -> dict[str, Any]:
+def fit_columns(fit: RandomEffectsFit, method: str) -> dict[str, Any]:
     """Answer columns of a fit; changes that do not differ within arms leave no error to estimate. A mixture has no statistic."""
+    if method == "none":
+        return {"estimate": fit.estimate}
     if not fit.std_error > NO_VARIATION:
         return {"status": "not_estimable", "reason": "no variation left to estimate a standard error from"}
     return {

@@ -11,7 +11,7 @@ from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, Inference, MeasureSets, Plan
 from p4equity.study.problems import Problems
-from p4equity.study.vocabulary import INFERENCES_OF, OWN_WEIGHTS
+from p4equity.study.vocabulary import CHANGES_ONLY, INFERENCES_OF, OWN_WEIGHTS
 
 FILE = "study.toml"
 
@@ -214,6 +214,18 @@ def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None
                 FILE, (*path, "inference"), f"'{inference}' is not defined for the estimator '{analysis.estimator}'",
                 expected=", ".join(allowed),
             )  # fmt: skip
+    if analysis.pooled or analysis.also_pooled:
+        for inference in sorted(set(analysis.inference) & set(CHANGES_ONLY)):
+            problems.add(
+                FILE, (*path, "inference"), f"'{inference}' tests one change a system, not measures pooled",
+                expected=", ".join(word for word in allowed if word not in CHANGES_ONLY),
+                fix="ask for it in an analysis of each measure",
+            )  # fmt: skip
+    if analysis.estimator in OWN_WEIGHTS and analysis.options:
+        problems.add(
+            FILE, (*path, "options"), f"the estimator '{analysis.estimator}' takes no options in a plan",
+            found=", ".join(analysis.options), fix="tau2, permutation_limit and strata stand in [inference] and [population]",
+        )  # fmt: skip
     if analysis.estimator not in OWN_WEIGHTS and analysis.weighting == "random_effects":
         problems.add(
             FILE, (*path, "weighting"), f"the estimator '{analysis.estimator}' needs weights of its own",

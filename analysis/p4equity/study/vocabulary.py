@@ -39,15 +39,17 @@ INFERENCES: tuple[str, ...] = get_args(InferenceId)
 GATES: tuple[str, ...] = get_args(GateId)
 
 _CLUSTER: tuple[str, ...] = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j", "wild_bootstrap", "wild_bootstrap_unrestricted")
-_PERMUTED: tuple[str, ...] = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
+PERMUTED: tuple[str, ...] = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
 _ROWS: tuple[str, ...] = ("iid", "hc1")
-_REGRESSION = (*_CLUSTER, *_PERMUTED, "none")
+_REGRESSION = (*_CLUSTER, *PERMUTED, "none")
 _PATHS: tuple[str, ...] = ("relative_magnitudes", "smoothness", "pretest_power")
+# Tests of one change a system: a question over several measures has several.
+CHANGES_ONLY: tuple[str, ...] = (*PERMUTED[1:], "conley_taber", "ferman_pinto")
 INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "did": (*_REGRESSION, *_ROWS, "conley_taber", "ferman_pinto"),
     "event_study": (*_REGRESSION, *_ROWS, *_PATHS),
     "triple_difference": (*_REGRESSION, *_ROWS),
-    "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "none"),
+    "meta_regression": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", *CHANGES_ONLY, "none"),
     "group_time": ("analytical", "multiplier_bootstrap", "cr1", "none", *_PATHS),
     "interaction_weighted": (*_REGRESSION, *_ROWS, *_PATHS),
     "imputation": ("exact", "bjs", "gmm", "multiplier_bootstrap", "none", *_PATHS),
