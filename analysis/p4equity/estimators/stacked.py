@@ -34,8 +34,8 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     reference_period (-1, before anticipation); joint_test, and those of errors and bootstrap, as in event_study. Cohorts
     whose window does not fit into the data, or that have no clean comparison unit, are left out, with a row that says so. A
     unit that serves several sub-experiments is one cluster. With a group: gap, reference and group from one regression with
-    the gap's weights; several groups: their plain average first. Assumptions: parallel trends of each cohort and its comparison units within the window, no
-    anticipation before the reference period.
+    the gap's weights; several groups: their plain average first. Assumptions: parallel trends of each cohort and its
+    comparison units within the window, no anticipation before the reference period.
     Source: Wing, Freedman and Hollingsworth (2024), sections 3 and 4. Reference cases: diff-diff's StackedDiD on the
     castle doctrine and on an unbalanced staggered panel, and the sub-experiments themselves (tests/reference/stacked).
     """

@@ -68,3 +68,12 @@ def test_joint_test_of_the_leads(number: int) -> None:
     found = answer(row).set_index("estimand").loc["pretrend"]
     assert found["statistic"] == pytest.approx(row["stat"], rel=1e-6)
     assert found["p_value"] == pytest.approx(row["p"], rel=1e-6)
+
+
+def test_average_and_cr2_of_one_cohort_are_neymans_of_staggered() -> None:
+    """`staggered_cs(estimand = "simple")`: mean change after treatment against the year before, and Neyman's conservative error."""
+    average = p4equity.fit(
+        "event_study", data("hs_common_system_year"), outcome="gap", unit="system", time="year", cohort="cohort"
+    ).iloc[0]
+    assert average["estimate"] == pytest.approx(0.0273914459732788, abs=1e-7)
+    assert average["std_error"] == pytest.approx(0.0089746027769936, rel=1e-6)
