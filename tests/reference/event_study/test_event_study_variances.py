@@ -71,7 +71,7 @@ def test_joint_test_of_the_leads(number: int) -> None:
 
 
 def test_average_and_cr2_of_one_cohort_are_neymans_of_staggered() -> None:
-    """`staggered_cs(estimand = "simple")`: mean change after treatment against the year before, and Neyman's conservative error."""
+    """`staggered_cs(estimand = "simple")`: mean change against the year before treatment, Neyman's conservative error."""
     average = p4equity.fit(
         "event_study", data("hs_common_system_year"), outcome="gap", unit="system", time="year", cohort="cohort"
     ).iloc[0]
