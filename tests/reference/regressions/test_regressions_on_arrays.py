@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from p4equity.estimators.glm import fit_glm
-from p4equity.inference.cluster_robust import contrast_test
+from p4equity.inference.cluster_robust import adjusted_rows, contrast_rows, contrast_test
 from p4equity.inference.independent_rows import row_moments, row_test
 from p4equity.inference.joint import joint_test
 from p4equity.inference.moments import ClusterMoments, cluster_moments
@@ -18,6 +18,7 @@ from p4equity.inference.sweeping import dummies, sweep
 
 HERE = Path(__file__).parent
 EXPECTED = pd.read_csv(HERE / "expected.csv")
+LEFT_OUT = pd.read_csv(HERE / "leave_one_out.csv").fillna({"weights": ""})
 GLM = EXPECTED["estimator"].isin(["fepois", "feglm_logit"])
 JOINT = EXPECTED["estimator"].str.startswith(("Wald_test", "wald"))
 SUNAB = EXPECTED["estimator"].str.startswith("sunab")
@@ -186,3 +187,16 @@ def test_sunab_where_one_or_two_states_are_treated(at: int) -> None:
     assert found.estimate == pytest.approx(row["estimate"], abs=1e-7)
     assert found.std_error == pytest.approx(row["se"], rel=1e-6)
     assert found.p_value == pytest.approx(row["p"], rel=1e-5)
+
+
+@pytest.mark.parametrize("spec", LEFT_OUT["spec"].unique())
+def test_cr3_contributions_are_the_moves_when_a_cluster_is_left_out(spec: str) -> None:
+    rows = LEFT_OUT[LEFT_OUT["spec"] == spec]
+    first = rows.iloc[0]
+    call = "gap ~ post | system + year" if "summclust" in spec else spec
+    _, m, _ = prepared(first["dataset"], "", call, first["weights"], "members", False)
+    c, _ = contrast_rows(m.design, np.eye(1, len(m.design.names)))
+    moves = np.einsum("gqr,gr->g", adjusted_rows(m.design, c, "CR3")[0], m.scores("CR3"))
+    found = dict(zip(m.design.clusters, float(c[0] @ m.theta) - moves, strict=True))
+    assert len(rows) == 20
+    assert [found[g] for g in rows["group"]] == pytest.approx(rows["estimate"].tolist(), abs=1e-9)
