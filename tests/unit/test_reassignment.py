@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -137,6 +138,15 @@ def test_studentized_paths_whatever_units_have_in_common(weights: str) -> None:
     own, sizes = literal(frame, studentized=True)
     assert effect["statistic"].iloc[0] == pytest.approx(own, rel=1e-8)
     assert effect["p_value"].iloc[0] == pytest.approx(share(own, sizes), abs=1e-12)
+
+
+@pytest.mark.parametrize("inference", ["permutation", "permutation_studentized"])
+def test_event_studies_of_fifty_units_take_seconds(inference: str) -> None:
+    frame = panel(5, (*[2013] * 7, *[2014] * 7, *[2015] * 6, *[None] * 30))
+    start = time.process_time()
+    out = p4equity.fit("event_study", frame, inference=inference, **OPTIONS)
+    assert time.process_time() - start < 10  # about 0.3, and 2 where studentized
+    assert out["status"].iloc[0] == "ok"
 
 
 @pytest.mark.parametrize("kind", ["alike", "alike in strata", "a few factors", "of their own"])

@@ -64,13 +64,13 @@ def reassignments(
     repeat = total
     for s in np.unique(groups):
         index = np.flatnonzero(groups == s)
-        rows = _distinct(own[index])
+        rows = distinct_permutations(own[index])
         repeat //= len(rows)
         table[:, index] = np.tile(np.repeat(rows, repeat, axis=0), (total // (repeat * len(rows)), 1))
     return Reassignments(table, total, False, int((table == own).all(axis=1).argmax()))
 
 
-def _distinct(labels: Labels) -> Labels:
+def distinct_permutations(labels: Labels) -> Labels:
     """All distinct permutations of labels (n,), rarest labels placed first."""
     values, counts = np.unique(labels, return_counts=True)
     order = np.argsort(counts, kind="stable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from math import factorial, prod
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from p4equity.inference.canonical import order_of_units
 from p4equity.inference.permutation import PermutationResult, invert, two_sided_p
+from p4equity.inference.reassignment import distinct_permutations
 from p4equity.inference.stacked import (
     Array,
     Flags,
@@ -36,26 +36,11 @@ def enumerate_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> NDArra
     table = np.zeros((1, len(held)), np.int64)
     for s in np.unique(strata):
         index = np.flatnonzero(strata == s)
-        block = _distinct_permutations(held[index])
+        block = distinct_permutations(held[index].astype(np.int16))
         size = len(table)
         table = np.repeat(table, len(block), axis=0)
         table[:, index] = np.tile(block, (size, 1))
     return table
-
-
-def _distinct_permutations(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    values, counts = np.unique(labels, return_counts=True)
-    order = np.argsort(counts)
-    rows = [(np.full(len(labels), values[order[-1]], np.int64), np.arange(len(labels)))]
-    for k in order[:-1]:
-        grown = []
-        for row, free in rows:
-            for pick in combinations(range(len(free)), int(counts[k])):
-                new = row.copy()
-                new[free[list(pick)]] = values[k]
-                grown.append((new, np.delete(free, list(pick))))
-        rows = grown
-    return np.array([row for row, _ in rows])
 
 
 def count_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> int:
@@ -96,9 +81,10 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     else:
         table = enumerate_rows(held, data.strata)
     everyone = np.concatenate([table, held[None, :]])  # the observed assignment last
+    holds = _holds(everyone, len(patterns))
 
     def test(theta: float) -> tuple[float, float, float, int]:
-        effects, errors = assignment_effects(data, patterns, everyone, theta)
+        effects, errors = assignment_effects(data, patterns, everyone, theta, holds)
         statistics = effects / errors
         usable = statistics[:-1][np.isfinite(statistics[:-1])]
         return two_sided_p(usable, float(statistics[-1])), float(statistics[-1]), float(effects[-1]) + theta, len(usable)
@@ -118,15 +104,18 @@ def _order(data: Stacked) -> NDArray[np.int64]:
     return order_of_units(values, data.strata)
 
 
-def assignment_effects(data: Stacked, patterns: Flags, table: NDArray[np.int64], theta: float) -> tuple[Array, Array]:
+def assignment_effects(
+    data: Stacked, patterns: Flags, table: NDArray[np.int64], theta: float, holds: Array | None = None
+) -> tuple[Array, Array]:
     """(N,) pooled effects and their standard errors under the assignments in `table` (N, S), NaN where not identified.
 
-    At the variances fitted without effects, after taking a constant effect `theta` from the observed contracted cells.
+    At the variances fitted without effects, after taking a constant effect `theta` from the observed contracted cells. holds:
+    the table as zeros and ones, made once where several effects are tried.
     """
     problem = null_problem(data, theta)
     V = data.covariance + random_covariance(len(data.measure_weights), *restricted_likelihood(problem))
     parts = _by_pattern(data, patterns, V, problem.y)
-    solution, b_all, variance = _solutions(parts, table, data.measure_weights)
+    solution, b_all, variance = _solutions(parts, _holds(table, len(patterns)) if holds is None else holds, data.measure_weights)
     effects = sum(x * b for x, b in zip(solution, b_all, strict=True))
     return np.asarray(effects), np.sqrt(variance)
 
@@ -134,7 +123,7 @@ def assignment_effects(data: Stacked, patterns: Flags, table: NDArray[np.int64],
 def assignment_lines(data: Stacked, patterns: Flags, table: NDArray[np.int64], V: Array) -> tuple[Array, Array]:
     """(N, S, M) linear weights of those effects and (N,) their standard errors, at given covariances V (S, M, M)."""
     parts = _by_pattern(data, patterns, V, np.zeros_like(data.y))
-    solution, _, variance = _solutions(parts, table, data.measure_weights)
+    solution, _, variance = _solutions(parts, _holds(table, len(patterns)), data.measure_weights)
     m = len(data.measure_weights)
     x = np.stack(solution, axis=1)
     lines = np.zeros((len(table), *data.y.shape))
@@ -162,15 +151,19 @@ def _by_pattern(data: Stacked, patterns: Flags, V: Array, y: Array) -> tuple[Arr
     return np.stack(parts, axis=1), np.stack(values, axis=1)
 
 
-def _solutions(parts: tuple[Array, Array], table: NDArray[np.int64], weights: Array) -> tuple[list[Array], Array, Array]:
+def _holds(table: NDArray[np.int64], patterns: int) -> Array:
+    """(S K, N) zeros and ones: which pattern each system holds. Sums over systems are then one matrix product."""
+    held = table.T[:, None, :] == np.arange(patterns)[:, None]
+    return np.asarray(held.reshape(-1, len(table)), float)
+
+
+def _solutions(parts: tuple[Array, Array], holds: Array, weights: Array) -> tuple[list[Array], Array, Array]:
     """What solves each assignment's normal equations for the pooled effect, their right sides, and the effects' variances."""
     A_parts, b_parts = parts
     size = 2 * len(weights)
     upper = np.triu_indices(size)
     flat = np.concatenate([A_parts[:, :, upper[0], upper[1]], b_parts], axis=2)
-    # Which pattern each system holds, as zeros and ones: sums over systems are then one matrix product.
-    holds = (table.T[:, None, :] == np.arange(A_parts.shape[1])[:, None]).astype(float)
-    sums = flat.reshape(-1, flat.shape[2]).T @ holds.reshape(-1, len(table))
+    sums = flat.reshape(-1, flat.shape[2]).T @ holds
     A_all: list[list[Array]] = [[np.empty(0)] * size for _ in range(size)]
     for k, (i, j) in enumerate(zip(*upper, strict=True)):
         A_all[i][j] = sums[k]
