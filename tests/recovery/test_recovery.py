@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,12 @@ from p4equity.cells import CellTables, build_cells, cells_hash
 from p4equity.diagnostics import diagnose
 from p4equity.dictionary import load_dictionary
 from p4equity.disparity.leveling import LEVELING_DOWN, Bounds, verdict
+from p4equity.estimates import read_estimates
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.extract import open_extract
+from p4equity.resources import root
 from p4equity.study import Study, load_study
 from p4equity.synthetic import simulate as write_extract
 from simulation import STUDY, Setting, simulate, summarize, true_gap_effect
@@ -143,15 +146,34 @@ def test_noise_selected_baselines_fire_their_gate_and_narrow_by_themselves(study
     assert abs(values[1] - values[0]) < 0.5 * abs(own["realized"].iloc[0])
 
 
-def test_the_leveling_down_plant_is_called_leveling_down(study: Study, tmp_path: Path) -> None:
-    context, gates, _ = evaluated(study, tmp_path / "x", "default", study.data.seed, 800_000)
-    assert (gates["status"] != "FAIL").all()
-    rows = {
+def called(study: Study, rows: Iterable[Mapping[str, Any]]) -> str:
+    """The verdict on colorectal screening from its rows of the averaged t test."""
+    bounds = {
         r["outcome"]: Bounds(r["estimate"], r["conf_low"], r["conf_high"])
-        for r in analysis_rows(context, study.analysis("measure").model_copy(update={"inference": ("averaged_t",)}))
-        if r["measure_id"] == "COL_50_75"
+        for r in rows
+        if r["measure_id"] == "COL_50_75" and r["inference"] == "averaged_t"
     }
-    assert verdict(rows["gap"], rows["reference_rate"], rows["group_rate"], study.leveling.margin) == LEVELING_DOWN
+    return verdict(bounds["gap"], bounds["reference_rate"], bounds["group_rate"], study.leveling.margin)
+
+
+def test_the_leveling_down_plant_is_called_leveling_down(study: Study, tmp_path: Path) -> None:
+    """At half the study's size: the smallest measures lack power there, every other gate passes."""
+    context, gates, _ = evaluated(study, tmp_path / "x", "default", study.data.seed, 400_000)
+    assert fired(gates) == set()
+    analysis = study.analysis("measure").model_copy(update={"inference": ("averaged_t",)})
+    assert called(study, analysis_rows(context, analysis)) == LEVELING_DOWN
+
+
+def test_the_committed_edition_calls_it_leveling_down_and_fails_no_gate(study: Study) -> None:
+    """At the study's own size; .ci/run makes this edition again and compares every row."""
+    edition = root() / "reports" / "editions" / "synthetic"
+    about = json.loads((edition / "manifest.json").read_text())["extract"]
+    assert (about["members"], about["seed"], about["scenario"]) == (study.data.members, study.data.seed, "default")
+    gates = pd.read_csv(edition / "diagnostics.csv")
+    assert (gates["status"] == "PASS").sum() > 10
+    assert (gates["status"] != "FAIL").all()
+    estimates = read_estimates(edition / "estimates.csv")
+    assert called(study, estimates[estimates["analysis_id"] == "measure"].to_dict("records")) == LEVELING_DOWN
 
 
 def test_the_committed_table_meets_the_bars() -> None:

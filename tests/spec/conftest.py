@@ -101,6 +101,15 @@ def extract(made_once: Any) -> Path:
     return made / "extract"
 
 
+@pytest.fixture(scope="session")
+def extract_cells(extract: Path, made_once: Any) -> Path:
+    """The same as cells, tier B: for tests that begin where the cells are there."""
+    from p4equity.cli.stages import write_tier_b
+
+    made: Path = made_once("command_line_cells", lambda new: write_tier_b(FIRST, extract, new / "cells", 1))
+    return made / "cells"
+
+
 @dataclass(frozen=True)
 class Damaged:
     """A copy of the extract, to be damaged."""

@@ -180,10 +180,10 @@ def test_a_study_file_in_another_encoding(edited: Edit, extract: Path, p4: Any) 
 # --- gates: exit 12 --------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_gate_and_a_logged_deviation(extract: Path, few_analyses: Any, p4: Any, tmp_path: Path) -> None:
+def test_a_failed_gate_and_a_logged_deviation(extract_cells: Path, few_analyses: Any, p4: Any, tmp_path: Path) -> None:
     study = few_analyses(tmp_path / "strict", ["pooled", "spending"], attrition=0.0)
     run = tmp_path / "run"
-    said = p4("estimate", extract, "--study", study, "--out", run)
+    said = p4("estimate", extract_cells, "--study", study, "--out", run)
     said.fails(12, r"attrition: a gate failed", r"diagnostics\.csv", r"next: .*deviations\.csv")
     estimates = pd.read_csv(run / "estimates.csv")
     estimates = estimates[estimates["analysis_id"].isin(["pooled", "spending"])]  # not baselines
@@ -191,11 +191,11 @@ def test_a_failed_gate_and_a_logged_deviation(extract: Path, few_analyses: Any, 
     assert set(estimates["status"]) == {"not_estimable"}
     assert estimates["reason"].str.contains("attrition").all()
     assert estimates["estimate"].isna().all()
-    p4("diagnose", extract, "--study", study).fails(12, r"attrition: a gate failed")
+    p4("diagnose", extract_cells, "--study", study).fails(12, r"attrition: a gate failed")
 
     with (study / "deviations.csv").open("a", encoding="utf-8") as log:
         log.write("D1,2026-10-01,attrition,Rows stand,Two systems closed,false,Composition may have changed\n")
-    said = p4("estimate", extract, "--study", study, "--out", run)
+    said = p4("estimate", extract_cells, "--study", study, "--out", run)
     assert said.code == 0, said.text
     estimates = pd.read_csv(run / "estimates.csv")
     assert (estimates[estimates["analysis_id"].isin(["pooled", "spending"])]["status"] == "ok").sum() > 3

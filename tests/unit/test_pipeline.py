@@ -113,13 +113,13 @@ def test_compare_names_the_row_that_moved(small_run: Path, tmp_path: Path) -> No
     assert text.loc[at, "row_id"] in comparison.differences[0]
 
 
-def test_a_failed_run_leaves_nothing(small_extract: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_leaves_nothing(small_tier_b: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("stopped on the way")
 
     monkeypatch.setattr("p4equity.pipeline.analyse", broken)
     with pytest.raises(RuntimeError):
-        run(FIRST, small_extract, tmp_path / "out", workers=1, report=False)
+        run(FIRST, small_tier_b, tmp_path / "out", workers=1, report=False)
     assert list(tmp_path.iterdir()) == []
 
 
