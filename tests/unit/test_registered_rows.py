@@ -45,6 +45,9 @@ def made_context(study: Study, den: int, without: frozenset[str] = frozenset()) 
 @pytest.mark.parametrize("den", [FEW, MANY])
 def test_each_analysis_measure_and_inference_has_a_row(study: Study, den: int) -> None:
     rows = evaluate(made_context(study, den))
+    few = rows["reason"].str.contains("treated clusters?: cluster-robust", na=False)
+    assert few.any() == (den == MANY)
+    assert not rows["reason"].str.contains("instead", na=False).any()
     have = set(zip(rows["analysis_id"], rows["measure_id"], rows["inference"], strict=True))
     for analysis in study.analyses:
         measures = ["pooled"] if analysis.pooled else study.measure_ids(analysis.measures)

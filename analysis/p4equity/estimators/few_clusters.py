@@ -10,6 +10,7 @@ from p4equity.estimators.base import FEW, Base, Term
 ARMS = ("n_clusters", "n_treated_clusters", "n_comparison_clusters")
 ONE_CLUSTER = "one cluster only: its error cannot be estimated"
 NEED = "{} {} {}: cluster-robust and bootstrap errors need {} or more"
+ADVICE = "; instead: "  # between the reason and what a caller of `fit` may ask for
 OF_DID = "conley_taber or ferman_pinto of did"
 INSTEAD = {
     "did": "conley_taber, or ferman_pinto where sizes are known",
@@ -35,7 +36,7 @@ def too_few(base: Base, estimator: str) -> str:
         if count < FEW:
             text = NEED.format(count, arm, "cluster" if count == 1 else "clusters", FEW)
             few = arm == "treated" and base.n_comparison_clusters > 1
-            return f"{text}; instead: {INSTEAD.get(estimator, OF_DID) if few else NO_RESIDUALS}"
+            return f"{text}{ADVICE}{INSTEAD.get(estimator, OF_DID) if few else NO_RESIDUALS}"
     return ""
 
 

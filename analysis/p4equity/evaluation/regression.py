@@ -9,6 +9,7 @@ import pandas as pd
 
 from p4equity.errors import P4Error
 from p4equity.estimators import fit
+from p4equity.estimators.few_clusters import ADVICE
 from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.study import Analysis
 
@@ -108,6 +109,8 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
         row = base_row(context, analysis, measure_id=measure, group=group, outcome=_outcome(record, analysis))
         row["outcome_unit"] = outcome_unit(study, measure)
         row |= {key: record[key] for key in KEPT if not _null(record.get(key))}
+        if row.get("reason"):  # a plan has registered its methods: those `fit` names instead are no advice here
+            row["reason"] = str(row["reason"]).split(ADVICE)[0]
         row["reference_group"] = study.groups.reference if gap else None
         if row["outcome"].endswith("breakdown"):
             row["outcome_unit"] = BREAKDOWN_UNIT
