@@ -35,6 +35,15 @@ def test_one_lead_in_closed_form() -> None:
         assert answer.bias_if_passed == pytest.approx(answer.slope + 0.5 * 0.1 * shift, abs=5 * answer.bias_error + 2e-5)
 
 
+@pytest.mark.parametrize("error", [0.0, 1e-17])
+def test_errors_of_rounding_leave_no_path(error: float) -> None:
+    assert path([1.0, 1.0], np.diag([0.01, 0.01]), [-2, 0])[1] == ""
+    for lead, effect in ((error, 0.1), (error, 1e-16)):
+        assert path([1.0, 1.0], np.diag([lead, effect]) ** 2, [-2, 0])[1].startswith(
+            "not available, because the outcomes leave no"
+        )
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_individual_tests_as_the_normal_probability_of_a_box(seed: int) -> None:
     found = made(4, seed)

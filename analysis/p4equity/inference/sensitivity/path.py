@@ -14,6 +14,8 @@ from p4equity.errors import UsageError, did_you_mean
 Array = NDArray[np.float64]
 GAPS = ("per_period", "whole", "drop")
 NO_LEAD = "not available, because there is no period before the reference period"
+NO_VARIATION = "not available, because the outcomes leave no variation to estimate the errors of the event times from"
+ROUNDING = 1e-12  # standard errors below this share of the largest estimate are rounding
 
 
 @dataclass(frozen=True)
@@ -124,4 +126,6 @@ def _why_not(path: Path) -> str:
     values = np.linalg.eigvalsh(path.covariance)
     if values[0] < -1e-8 * abs(values[-1]) or not path.std_error > 0:
         return "not available, because the joint covariance of the event times is not one"
+    if not np.sqrt(np.diag(path.covariance)).min() > ROUNDING * float(np.abs(path.estimates).max()):
+        return NO_VARIATION
     return ""
