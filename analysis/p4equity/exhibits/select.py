@@ -126,6 +126,13 @@ def rows_of(results: Results, analysis: Analysis | None, **identity: object) -> 
     return found
 
 
+def overall(results: Results, analysis: Analysis, **identity: object) -> pd.DataFrame:
+    """The answers of an analysis as a whole: no rows of single years, nor of single cohorts beside an average over them."""
+    rows = rows_of(results, analysis, outcome=analysis.outcome, event_time=None, interval="pointwise", **identity)
+    pooled = rows["cohort"].isna()
+    return rows[pooled] if pooled.any() else rows
+
+
 def one(rows: pd.DataFrame, **identity: object) -> Mapping[str, object] | None:
     """The one row with these values, or None when there is none; the first when there are several."""
     found = rows

@@ -9,7 +9,7 @@ import pandas as pd
 
 from p4equity.exhibits import baseline_gap, text
 from p4equity.exhibits.builder import TableBuilder
-from p4equity.exhibits.select import OK, analysis_title, group_analysis, measure_analysis, one, pooled_analysis, rows_of
+from p4equity.exhibits.select import OK, analysis_title, group_analysis, measure_analysis, one, overall, pooled_analysis, rows_of
 from p4equity.exhibits.tabular import capital, stacked
 
 if TYPE_CHECKING:
@@ -120,9 +120,8 @@ def _headline(results: Results, rows: pd.DataFrame) -> str:
 
 def _values(results: Results) -> Exhibit | None:
     analyses = [a for a in results.study.analyses if a.estimator != "event_study"]
-    found = [rows_of(results, a, event_time=None) for a in analyses]
+    found = [overall(results, a) for a in analyses]
     rows = pd.concat(found) if found else pd.DataFrame()
-    rows = rows[rows["outcome"].isin([a.outcome for a in analyses])] if len(rows) else rows
     if rows.empty:
         results.skip(ID, "no main analysis was registered")
         return None
