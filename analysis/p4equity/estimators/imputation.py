@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from p4equity.errors import UsageError
 from p4equity.estimators.arguments import known
-from p4equity.estimators.base import Answer, Array, Estimate, Request, Term
+from p4equity.estimators.base import Answer, Estimate, Request, Term
 from p4equity.estimators.imputation_parts import Part, left_out, parts_of
+from p4equity.estimators.imputation_paths import ImputationPaths, imputation_paths, unseen_shares
 from p4equity.estimators.imputation_terms import build_terms
-from p4equity.estimators.imputed import Imputed, impute
+from p4equity.estimators.imputed import Imputed, Target, impute
 from p4equity.estimators.influence import BOOTSTRAP, InfluenceEstimate
 from p4equity.estimators.panels import Panel
+from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS, path_options
 from p4equity.estimators.tidy import Cells
+from p4equity.estimators.untreated_model import UntreatedModel
 from p4equity.inference.sweeping import Codes
 
-OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form", "draws")
+OPTIONS = ("variance", "horizons", "pretrends", "auxiliary", "leave_out", "form", "draws", *PATH_OPTIONS)
 VARIANCES = ("exact", "bjs", "gmm")
 SQUARED = (
     "bjs: with unequal weights didimputation 0.5.0, which this follows, weighs untreated cells by squared weights, which are not"
     " those of the estimate; variance='exact' uses the estimate's own"
 )
-INFERENCES = (*VARIANCES, BOOTSTRAP, "none")
+INFERENCES = (*VARIANCES, BOOTSTRAP, "none", *PATH_INFERENCES)
 WORDS = {"form": ("gap", "triple_difference"), "auxiliary": ("cohort_event", "event", "cohort", "all")}
 
 
 @dataclass(frozen=True)
 class ImputationEstimate(Estimate):
-    """Result under each variance, the first one the caller's."""
+    """Result under each variance, the first one the caller's; paths where they are asked for."""
 
     under: dict[str, InfluenceEstimate]
+    paths: ImputationPaths | None = None
     notes_: tuple[str, ...] = ()
 
     def answers(self, inference: str, request: Request) -> list[tuple[Term, Answer]]:
         """Answers from the influence functions of the variance asked for."""
-        variance = inference if inference in self.under else str(request.own.get("variance", VARIANCES[0])).lower()
+        if self.paths is not None and inference in PATH_INFERENCES:
+            return self.paths.answers(inference, request)
+        variance = inference if inference in self.under else _variance(request)
         return self.under[variance].answers(inference, request)
 
     def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
@@ -66,7 +73,9 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
     (or unit) by period; treated are the compared groups of treated units, averaged by their own weights, with the sign
     of the gap. Both words of comparison use all untreated cells; "not_yet" also allows a panel without never treated
     units. Assumptions: parallel trends of all units in all periods, no anticipation beyond `anticipation` periods (left
-    out). Source: Borusyak, Jaravel and Spiess (2024), theorems 2 and 3; Gardner (2022) for gmm.
+    out). relative_magnitudes, smoothness, pretest_power: from a path of leads and effects that are all measured from the
+    last period before treatment (`imputation_paths`), of all event times, whatever horizons and pretrends say.
+    Source: Borusyak, Jaravel and Spiess (2024), theorems 2 and 3; Gardner (2022) for gmm.
     Reference cases: R didimputation and did2s (tests/reference/imputation).
     """
     for name, words in WORDS.items():
@@ -78,36 +87,72 @@ def estimate(cells: Cells, request: Request) -> ImputationEstimate:
     terms = build_terms(panel, parts, fitted, request)
     dropped = panel.dropped + tuple(d for part, f in zip(parts, fitted, strict=True) for d in left_out(panel, part, f))
     values = np.concatenate([f.estimates.ravel() for f in fitted])
-    unseen = _unseen(terms, np.concatenate([np.repeat(f.unseen, f.estimates.shape[1]) for f in fitted]))
+    unseen = unseen_shares(terms, fitted)
     under = {}
     for name in VARIANCES:
         influence = np.hstack([f.influence[name].reshape(len(clusters), -1) for f in fitted])
         shares = () if name == "gmm" else unseen
         under[name] = InfluenceEstimate(terms, dropped, panel.unbalanced, values, influence, unseen=shares)
-    return ImputationEstimate(terms, dropped, panel.unbalanced, under, (*_idle(parts, request), *_squared(parts, request)))
+    paths = _paths(panel, parts, cluster, len(clusters), request)
+    notes = (*_idle(parts, request), *_squared(parts, request))
+    return ImputationEstimate(terms, dropped, panel.unbalanced, under, paths, notes)
 
 
-def _unseen(terms: tuple[Term, ...], shares: Array) -> tuple[float, ...]:
-    """For each term the largest share of unobserved variance among the parameters it combines."""
-    return tuple(float(shares[np.abs(t.contrast).sum(axis=0) > 0].max(initial=0.0)) for t in terms)
+def _variance(request: Request) -> str:
+    """The variance behind answers that do not name one."""
+    return str(request.own.get("variance", VARIANCES[0])).lower()
+
+
+def _paths(panel: Panel, parts: list[Part], cluster: Codes, groups: int, request: Request) -> ImputationPaths | None:
+    """The paths, where an inference asks for them."""
+    if not set(PATH_INFERENCES) & set(request.inference):
+        return None
+
+    small = path_options(PATH_INFERENCES[0], request).small_sample
+
+    def averages(part: Part, model: UntreatedModel, targets: Sequence[Target], leads: int) -> Imputed:
+        own = cluster[part.rows]
+        some = len(np.unique(own[~part.model.treated]))
+        # G / (G - 1) is that of the whole path; what is left of the regression's factor is due to its coefficients.
+        factor = _lead_factor(panel, part, own, leads) * (some - 1) / some if small else 1.0
+        return _averages(panel, part, model, own, targets, groups, request, small, lambda _: factor, factor)
+
+    return imputation_paths(panel, parts, request, _variance(request), averages)
 
 
 def _impute(panel: Panel, part: Part, cluster: Codes, groups: int, request: Request) -> Imputed:
-    leave_out = request.own.get("leave_out", False)
+    """All averages and leads of one part; leads with the small-sample factor of their regression."""
+    own, targets = cluster[part.rows], part.targets(panel, request)
+    return _averages(
+        panel, part, part.model, own, targets, groups, request, False, lambda leads: _lead_factor(panel, part, own, leads)
+    )
+
+
+def _lead_factor(panel: Panel, part: Part, cluster: Codes, leads: int) -> float:
+    """Small-sample factor of the regression of untreated rows on so many leads."""
+    untreated = int(panel.frame.loc[part.rows, "rows"].to_numpy(float)[~part.model.treated].sum())
+    return part.lead_factor(cluster, untreated, leads)
+
+
+def _averages(
+    panel: Panel, part: Part, model: UntreatedModel, cluster: Codes, targets: Sequence[Target], groups: int, request: Request,
+    small: bool, lead_factor: Callable[[int], float], untreated_factor: float = 1.0,
+) -> Imputed:  # fmt: skip
+    """Averages and leads of one part under one model of its untreated cells. small: leave_out unless the caller says not."""
+    leave_out = request.own.get("leave_out", small)
     if not isinstance(leave_out, bool):
         raise UsageError("not a flag", where="fit: leave_out", expected="True or False", found=repr(leave_out))
-    own = cluster[part.rows]
-    untreated = int(panel.frame.loc[part.rows, "rows"].to_numpy(float)[~part.model.treated].sum())
     return impute(
-        part.model,
+        model,
         part.sign * panel.Y[part.rows],
-        own,
+        cluster,
         part.effects[0],
         part.auxiliary(panel, request),
-        part.targets(panel, request),
+        targets,
         groups=groups,
-        lead_factor=lambda leads: part.lead_factor(own, untreated, leads),
+        lead_factor=lead_factor,
         leave_out=leave_out,
+        untreated_factor=untreated_factor,
     )
 
 

@@ -52,12 +52,15 @@ def impute(
     groups: int,
     lead_factor: Callable[[int], float],
     leave_out: bool = False,
+    untreated_factor: float = 1.0,
 ) -> Imputed:
     """Average effects, and leads, of one model for outcomes Y (n, m).
 
     cluster: (n,) codes below `groups`. unit: (n,) codes. auxiliary: (n,) codes of the cells within which treated
-    residuals are centred. lead_factor: small-sample factor of the covariance of so many leads.
+    residuals are centred. lead_factor: small-sample factor of the covariance of so many leads; untreated_factor: the same of
+    the part of effects' variance that is due to untreated rows.
     """
+    root = np.where(model.treated, 1.0, np.sqrt(untreated_factor))[:, None]
     used = np.asarray(model.treated & model.predicted[1], bool)
     scale = np.sqrt(model.weights @ Y**2 / max(float(model.weights.sum()), 1e-300))
     E = model.residuals(Y)
@@ -74,11 +77,11 @@ def impute(
     for q in [i for i, has in enumerate(found) if has]:
         for name, weights in V.items():
             centre = estimates[q] if name == "gmm" else cells.centre(weights[:, q], E)
-            scores = weights[:, q, None] * (E - np.where(model.treated[:, None], centre, 0.0))
+            scores = weights[:, q, None] * root * (E - np.where(model.treated[:, None], centre, 0.0))
             for j in range(Y.shape[1]):
                 influence[name][:, q, j] = np.bincount(cluster, scores[:, j], groups)
     unseen = np.array([cells.unseen(w) for w in W.T])
-    for leads in _lead_sets(targets):
+    for leads in lead_sets(targets):
         b, scores, identified = _leads(model, E, np.stack([targets[q].rows for q in leads], axis=1).astype(float))
         estimates[leads], found[leads] = b, identified
         factor = np.sqrt(lead_factor(len(leads)))
@@ -90,7 +93,7 @@ def impute(
     return Imputed(tuple(targets), estimates, influence, unseen, used, found)
 
 
-def _lead_sets(targets: Sequence[Target]) -> list[list[int]]:
+def lead_sets(targets: Sequence[Target]) -> list[list[int]]:
     """Leads estimated in one regression each: those of the first label, which others divide, and those of all others."""
     leads = [q for q, t in enumerate(targets) if t.kind == "lead"]
     first = [q for q in leads if targets[q].label == targets[0].label]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from p4equity.estimators.base import NAN, Answer, Request, Term
@@ -19,20 +21,28 @@ NOT_DYNAMIC = (
 
 
 def influence_path_answers(estimate: InfluenceEstimate, inference: str, request: Request) -> list[tuple[Term, Answer]]:
-    """Rows of every path: sensitivity sets or power of pretests.
+    """Rows of every path of a dynamic aggregation: sensitivity sets or power of pretests.
 
     With small_sample (the default) the covariance has the factor G/(G-1) and its t G-1 degrees of freedom, as for cr1;
     without it is the analytical one, R's.
     """
-    options = path_options(inference, request)
-    kind = "cr1" if options.small_sample else "analytical"
-    out: list[tuple[Term, Answer]] = []
     if request.aggregate != "dynamic" or request.own.get("base_period") != "universal":
         none = np.zeros(0)
         empty = EventPath(estimate.terms[0], none, none, np.zeros((0, 0)), -1.0, NAN, NOT_DYNAMIC)
         return path_answers(empty, inference, request)
+    return covered_paths(estimate, inference, request)
+
+
+def covered_paths(
+    estimate: InfluenceEstimate, inference: str, request: Request, notes: tuple[str, ...] = ()
+) -> list[tuple[Term, Answer]]:
+    """Rows of every path whose event times are measured from one reference period; notes: what the reader should know."""
+    options = path_options(inference, request)
+    kind = "cr1" if options.small_sample else "analytical"
+    out: list[tuple[Term, Answer]] = []
     for average, members in paths_of(estimate.terms):
-        out += path_answers(_path(estimate, average, members, options.exclude, kind, request), inference, request)
+        found = _path(estimate, average, members, options.exclude, kind, request)
+        out += path_answers(replace(found, notes=(*notes, *found.notes)), inference, request)
     return out
 
 
