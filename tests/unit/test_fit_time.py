@@ -150,7 +150,7 @@ def test_left_out_changes_name_no_period() -> None:
 
 @pytest.mark.parametrize("id", ["did", "event_study"])
 def test_units_treated_from_the_start_are_named_when_none_is_left(frame: pd.DataFrame, id: str) -> None:
-    with pytest.raises(StudyError, match="4 with no period before its first treated period"):
+    with pytest.raises(StudyError, match="4 units in the data, left out: no period before its first treated period"):
         p4equity.fit(id, frame.assign(g=frame["g"].where(frame["g"].isna(), 1999)), **PLAIN)
 
 
