@@ -4,6 +4,9 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Byte code is written once, or every process of a run and of the tests would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: report test test-slow setup lint lock edition clean help
 .DEFAULT_GOAL := report
 
@@ -13,8 +16,13 @@ help:  ## what each target does
 report: setup  ## the report of the first study from a synthetic extract
 	@$(BIN)/p4equity run
 
-test: setup lint  ## style, types, import layers and tests
-	@$(BIN)/python -m pytest -q -m "not slow" -n 2 tests
+# Style and types run beside the tests and say their part after them; one or the other failing fails both. Each file goes to one of
+# two workers, in the order that tests/conftest.py gives, so that what a file shares is made once.
+test: setup  ## style, types, import layers and tests
+	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & lint=$$!; \
+	  $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
+	  wait $$lint; style=$$?; cat $(VENV)/lint.log; \
+	  [ $$tests -eq 0 ] && [ $$style -eq 0 ]
 
 # The long simulations behind the claims on size and coverage.
 test-slow: setup  ## the long simulations

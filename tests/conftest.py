@@ -16,7 +16,11 @@ import pytest
 FIRST = "bcbsma_pay_for_equity"
 TESTS = Path(__file__).parent
 # `make test` hands whole files to its two workers in this order: the long ones first, so that both end at the same time.
-LONG_FIRST = ("unit/test_pipeline.py", "recovery/test_recovery.py", "spec/test_determinism.py", "spec/test_command_line.py")
+LONG_FIRST = (
+    *("recovery/test_recovery.py", "unit/test_pipeline.py", "unit/test_every_estimator.py", "spec/test_determinism.py"),
+    *("spec/test_failures_of_the_machine.py", "spec/test_command_line.py", "unit/test_staggered_estimators.py"),
+    *("unit/validate/test_faults.py", "unit/exhibits/test_exhibits.py"),
+)
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
