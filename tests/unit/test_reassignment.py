@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -10,7 +9,6 @@ import p4equity
 import pandas as pd
 import pytest
 from p4equity.errors import DataError, UsageError
-from p4equity.inference.canonical import order_of_holders, order_of_units
 from p4equity.inference.reassignment import (
     count_reassignments,
     law,
@@ -18,17 +16,7 @@ from p4equity.inference.reassignment import (
     reassignment_test,
     reassignments,
 )
-from p4equity.inference.refitting import solved, sums, zeros_and_ones
-
-OPTIONS = {"outcome": "y", "unit": "u", "time": "t", "cohort": "g"}
-
-
-def panel(seed: int = 0, cohorts: tuple[float | None, ...] = (2014, 2014, 2016, None, None, None, None)) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    rows = [(f"u{i}", t, c, i % 2) for i, c in enumerate(cohorts) for t in range(2011, 2018)]
-    out = pd.DataFrame(rows, columns=["u", "t", "g", "s"])
-    out = out.assign(y=rng.normal(size=len(out)) + 0.5 * (out["t"] >= out["g"]), w=rng.integers(5, 90, len(out)))
-    return out.assign(x=rng.normal(size=len(out)))
+from reassignment_panel import OPTIONS, panel
 
 
 def exchanges(frame: pd.DataFrame, by: str = "u") -> list[dict[str, float | None]]:
@@ -138,45 +126,6 @@ def test_studentized_paths_whatever_units_have_in_common(weights: str) -> None:
     own, sizes = literal(frame, studentized=True)
     assert effect["statistic"].iloc[0] == pytest.approx(own, rel=1e-8)
     assert effect["p_value"].iloc[0] == pytest.approx(share(own, sizes), abs=1e-12)
-
-
-@pytest.mark.parametrize("inference", ["permutation", "permutation_studentized"])
-def test_event_studies_of_fifty_units_take_seconds(inference: str) -> None:
-    frame = panel(5, (*[2013] * 7, *[2014] * 7, *[2015] * 6, *[None] * 30))
-    start = time.process_time()
-    out = p4equity.fit("event_study", frame, inference=inference, **OPTIONS)
-    assert time.process_time() - start < 10  # about 0.3, and 2 where studentized
-    assert out["status"].iloc[0] == "ok"
-
-
-@pytest.mark.parametrize("kind", ["alike", "alike in strata", "a few factors", "of their own"])
-def test_sums_of_what_labels_bring(kind: str) -> None:
-    rng = np.random.default_rng(7)
-    labels, strata = np.repeat([0, 1, 2], 8), np.arange(24) % 2
-    of = {"alike": np.ones((24, 1)), "alike in strata": np.eye(2)[strata], "a few factors": rng.normal(size=(24, 3))}
-    left = of.get(kind, np.eye(24))
-    parts = np.einsum("nr,rck->nck", left, rng.normal(size=(left.shape[1], 3, 4)))
-    found = sums(parts, labels, strata)
-    assert (found.fixed is not None) == kind.startswith("alike")
-    assert found.left.shape[1] == {"alike": 0, "alike in strata": 0, "a few factors": 3}.get(kind, 24)
-    table = reassignments(labels, strata, limit=50, seed=1).table
-    total = found.total(zeros_and_ones(table, 3, found.used))
-    expected = parts[np.arange(24), table].sum(axis=1).T
-    np.testing.assert_allclose(np.broadcast_to(total, expected.shape), expected, rtol=1e-11, atol=1e-11)
-
-
-def test_many_systems_and_singular_ones() -> None:
-    rng = np.random.default_rng(8)
-    X, right = rng.normal(size=(5, 9, 3)), rng.normal(size=(3, 2, 5))
-    moment = np.einsum("bni,bnj->ijb", X, X)
-    moment[2, :, 1], moment[:, 2, 1] = moment[1, :, 1], moment[:, 1, 1]  # the second one: two regressors the same
-    moment[2, 2, 1] = moment[1, 1, 1]
-    found = solved(moment, np.einsum("iib->ib", moment), right)
-    assert np.isnan(found[:, :, 1]).all()
-    for b in (0, 2, 3, 4):
-        assert found[:, :, b] == pytest.approx(np.linalg.solve(moment[:, :, b], right[:, :, b]), rel=1e-9)
-    one = solved(moment[:, :, :1], np.einsum("iib->ib", moment[:, :, :1]), right)
-    assert one[:, :, 3] == pytest.approx(np.linalg.solve(moment[:, :, 0], right[:, :, 3]), rel=1e-9)
 
 
 def test_clusters_exchange_dates_with_all_their_units() -> None:
@@ -329,76 +278,3 @@ def test_one_label_vector_at_a_time_serves_any_estimator() -> None:
     assert (result.p_value, result.p_attainable) == (expected.p_value, expected.p_attainable)
     assert result.estimate == pytest.approx(expected.estimate, rel=1e-12)
     assert (result.conf_low, result.conf_high) == pytest.approx((expected.conf_low, expected.conf_high), abs=1e-5)
-
-
-# Draws follow from the data alone
-
-
-def named_anew(frame: pd.DataFrame, seed: int, columns: tuple[str, ...] = ("u",)) -> pd.DataFrame:
-    """The frame with other names for the labels of some columns, and its rows in another order."""
-    rng = np.random.default_rng(seed)
-    out = frame.copy()
-    for column in columns:
-        labels = sorted(frame[column].unique())
-        out[column] = frame[column].map(
-            dict(zip(labels, rng.permutation([f"n{i:02d}" for i in range(len(labels))]), strict=True))
-        )
-    return out.sample(frac=1, random_state=seed)
-
-
-CALLS = {
-    "did": {"weights": "w", "covariates": "x"},
-    "did, strata": {"strata": "s"},
-    "did, changes": {"strata": "s"},
-    "event_study": {"weights": "w", "bin_below": -3, "bin_above": 2},
-    "meta_regression": {"strata": "s"},
-}
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("case", CALLS)
-def test_drawn_assignments_depend_neither_on_names_nor_on_the_order_of_rows(case: str, seed: int) -> None:
-    one = case in ("did, changes", "meta_regression")
-    frame = panel(seed, (2014, 2014, 2014, 2014, *[2014 if one else 2016] * 3, *[None] * 9))
-    frame["s"] = np.where(frame["u"].str[1:].astype(int) % 3 == 0, "north", "south")
-    options = {**OPTIONS, **CALLS[case], "inference": ["permutation", "permutation_studentized"], "limit": 300}
-    expected = p4equity.fit(case.split(",")[0], frame, **options)
-    assert any("drawn" in text for text in expected.attrs["warnings"])
-    for other in (3, 4):
-        moved = named_anew(frame, other, ("u", "s"))
-        found = p4equity.fit(case.split(",")[0], moved, **options)
-        pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
-
-
-def test_units_of_equal_data_are_exchangeable_also_with_different_dates() -> None:
-    # Four paths, each of four units: with one date their names alone tell them apart.
-    frame = panel(3, (2014, 2014, 2016, 2016, *[None] * 12)).assign(y=lambda f: np.round(3 * f["y"]), w=1)
-    first = frame["u"].str[1:].astype(int)
-    same = frame.assign(y=frame.groupby([first % 4, "t"])["y"].transform("first"))
-    options = {**OPTIONS, "weights": "w", "inference": ["permutation", "permutation_studentized"], "limit": 300}
-    expected = p4equity.fit("did", same, **options)
-    for other in (3, 4, 5):
-        pd.testing.assert_frame_equal(p4equity.fit("did", named_anew(same, other), **options), expected, rtol=1e-9)
-
-
-def test_clusters_of_several_units_are_ordered_by_what_they_hold() -> None:
-    frame = pd.concat([panel(k, (2014, 2014, 2016, *[None] * 11)).assign(u=lambda f, k=k: f["u"] + f"-{k}") for k in range(3)])
-    frame["c"] = frame["u"].str.split("-").str[0]
-    kept = ~(frame["c"].isin(["u3", "u0"]) & frame["u"].str.endswith("2"))
-    options = {**OPTIONS, "parent": "c", "weights": "w", "inference": "permutation", "limit": 300}
-    expected = p4equity.fit("did", frame[kept], **options)
-    assert any("drawn" in text for text in expected.attrs["warnings"])
-    for other in (3, 4):
-        found = p4equity.fit("did", named_anew(frame[kept], other, ("u", "c")), **options)
-        pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
-
-
-def test_orders_follow_from_values_then_strata() -> None:
-    values = np.array([[2.0, 1.0], [1.0, np.nan], [1.0, 5.0], [2.0, 1.0], [0.0, 0.0]])
-    assert order_of_units(values).tolist() == [4, 2, 1, 0, 3]
-    # Stratum 7 holds two units, stratum 3 three: the smaller one first, whatever its code.
-    assert order_of_units(values, np.array([7, 3, 3, 7, 3])).tolist() == [0, 3, 4, 2, 1]
-    # Holder 0: units {1} and {2, 5}; holder 1: {1} and {2, 4}; holder 2: {1} alone.
-    rows = np.array([[1.0], [2.0], [5.0], [1.0], [4.0], [2.0], [1.0]])
-    unit, holder = np.array([0, 1, 1, 2, 3, 3, 4]), np.array([0, 0, 0, 1, 1, 1, 2])
-    assert order_of_holders(rows, unit, holder).tolist() == [2, 1, 0]
