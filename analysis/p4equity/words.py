@@ -1,13 +1,23 @@
-"""Numbers as a reader sees them: rounding, true minus signs, intervals, units."""
+"""Numbers and dates as a reader sees them: rounding, true minus signs, intervals, units."""
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 
 COUNTS = frozenset({"n_clusters", "n_treated_clusters", "n_members", "n_cells"})
 YEARS = frozenset({"first_year", "last_year", "event_time", "cohort"})
 P_VALUES = frozenset({"p_value", "p_attainable"})
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+
+
+def date(day: dt.date) -> str:
+    """The one style of dates, the same in every locale: "December 31, 2022"."""
+    return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
 
 
 def number(value: float, decimals: int = 1, *, signed: bool = False) -> str:

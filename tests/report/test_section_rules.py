@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from p4equity import words
 from p4equity.section import confidence, open_section, phrases
 from p4equity.section.answers import Answer
 
@@ -68,4 +69,4 @@ def test_registered_is_said_only_of_a_registered_plan(section: Any) -> None:
 def test_parts_and_dates() -> None:
     parts = [phrases.part_of(x) for x in (-0.2, 0.05, 0.25, 0.46, 0.8, 0.95, 1.2)]
     assert parts == ["none", "little", "about a quarter", "about half", "most", "nearly all", "all"]
-    assert phrases.date(date(2022, 12, 31)) == "December 31, 2022"
+    assert words.date(date(2022, 12, 31)) == "December 31, 2022"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from p4equity import words
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import analysis_title
@@ -29,7 +30,7 @@ def build(results: Results) -> Exhibit | None:
         return _none(results)
     rows = tuple(
         (
-            str(r["deviation_id"]), text.day(r["date"]), _part(results, str(r["item_id"])), str(r["description"]),
+            str(r["deviation_id"]), words.date(r["date"]), _part(results, str(r["item_id"])), str(r["description"]),
             str(r["reason"]),
             "yes" if r["after_outcomes"] else "no", MISSING if text.is_missing(r["consequence"]) else str(r["consequence"]),
         )
@@ -45,10 +46,10 @@ def build(results: Results) -> Exhibit | None:
 def _none(results: Results) -> Exhibit:
     """That nothing was changed is an answer: to which plan it refers must be said."""
     info, plan_hash = results.study.info, results.study.plan_hash
-    row = ("None", info.registered_at, text.day(info.registered_on), plan_hash[:SHORT_HASH])
+    row = ("None", info.registered_at, words.date(info.registered_on), plan_hash[:SHORT_HASH])
     table = spec(NONE, [Block("", (row,))], align="l" * len(NONE))
     data = pd.DataFrame([[0, info.registered_at, info.registered_on.isoformat(), plan_hash]], columns=list(NONE))
-    alt = f"No deviation is logged from the plan of {text.day(info.registered_on)} (hash {plan_hash[:SHORT_HASH]})."
+    alt = f"No deviation is logged from the plan of {words.date(info.registered_on)} (hash {plan_hash[:SHORT_HASH]})."
     return Exhibit(ID, "table", TITLE, alt, _note(results), (), data, table=table)
 
 
@@ -65,7 +66,7 @@ def _part(results: Results, item: str) -> str:
 def _note(results: Results) -> str:
     info, plan_hash = results.study.info, results.study.plan_hash
     return (
-        f"Plan of {text.day(info.registered_on)}, {info.registered_at}; its hash (SHA-256, first {SHORT_HASH} characters "
+        f"Plan of {words.date(info.registered_on)}, {info.registered_at}; its hash (SHA-256, first {SHORT_HASH} characters "
         f"{plan_hash[:SHORT_HASH]}) covers "
         "all files of the plan, this log among them, and every row of the estimates carries it. A deviation that lets rows "
         "stand behind a failed gate is logged here."

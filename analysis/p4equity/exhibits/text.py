@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
     from p4equity.results import Results
 
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 STATUS = {"not_estimable": "not estimable", "suppressed": "suppressed"}
 ARMS = {
     "contracted": "contracted",
@@ -98,11 +94,6 @@ def row_id(row: Mapping[str, Any] | None) -> str:
 def listing(items: Sequence[str], last: str = "and") -> str:
     """ "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else "none"
-
-
-def day(date: dt.date) -> str:
-    """ "November 1, 2026", the same in every locale."""
-    return f"{MONTHS[date.month - 1]} {date.day}, {date.year}"
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:

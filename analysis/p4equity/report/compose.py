@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from p4equity import words
 from p4equity.errors import P4Error
 from p4equity.exhibits.base import TableSpec
-from p4equity.exhibits.text import day
 from p4equity.report.facts import Facts
 from p4equity.section.display import LOOKUPS, block
 
@@ -141,7 +141,7 @@ def _metadata(facts: Facts, title: str, *, compact: bool) -> str:
         "short-title": facts.short_title,
         "subtitle": facts.subtitle,
         "author": facts.evaluator,
-        "date": day(facts.report_date),
+        "date": words.date(facts.report_date),
         "date-iso": facts.report_date.isoformat(),
         "year": facts.report_date.year,
         "month": facts.report_date.month,

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p4equity.exhibits.text import day
+from p4equity import words
 from p4equity.resources import study_reference
 from p4equity.section.lookup import CONTEXT
 
@@ -49,7 +49,7 @@ def facts_of(study: Study, run_dir: Path, *, edition: str, synthetic: bool, audi
         ("Evaluator", info.evaluator),
         ("Payer under evaluation", info.payer),
         ("Funding", info.funder),
-        ("Registration", f"{info.registered_at} (plan dated {day(info.registered_on)})"),
+        ("Registration", f"{info.registered_at} (plan dated {words.date(info.registered_on)})"),
         ("Ethics", info.ethics),
         ("Data", TIERS[tier_of(run_dir, synthetic=synthetic)] + ("" if origin_stated(run_dir) else UNSTATED)),
         ("Edition", edition or "working copy"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p4equity import words
 from p4equity.section import phrases
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def population(s: Section) -> str:
     )
     if p.map_date and p.map == "baseline":
         text += (
-            f" Practices belong, in every year, to the {unit} they were in on {phrases.date(p.map_date)}: what moved later is"
+            f" Practices belong, in every year, to the {unit} they were in on {words.date(p.map_date)}: what moved later is"
             " part of the effect, not of the sample."
         )
     for leaving in study.exits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p4equity import words
 from p4equity.section import phrases
 from p4equity.section.answers import by_measure, primary_question
 from p4equity.section.implementation import increment
@@ -152,7 +153,7 @@ def disclosures(s: Section) -> pd.DataFrame:
         ["Evaluator", info.evaluator],
         ["Funding", info.funder],
         ["Payer", f"{info.payer}. It had no part in this document" if info.payer and s.synthetic else info.payer or ""],
-        ["Registration", f"{phrases.capital(info.registered_at)}; plan dated {phrases.date(info.registered_on)}"],
+        ["Registration", f"{phrases.capital(info.registered_at)}; plan dated {words.date(info.registered_on)}"],
         ["Ethics", info.ethics],
         ["Conflicts of interest", getattr(info, "conflicts", None) or NOT_STATED],
         ["Who saw drafts", getattr(info, "drafts_seen_by", None) or NOT_STATED],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date as date_
 from inspect import signature
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
 
 POOLED = "pooled"
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 _DECIMALS = {"log points": 3, "USD per member-month": 2, "share": 2, "standardized difference": 2, "standard errors": 1}
 
 
@@ -153,11 +148,6 @@ def critical(s: Section) -> float:
 def planned(s: Section) -> str:
     """What to call the plan and its parts: "registered" only where the study names a registration."""
     return "registered" if s.study.info.registration else "planned"
-
-
-def date(day: date_) -> str:
-    """The one style of dates: "December 31, 2022"."""
-    return f"{_MONTHS[day.month - 1]} {day.day}, {day.year}"
 
 
 def masked(s: Section) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p4equity import words
 from p4equity.section import phrases
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def timeline(s: Section) -> pd.DataFrame:
         source = str(event["source"] or "").replace(";", ", ")
         rows.append(
             [
-                f"{phrases.date(event['date'])}{mark}",
+                f"{words.date(event['date'])}{mark}",
                 f"{event['label']}: {event['description']}",
                 _who(s, str(event["affected"])),
                 source,
@@ -149,7 +150,7 @@ def contract_dates(s: Section) -> pd.DataFrame:
         cells = [_name(s, c.system_id)]
         for key in ("announced", "effective", "ended"):
             value = getattr(c, key)
-            cells.append(f"{phrases.date(value)}{DAGGER if key in c.illustrative else ''}" if value else "")
+            cells.append(f"{words.date(value)}{DAGGER if key in c.illustrative else ''}" if value else "")
         rows.append([*cells, c.note or "", ", ".join(c.sources)])
     names = [phrases.capital(s.study.info.unit_label), "Announced", "In effect", "Ended", "Note", "Source"]
     return pd.DataFrame(rows, columns=names)
@@ -176,7 +177,7 @@ def compared(s: Section) -> str:
         f"Left out: {phrases.join(arms['excluded'])}." if arms["excluded"] else "",
     ]
     for leaving in s.study.exits:
-        parts.append(f"{_name(s, leaving.system_id)} left on {phrases.date(leaving.date)}: {leaving.reason}.")
+        parts.append(f"{_name(s, leaving.system_id)} left on {words.date(leaving.date)}: {leaving.reason}.")
     return " ".join(p for p in parts if p)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p4equity import words
 from p4equity.section import phrases
 from p4equity.section.program import uniform
 from p4equity.study.names import estimator_name, inference_name
@@ -120,8 +121,7 @@ def target_trial(s: Section) -> pd.DataFrame:
     attributed = ""
     if counts and study.population.map_date:
         attributed = (
-            f"Practices stay with the {unit} they belonged to on {phrases.date(study.population.map_date)},"
-            " whatever happens later"
+            f"Practices stay with the {unit} they belonged to on {words.date(study.population.map_date)}, whatever happens later"
         )
     rows = [
         ["Eligibility", eligible],
