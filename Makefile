@@ -19,7 +19,7 @@ report: setup  ## the report of the first study from a synthetic extract
 # Style and types run beside the tests and say their part after them; one or the other failing fails both. Each file goes to one of
 # two workers, in the order that tests/conftest.py gives, so that what a file shares is made once.
 test: setup  ## style, types, import layers and tests
-	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & lint=$$!; \
+	@($(STYLE)) >$(VENV)/lint.log 2>&1 & lint=$$!; \
 	  $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
 	  wait $$lint; style=$$?; cat $(VENV)/lint.log; \
 	  [ $$tests -eq 0 ] && [ $$style -eq 0 ]
@@ -28,11 +28,12 @@ test: setup  ## style, types, import layers and tests
 test-slow: setup  ## the long simulations
 	@$(BIN)/python -m pytest -q -m slow -n 2 tests
 
+STYLE = $(BIN)/ruff check . \
+  && { $(BIN)/ruff format --check -q . || { echo "format with: $(BIN)/ruff format ."; exit 1; }; } \
+  && $(BIN)/mypy && $(BIN)/lint-imports
+
 lint: setup  ## style, types and import layers alone
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check -q . || { echo "format with: $(BIN)/ruff format ."; exit 1; }
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(STYLE)
 
 setup: $(VENV)/.ready  ## the environment in .venv from the hash-pinned lock
 
