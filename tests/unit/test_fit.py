@@ -265,9 +265,9 @@ def test_twenty_thousand_units_take_seconds(id: str) -> None:
     rng = np.random.default_rng(0)
     unit, year = (a.ravel() for a in np.meshgrid(range(20_000), range(6), indexing="ij"))
     frame = pd.DataFrame({"u": unit, "t": year, "g": np.where(unit % 3 == 0, 3.0, np.nan), "y": rng.normal(size=len(unit))})
-    start = time.perf_counter()
+    start = time.process_time()
     out = p4equity.fit(id, frame, outcome="y", unit="u", time="t", cohort="g")
-    assert time.perf_counter() - start < 5  # about one second on an idle machine
+    assert time.process_time() - start < 5  # about one; of this process, whatever else runs
     assert out["status"].iloc[0] == "ok"
 
 

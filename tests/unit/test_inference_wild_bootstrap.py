@@ -130,9 +130,9 @@ def test_thousands_of_draws_take_milliseconds() -> None:
 
     m = fit(data(6, groups=20, treated=5))
     wild_bootstrap(m, contrast(m))
-    start = time.perf_counter()
+    start = time.process_time()
     wild_bootstrap(m, contrast(m), draws=9999)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -133,6 +133,6 @@ def test_a_draw_is_cheap(sampler: CellSampler) -> None:
 
 
 def _seconds(sampler: CellSampler, rng: np.random.Generator) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     sampler.draw(rng)
-    return time.perf_counter() - began
+    return time.process_time() - began
