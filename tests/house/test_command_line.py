@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from p4equity.cli.app import app
@@ -37,14 +36,12 @@ for verb in sys.argv[1:]:
     print(result.exit_code, len(result.output), verb)
 print("heavy:", *sorted(set({HEAVY!r}) & set(sys.modules)))
 """
-    start = time.perf_counter()
     done = python(code, *VERBS)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert len(lines) == len(VERBS) + 1
     assert all(line.startswith("0 ") and int(line.split()[1]) > 200 for line in lines[:-1]), lines
     assert lines[-1] == "heavy:"
-    assert time.perf_counter() - start < 20
 
 
 def test_every_verb_and_option_has_a_line_of_help() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from p4equity.errors import StudyError
@@ -122,10 +120,8 @@ def test_permutation_is_unaffected_by_a_common_shift_and_finds_a_large_effect() 
     assert first.conf_high < 0
 
 
-def test_all_assignments_of_the_launch_take_a_second() -> None:
-    start = time.process_time()
+def test_all_assignments_of_the_launch_are_enumerated() -> None:
     result = stacked_permutation(draw(6, effect=-6))
-    assert time.process_time() - start < 4  # about one
     assert result.n_assignments == 47_520
     assert not result.sampled
 
