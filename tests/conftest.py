@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """made_once(name, make): the folder `name` that `make` fills, by the worker that asks first; the others wait and share it.
+    """made_once(name, make): the folder that `make` fills, by the worker that asks first; the others wait and share it.
 
     It lies below the base folder of this run of pytest, with a link beside each worker's own temporary folders: so a copy of a
     run finds its study by the same relative way. Tests read it; one that changes something takes a copy.
@@ -43,6 +43,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     shared.mkdir(exist_ok=True)
 
     def get(name: str, make: Callable[[Path], object]) -> Path:
+        name = f"shared_{name}"  # no name that a test gives to a folder of its own
         folder, part = shared / name, shared / f"{name}.part"
         with (shared / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when a worker dies
