@@ -10,6 +10,7 @@ import p4equity
 import pandas as pd
 import pytest
 from p4equity.errors import DataError, P4Error, StudyError, UsageError
+from p4equity.estimators import ESTIMATORS
 
 OPTIONS = {"outcome": "y", "unit": "u", "time": "t", "cohort": "g"}
 
@@ -57,6 +58,9 @@ def test_unknown_estimator(frame: pd.DataFrame) -> None:
     [
         (lambda f: f.assign(y="high"), "'y': not numeric"),
         (lambda f: f.assign(y=np.inf), "infinite"),
+        (lambda f: f.assign(y=f["y"] * 1e60), "'y': numbers too large to square"),
+        (lambda f: f.assign(y=f["y"] * 1e-60), "'y': numbers too small to square"),
+        (lambda f: f.assign(w=f["w"] * 1e-60), "'w': numbers too small to square"),
         (lambda f: f.assign(y=np.nan), "no row has outcome"),
         (lambda f: f.assign(w=-f["w"]), "negative weights"),
         (lambda f: f.assign(w=0), "no row has outcome"),
@@ -193,3 +197,14 @@ def test_saturated_data_raise_nothing() -> None:
     out = p4equity.fit("did", pd.DataFrame(rows, columns=["u", "t", "g", "y"]), inference=["none", "cr2", "cr1"], **OPTIONS)
     assert out["estimate"].iloc[0] == pytest.approx(1.0)
     assert list(out["status"]) == ["ok", "not_estimable", "not_estimable"]
+
+
+@pytest.mark.parametrize("scale", [1e48, 1e-48])
+@pytest.mark.parametrize("id", [e for e in ESTIMATORS if e not in ("triple_difference", "bacon")])
+def test_units_of_measurement_change_the_numbers_and_nothing_else(frame: pd.DataFrame, id: str, scale: float) -> None:
+    numbers = ["estimate", "std_error", "conf_low", "conf_high"]
+    with np.errstate(all="raise", under="ignore"):
+        one, other = (p4equity.fit(id, f, weights="w", **OPTIONS) for f in (frame, frame.assign(y=frame["y"] * scale)))
+    assert one["status"].tolist() == other["status"].tolist()
+    np.testing.assert_allclose(other[numbers] / scale, one[numbers], rtol=1e-6)
+    np.testing.assert_allclose(other["p_value"].astype(float), one["p_value"].astype(float), rtol=1e-6)

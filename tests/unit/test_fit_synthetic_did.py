@@ -80,6 +80,8 @@ ONE = panel(treated=1)
         (ONE, {"inference": "bootstrap"}, "1 treated cluster: .* instead: placebo_rank"),
         (panel(units=3, treated=2), {"inference": "none"}, "one comparison unit"),
         (panel(units=5, treated=3), {}, "more never treated units than treated ones, here 2 and 3"),
+        (panel(units=6, treated=2), {}, "3 different placebo assignments only: .* see placebo_rank"),
+        (panel(units=3, treated=1), {"method": "did"}, "1 different placebo assignment only"),
         (panel(), {"method": "did", "inference": "bootstrap"}, "2 treated clusters"),
         (panel(units=4, treated=3), {"method": "did", "inference": "jackknife"}, "1 comparison cluster"),
         (panel()[lambda f: f["t"] >= 2004], {}, "one period before treatment"),
@@ -87,7 +89,6 @@ ONE = panel(treated=1)
         (panel().assign(y=0.0), {}, "do not vary"),
         (panel().assign(y=0.1), {"method": "did"}, "no variation left"),
         (panel().assign(y=0.1), {"method": "did", "inference": "placebo_rank"}, "nothing to rank"),
-        (panel().assign(y=panel()["y"] * 1e200), {}, "too large"),
         (panel().assign(s=lambda f: f["u"].str[1:].astype(int) // 2), {"parent": "s"}, "units lie in clusters"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import comb, prod
 
 import numpy as np
 from scipy import stats
@@ -31,6 +32,8 @@ UNLIKE = "the groups differ in their units, so that no one assignment serves the
 NOT_SC = "the jackknife is not recommended for synthetic control (Arkhangelsky et al. 2021)"
 SAME_NOISE = "placebo takes treated units for as variable as comparison units"
 EXCHANGEABLE = "placebo_rank takes treated and never treated units for exchangeable"
+FEWEST_PLACEBO = 4  # placebo assignments, mirror images counted once, below which their spread is no error
+NO_SPREAD = "{} different placebo {} only: their spread is no standard error; see placebo_rank"
 FEW_PLACEBO = 20  # placebo assignments below which their number is mentioned
 
 
@@ -111,6 +114,18 @@ def _too_few(source: Balanced) -> str:
     return "" if never > treated else f"placebo needs more never treated units than treated ones, here {counts}: see jackknife"
 
 
+def _too_alike(source: Balanced, inference: str) -> str:
+    """Why the spread of placebo estimates is no standard error, or ''. Where placebo-treated units are half of all, an assignment
+    and its mirror image are one comparison: two units give one, four with two treated three, whose spread may be near zero."""
+    sizes = [int((source.codes == b.code).sum()) for b in estimable(source)]
+    never = int((source.codes == 0).sum())
+    number = comb(never, sum(sizes)) * prod(comb(sum(sizes[i:]), n) for i, n in enumerate(sizes))
+    number = number // 2 if len(sizes) == 1 and never == 2 * sizes[0] else number
+    if inference != "placebo" or number >= FEWEST_PLACEBO:
+        return ""
+    return NO_SPREAD.format(number, "assignment" if number == 1 else "assignments")
+
+
 def _answer(estimate: SyntheticEstimate, term: Term, pick: Selection, inference: str, request: Request) -> Answer:
     if term.reason:
         return Answer(reason=term.reason)
@@ -139,7 +154,7 @@ def why_not(estimate: SyntheticEstimate, term: Term, pick: Selection, inference:
     if len({(s.units, tuple(s.codes)) for s in sources}) > 1:
         return UNLIKE
     if inference in PLACEBO:
-        return next((r for s in sources if (r := _too_few(s))), "")
+        return next((r for s in sources if (r := _too_few(s) or _too_alike(s, inference))), "")
     if reason := too_few(whole(estimate.terms)[term.group], "synthetic_did"):
         return reason
     rule = _no_jackknife if inference == "jackknife" else _no_bootstrap

@@ -16,7 +16,6 @@ Codes = NDArray[np.int64]
 SPARSE = "period seen in fewer than half of all units, or in no treated unit"
 TREATED_THROUGHOUT = "no period before its first treated period"
 TREATED_AFTER = "treated after the data, within the window of anticipation"
-LARGE = 1e100  # squares of larger outcomes, summed, may overflow
 MISSING = "synthetic difference-in-differences needs every period of a unit"
 
 
@@ -128,8 +127,6 @@ def _no_weights(before: Array, n_before: int, n_after: int, penalty: Penalties, 
         return "no comparison unit is untreated for as long as this cohort is observed"
     if n_before == 0 or n_after == 0:
         return f"no period {'before' if n_before == 0 else 'after'} treatment"
-    if not penalty.noise < LARGE:
-        return "outcomes are too large to square: divide them by a constant"
     if method == "did":
         return ""
     if len(before) == 1:

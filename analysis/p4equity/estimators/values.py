@@ -9,6 +9,7 @@ from p4equity.errors import DataError
 from p4equity.estimators.base import Array
 
 WHERE = "fit: data"
+LARGE = 1e50  # columns whose largest number is beyond this, or below its inverse, leave no room for products of squares
 _KINDS = {
     "datetime64": "date", "datetime": "date", "date": "date", "period": "date", "timedelta": "span", "timedelta64": "span",
     "time": "span", "integer": "number", "floating": "number", "mixed-integer-float": "number", "decimal": "number",
@@ -65,6 +66,15 @@ def numeric(data: pd.DataFrame, column: str, role: str, never: bool = False) -> 
             expected=f"finite {role}" + (", null for never treated" if never else ""),
             found=f"{int(np.isinf(out).sum())} rows",
             fix="replace them by missing values",
+        )
+    most = float(np.nanmax(np.abs(out), initial=0.0)) if role not in ("time", "cohort") else 0.0
+    if most > LARGE or 0 < most < 1 / LARGE:
+        raise DataError(
+            "numbers too large to square" if most > LARGE else "numbers too small to square",
+            where=f"{WHERE}, column '{column}'",
+            expected=f"{role} whose largest number is between {1 / LARGE:g} and {LARGE:g} in size",
+            found=f"{most:.3g}",
+            fix=f"change the unit: {'divide' if most > LARGE else 'multiply'} the column by a constant",
         )
     return np.asarray(out)
 
