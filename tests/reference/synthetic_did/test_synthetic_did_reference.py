@@ -146,11 +146,11 @@ def test_three_units_by_hand() -> None:
     assert {r["unit"]: r["weight"] for r in out.attrs["unit_weights"]} == pytest.approx({"A": 0.55, "B": 0.45}, abs=1e-6)
     assert [r["weight"] for r in out.attrs["time_weights"]] == pytest.approx([0.25, 0.75], abs=1e-6)
     # After: 5 - (.55 3 + .45 1) = 2.9. Before: .25 (0 - .45) + .75 (3 - 2.2 - .45) = .15.
-    assert out["estimate"].iloc[0] == pytest.approx(2.75, abs=1e-6)
-    # A as if treated, B its one comparison unit: 3 - 1 after, and before it the mean of -1 and 3 (one unit cannot tell periods
-    # apart, the ridge makes them alike): 1. B beside A: -1. Their spread is 1; both are smaller than 2.75.
-    assert out["std_error"].iloc[0] == pytest.approx(1.0, abs=1e-6)
     rank = out[out["inference"] == "placebo_rank"].iloc[0]
+    assert rank["estimate"] == pytest.approx(2.75, abs=1e-6)
+    # A as if treated, B its one comparison unit: 3 - 1 after, and before it the mean of -1 and 3 (one unit cannot tell periods
+    # apart, the ridge makes them alike): 1. B beside A: -1. Both are smaller than 2.75; mirror images have no spread of theirs.
+    assert out["reason"].iloc[0].startswith("1 different placebo assignment only")
     assert (rank["p_value"], rank["p_attainable"]) == pytest.approx((1 / 3, 1 / 3))
     assert np.isnan(rank["conf_low"])
 
