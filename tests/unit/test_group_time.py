@@ -8,6 +8,8 @@ import pytest
 from group_time_panel import NUMBERS, fit, panel, pointwise
 from p4equity.errors import DataError, StudyError, UsageError
 from p4equity.estimators.group_time_cells import NEVER, Cell, schedule
+from p4equity.estimators.influence import chi_squared_size
+from scipy import stats
 
 # Which periods and units are compared
 
@@ -190,15 +192,33 @@ def test_one_comparison_cluster_and_one_cluster_have_no_error(inference: str) ->
 
 def test_few_clusters_are_named_and_reject_as_often_as_said() -> None:
     said = {size: fit(panel(0, (*[2003] * size, *[np.nan] * 12))).attrs["warnings"] for size in (3, 5, 11)}
-    assert said[3] == ["3 treated clusters: " + said[5][0].split(": ")[1]]
+    assert said[3][0] == "3 treated clusters: " + said[5][0].split(": ")[1]
     assert "17% of the time at 5% with 3, 11% with 5, 8% with 8" in said[5][0]
-    assert said[11] == []
+    assert not any("small sample" in sentence for sentence in said[11])
     assert fit(panel(0, (2003, 2003, 2003, *[np.nan] * 12)), inference="none").attrs["warnings"] == []
     rng = np.random.default_rng(0)
     for treated, comparison, share in ((3, 15, 0.17), (5, 15, 0.11), (8, 20, 0.08)):
         a, b = rng.normal(size=(20_000, treated)), rng.normal(size=(20_000, comparison))
         error = np.sqrt(a.var(axis=1) / treated + b.var(axis=1) / comparison)
         assert (np.abs(a.mean(axis=1) - b.mean(axis=1)) > 1.96 * error).mean() == pytest.approx(share, abs=0.01)
+
+
+def test_a_joint_test_on_few_clusters_says_how_often_it_rejects_or_is_none() -> None:
+    rng = np.random.default_rng(1)
+    for values, treated, comparison in ((3, 6, 10), (2, 5, 15), (4, 20, 20)):
+        a, b = rng.normal(size=(20_000, treated, values)), rng.normal(size=(20_000, comparison, values))
+        gap, V = a.mean(axis=1) - b.mean(axis=1), np.zeros((20_000, values, values))
+        for arm in (a, b):
+            rest = arm - arm.mean(axis=1, keepdims=True)
+            V += np.einsum("rni,rnj->rij", rest, rest) / arm.shape[1] / (arm.shape[1] - 1)
+        W = np.einsum("ri,rij,rj->r", gap, np.linalg.inv(V), gap)
+        rejected = (stats.chi2.isf(0.05, values) < W).mean()
+        assert chi_squared_size(values, treated, comparison) == pytest.approx(rejected, rel=0.15)
+    said = fit(panel(0, (*[2004] * 6, *[np.nan] * 12))).attrs["warnings"]
+    assert any("chi-squared test of 3 values on 6 treated and 12 comparison" in sentence for sentence in said)
+    joint = fit(panel(0, (*[2004] * 3, *[np.nan] * 12))).set_index("estimand").loc["pretrend"]
+    rows = joint if isinstance(joint, pd.DataFrame) else joint.to_frame().T
+    assert rows["reason"].str.contains("3 clusters of an arm show no covariance of 3 values").any()
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])

@@ -42,9 +42,10 @@ class ExtendedEstimate(Estimate):
             return [(t, Answer(reason=t.reason or LINEAR_ONLY.format(inference))) for t in self.delta.terms]
         return self.linear.answers(inference, request)
 
-    def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
+    def notes(self, request: Request) -> tuple[str, ...]:
         """Sentences about the whole estimate."""
-        return self.notes_
+        by_influence = {"delta", BOOTSTRAP} & set(request.inference)
+        return (*self.notes_, *(self.delta.small(request) if by_influence else ()))
 
 
 def estimate(cells: Cells, request: Request) -> ExtendedEstimate:

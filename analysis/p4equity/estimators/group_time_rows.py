@@ -14,11 +14,6 @@ from p4equity.estimators.influence import InfluenceEstimate
 from p4equity.estimators.panels import GAP, Panel, year_of
 
 LISTED = 6  # effects named in a sentence
-FEW = 10  # clusters of an arm up to which the warning on small samples is given
-SMALL = (
-    "{} {} clusters: errors from influence functions know no small sample and reject a true null too often, with normal equal "
-    "clusters 17% of the time at 5% with 3, 11% with 5, 8% with 8; cr1 lessens it"
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def answer(
 ) -> InfluenceEstimate:
     """The estimate of all blocks. pooled: their plain average comes first, where they are several."""
     table = _Table(panel, blocks, request, kind, pooled)
-    return table.estimate((*notes, *_cell_notes(panel, blocks, request, kind), *table.small(request)))
+    return table.estimate((*notes, *_cell_notes(panel, blocks, request, kind)))
 
 
 class _Table:
@@ -128,14 +123,6 @@ class _Table:
         stacked = np.concatenate(influence, axis=1) if influence else np.zeros((clusters, 0))
         dropped, stays = self.panel.dropped, self.panel.unbalanced
         return InfluenceEstimate(tuple(terms), dropped, stays, np.array(values), stacked, notes, tuple(unseen))
-
-    def small(self, request: Request) -> tuple[str, ...]:
-        """Sentence on the arm with the fewest clusters behind the first row, where these are few."""
-        label, members = self.labels[0]
-        base = self._term(label, members, ("overall",), 0).base
-        arms = {"treated": base.n_treated_clusters, "comparison": base.n_comparison_clusters}
-        arm = min(arms, key=lambda name: arms[name])
-        return (SMALL.format(arms[arm], arm),) if 1 < arms[arm] <= FEW and set(request.inference) != {"none"} else ()
 
     def _term(self, label: str, members: list[int], key: tuple[object, ...], outcome: int) -> Term:
         found = [self.rows[k].get(key) for k in members]

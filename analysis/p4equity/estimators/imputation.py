@@ -46,9 +46,9 @@ class ImputationEstimate(Estimate):
         variance = inference if inference in self.under else _variance(request)
         return self.under[variance].answers(inference, request)
 
-    def notes(self, request: Request) -> tuple[str, ...]:  # noqa: ARG002
+    def notes(self, request: Request) -> tuple[str, ...]:
         """Sentences about the whole estimate."""
-        return self.notes_
+        return (*self.notes_, *next(iter(self.under.values())).small(request))
 
 
 def estimate(cells: Cells, request: Request) -> ImputationEstimate:
