@@ -44,7 +44,7 @@ def code(frame: pd.DataFrame, effect: str) -> np.ndarray:
     """Codes of an effect such as `system^race`; sr, ry and sy are short for pairs."""
     columns = {"sr": ["system", "race"], "ry": ["race", "year"], "sy": ["system", "year"]}.get(effect, effect.split("^"))
     columns = ["sid" if c == "state" else c for c in columns]
-    return pd.factorize(frame[columns].astype(str).agg("|".join, axis=1))[0]
+    return pd.factorize(pd.MultiIndex.from_frame(frame[columns]))[0]
 
 
 def regressors(frame: pd.DataFrame, spec: str) -> dict[str, np.ndarray]:

@@ -78,7 +78,7 @@ def path() -> ClusterMoments:
     X = np.stack([(on & (event == e)).to_numpy(float) for e in LEVELS], axis=1)
 
     def code(*columns: str) -> np.ndarray:
-        return pd.factorize(frame[list(columns)].astype(str).agg("|".join, axis=1))[0]
+        return pd.factorize(pd.MultiIndex.from_frame(frame[list(columns)]))[0]
 
     effects = [code("system", "race"), code("race", "year"), code("system", "year")]
     return cluster_moments(X, frame["rate"], frame["system"].to_numpy(), weights=frame["n"], effects=effects)[0]
