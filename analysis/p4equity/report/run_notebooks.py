@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +96,7 @@ def _load(job: Job) -> Any:
 
 
 def _run(job: Job, node: Any, out_dir: Path, failed: Path, kernel: str) -> Executed:
-    """One notebook, tried again once when its kernel did not come up (two kernels can pick the same port)."""
+    """One notebook, tried again once when its kernel did not come up."""
     from papermill.exceptions import PapermillExecutionError
 
     started = time.perf_counter()
@@ -120,19 +121,21 @@ def _papermill(job: Job, node: Any, working: Path, kernel: str) -> None:
     from traitlets.config import Config
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.execute_notebook(
-        node,
-        str(working.resolve()).replace("{", "{{").replace("}", "}}"),  # papermill formats paths with the parameters
-        parameters=dict(job.parameters),
-        kernel_name=kernel,
-        progress_bar=False,
-        log_output=False,
-        start_timeout=START_TIMEOUT,
-        execution_timeout=CELL_TIMEOUT,
-        config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-        # papermill's own `cwd` changes the directory of the whole process, which two threads must not do.
-        resources={"metadata": {"path": str(working.parent.resolve())}},
-    )
+    # Sockets in a folder of the kernel's own: two kernels that start together can pick the same port.
+    with tempfile.TemporaryDirectory(prefix="p4e-", ignore_cleanup_errors=True) as sockets:
+        papermill.execute_notebook(
+            node,
+            str(working.resolve()).replace("{", "{{").replace("}", "}}"),  # papermill formats paths with the parameters
+            parameters=dict(job.parameters),
+            kernel_name=kernel,
+            progress_bar=False,
+            log_output=False,
+            start_timeout=START_TIMEOUT,
+            execution_timeout=CELL_TIMEOUT,
+            config=Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "k")}}),
+            # papermill's own `cwd` changes the directory of the whole process, which two threads must not do.
+            resources={"metadata": {"path": str(working.parent.resolve())}},
+        )
 
 
 def _normalize(path: Path) -> None:
