@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 ENDED = 128 + signal.SIGTERM  # the exit code of a process that was asked to end
@@ -40,7 +41,10 @@ def workers_ignore_interrupts() -> Iterator[None]:
     children could then not be ended; it is answered afterwards, too.
     """
     global _asked
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    before = None
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # begun by the first child otherwise, and what it does to begin lifts the block
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     _waiting.append(True)
     try:
         yield

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 from p4equity.errors import StudyError
@@ -54,3 +57,16 @@ def test_giving_up_early_leaves_no_process() -> None:
     next(answers)
     answers.close()
     assert not active_children()
+
+
+def blocks_interrupts(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_no_worker_sees_an_interrupt() -> None:
+    """In a process of its own, where nothing has begun the tracker of resources, which lifts the block as it begins."""
+    asked = "print(dict(in_processes(test_workers.blocks_interrupts, range(4), 2)))"
+    code = f"import test_workers; from p4equity.workers import in_processes; {asked}"
+    here = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, check=False)
+    assert done.stdout.strip().count("True") == 4, done.stdout + done.stderr
