@@ -65,9 +65,8 @@ class InfluenceEstimate(Estimate):
         return out
 
     def notes(self, request: Request) -> tuple[str, ...]:
-        """Sentences about the whole estimate."""
-        lessened = "; cr1 lessens it" if request.estimator == "group_time" else ""
-        return (*self.notes_, *(f"{note}{lessened}" for note in self.small(request)))
+        """Sentences about the whole estimate; what wraps this one and has no cr1 takes those on small samples from `small`."""
+        return (*self.notes_, *(f"{note}; cr1 lessens it" for note in self.small(request)))
 
     def small(self, request: Request) -> tuple[str, ...]:
         """Sentence on the arm with the fewest clusters behind the first row, where these are few and an error is asked for."""
