@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from p4equity.cells import counts, overlap, profile, spine, variants
-from p4equity.cells.engine import Engine
 from p4equity.cells.plan import CellPlan, plan_of
 from p4equity.cells.tables import CellTables, canonical
 from p4equity.dictionary import Dictionary
+from p4equity.engines import Engine, open_engine
 from p4equity.extract import Extract
 from p4equity.study import Study
 
@@ -27,6 +27,7 @@ def build_cells(
     dictionary: Dictionary,
     *,
     engine: str = "duckdb",
+    engine_url: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> CellTables:
@@ -34,11 +35,11 @@ def build_cells(
 
     Integers are exact and do not depend on `threads` or on the order of rows. The extract is taken as valid (`validate`):
     keys are unique, spans of a member or a practice do not overlap. `progress` is called with each step's name.
-    Raises DataError for a table or column that is missing or does not fit, UsageError for an unknown engine.
+    Raises DataError for a table or column that is missing or does not fit, UsageError for an engine that does not start.
     """
     plan = plan_of(study, dictionary)
     say = progress or (lambda _: None)
-    with Engine(engine, threads=threads) as db:
+    with open_engine(engine, url=engine_url, threads=threads) as db:
         tables = {name: db.table(extract, name) for name in _names(extract, plan)}
         say("population")
         population = spine.build_spine(db, tables, plan, dictionary)

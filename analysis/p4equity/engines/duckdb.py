@@ -1,0 +1,87 @@
+"""DuckDB, inside this process: the default engine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p4equity.engines.base import Engine
+from p4equity.engines.faults import FULL, full_disk, unfit_values, unreadable_file
+from p4equity.errors import UsageError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from p4equity.extract import Extract
+
+
+class DuckDBEngine(Engine):
+    """DuckDB in memory, or with the tables of a database file at hand, which is opened for reading only.
+
+    `threads` null: as many as the machine has. Raises UsageError when `url` is no database file.
+    """
+
+    def __init__(self, url: str | None = None, *, threads: int | None = None) -> None:
+        import duckdb
+        import ibis
+
+        settings: dict[str, Any] = {"preserve_insertion_order": False}
+        if threads is not None:
+            settings["threads"] = threads
+        if url is not None:
+            settings |= {"database": check_database(url), "read_only": True}
+        self._spill = tempfile.TemporaryDirectory(prefix="p4equity-")
+        try:
+            self._backend = ibis.duckdb.connect(temp_directory=self._spill.name, **settings)
+        except duckdb.Error as error:
+            self._spill.cleanup()
+            if url is None:
+                raise
+            raise UsageError(
+                "the database file cannot be opened", where=f"--engine-url {url}",
+                expected="a DuckDB database file that no other program has open for writing", found=type(error).__name__,
+                fix="check the file; a running program that writes to it has to end first",
+            ) from None  # fmt: skip
+
+    def table(self, extract: Extract, name: str) -> ir.Table:
+        # Raw SQL because the reader of the extract room (formats, types, absent optional columns) is a SQL relation.
+        self._backend.raw_sql(f'CREATE TEMP VIEW "extract_{name}" AS SELECT * FROM {extract.relation(name)}')
+        return self._backend.table(f"extract_{name}")
+
+    def keep(self, name: str, expression: ir.Table) -> ir.Table:
+        return self._backend.create_table(name, expression, temp=True)
+
+    def kept(self, name: str) -> ir.Table:
+        return self._backend.table(name)
+
+    def drop(self, *names: str) -> None:
+        for name in names:
+            self._backend.raw_sql(f'DROP TABLE "{name}"')
+
+    def fetch(self, expression: ir.Table) -> pa.Table:
+        return self._backend.to_pyarrow(expression)
+
+    def close(self) -> None:
+        self._backend.disconnect()
+        self._spill.cleanup()
+
+    def in_words(self, error: Exception) -> Exception | None:
+        import duckdb
+
+        if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException | duckdb.InvalidInputException):
+            return unfit_values(type(error).__name__)
+        if isinstance(error, duckdb.IOException):
+            return full_disk() if FULL in str(error) else unreadable_file(type(error).__name__)
+        return None
+
+
+def check_database(url: str) -> str:
+    """The path of a database file as text. Raises UsageError when there is no such file."""
+    if not Path(url).is_file():
+        raise UsageError(
+            "no such database file", where=f"--engine-url {url}", expected="a DuckDB database file",
+            found="a folder" if Path(url).is_dir() else "nothing", fix="check the path, or leave --engine-url out",
+        )  # fmt: skip
+    return url
