@@ -48,7 +48,7 @@ def test_layouts_read_alike_with_the_dictionary_types(tmp_path: Path, layout: st
         rows = con.execute(f"SELECT member_id, birth_year, death_year, zip3 FROM {extract.relation('member')}")
         assert [str(d[1]) for d in rows.description[:2]] == ["VARCHAR", "BIGINT"] or "parquet" in layout
         assert rows.fetchall() == [("M1", 1980, None, None)]
-    assert extract.pattern("member") == (str(tmp_path / layout),)
+    assert extract.source("member").names == (layout,)
 
 
 def test_whole_numbers_in_floats_are_read_as_integers(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from p4equity.cells.tables import EXACT, CellTables, canonical, cells_hash, colu
 from p4equity.cells.variants import frame_of
 from p4equity.dictionary import Dictionary, load_dictionary
 from p4equity.errors import DataError, UsageError
-from p4equity.extract import Extract, TableFiles, open_extract, quote_name, typed_column
+from p4equity.extract import Extract, TableFiles, TableSource, open_extract, quote_name, typed_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def read_cells(source: Path | Extract) -> CellTables:
         if extract is None:
             frames[name] = _read(_stored(Path(str(source)), name), load_dictionary())
         elif name == "cell" or extract.has(name):
-            frames[name] = _read(extract.source(name), extract.dictionary)
+            frames[name] = _read(extract.source(name), extract.dictionary, extract)
         else:
             frames[name] = empty(name)
     return CellTables(**frames)
@@ -95,12 +95,9 @@ def _copy_small_tables(source: Extract, work: Path) -> None:
     for table in source.dictionary.in_tier("B"):
         if table.name in NAMES or not source.has(table.name):
             continue
-        for file in source.source(table.name).files:
-            target = work / file.relative_to(source.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-    if (source.path / TRUTH).is_file():
-        shutil.copyfile(source.path / TRUTH, work / TRUTH)
+        source.write_table(table.name, work)
+    if source.truth_file is not None:
+        shutil.copyfile(source.truth_file, work / TRUTH)
 
 
 def check_tier_b_target(folder: Path) -> None:
@@ -136,7 +133,7 @@ def _stored(folder: Path, name: str) -> TableFiles:
     return TableFiles(name, "parquet", (path,))
 
 
-def _read(files: TableFiles, dictionary: Dictionary) -> pd.DataFrame:
+def _read(files: TableSource, dictionary: Dictionary, extract: Extract | None = None) -> pd.DataFrame:
     import duckdb
 
     stored: Mapping[str, Any] = files.columns
@@ -150,12 +147,14 @@ def _read(files: TableFiles, dictionary: Dictionary) -> pd.DataFrame:
     if "suppressed" in stored:
         query += " WHERE NOT coalesce(CAST(suppressed AS BOOLEAN), false)"
     with duckdb.connect() as connection:
+        if extract is not None:
+            extract.attach(connection)
         try:
             rows = connection.sql(query).to_arrow_table()
         except duckdb.Error as error:
             raise DataError(
                 "the table cannot be read with the dictionary's types",
-                where=f"{files.files[0].name}: table {files.name}",
+                where=f"{(*files.names, files.name)[0]}: table {files.name}",
                 expected=f"the types of data_dictionary/tables/{files.name}.yaml",
                 found=type(error).__name__,
                 fix="p4equity validate names column and row",

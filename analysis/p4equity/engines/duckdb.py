@@ -18,34 +18,24 @@ if TYPE_CHECKING:
 
 
 class DuckDBEngine(Engine):
-    """DuckDB in memory, or with the tables of a database file at hand, which is opened for reading only.
+    """DuckDB in memory; an extract attaches the database file that holds tables of it, for reading only.
 
     `threads` null: as many as the machine has. Raises UsageError when `url` is no database file.
     """
 
     def __init__(self, url: str | None = None, *, threads: int | None = None) -> None:
-        import duckdb
         import ibis
 
+        if url is not None:
+            check_database(url)
         settings: dict[str, Any] = {"preserve_insertion_order": False}
         if threads is not None:
             settings["threads"] = threads
-        if url is not None:
-            settings |= {"database": check_database(url), "read_only": True}
         self._spill = tempfile.TemporaryDirectory(prefix="p4equity-")
-        try:
-            self._backend = ibis.duckdb.connect(temp_directory=self._spill.name, **settings)
-        except duckdb.Error as error:
-            self._spill.cleanup()
-            if url is None:
-                raise
-            raise UsageError(
-                "the database file cannot be opened", where=f"--engine-url {url}",
-                expected="a DuckDB database file that no other program has open for writing", found=type(error).__name__,
-                fix="check the file; a running program that writes to it has to end first",
-            ) from None  # fmt: skip
+        self._backend = ibis.duckdb.connect(temp_directory=self._spill.name, **settings)
 
     def table(self, extract: Extract, name: str) -> ir.Table:
+        extract.attach(self._backend.con)
         # Raw SQL because the reader of the extract room (formats, types, absent optional columns) is a SQL relation.
         self._backend.raw_sql(f'CREATE TEMP VIEW "extract_{name}" AS SELECT * FROM {extract.relation(name)}')
         return self._backend.table(f"extract_{name}")

@@ -1,217 +1,136 @@
-"""The files of one table: found by name, checked for being whole, and read by DuckDB with the dictionary's types."""
+"""The files of one table, and how DuckDB reads them: folders named key=value as columns, columns under the dictionary's names."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from p4equity.dictionary import Dictionary, Field
-from p4equity.errors import DataError, did_you_mean
-
-SQL_TYPES = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE"}
-SUFFIXES = (".parquet", ".csv", ".csv.gz")
-_MAGIC = b"PAR1"
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"}
-_NATIVE = {
-    "string": {"VARCHAR"},
-    "integer": _INTEGERS,
-    "number": {"DOUBLE", "FLOAT", "DECIMAL", *_INTEGERS},
-    "boolean": {"BOOLEAN"},
-    "date": {"DATE"},
-}
-
-
-def quote_name(name: str) -> str:
-    """A column or table name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: object) -> str:
-    """A string literal as SQL."""
-    return "'" + str(text).replace("'", "''") + "'"
+from p4equity.errors import DataError
+from p4equity.extract.schemas import Schema, csv_schemas, listing, parquet_schemas, together, under_own_names
+from p4equity.extract.sql import quote_name, quote_text
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The files that hold one table, sorted by name."""
+    """The files that hold one table, sorted by name.
+
+    `labels`: names for messages and fingerprints, never absolute (default: the files' own). `base`: the folder below which
+    folders named key=value are columns; `partitions`: those columns, as stored, with their types. `renames`: the dictionary's
+    name of a column and the stored one, where they differ. `packed`: CSV files that are compressed though no name says so.
+    """
 
     name: str
     kind: Literal["parquet", "csv"]
     files: tuple[Path, ...]
+    labels: tuple[str, ...] = ()
+    base: Path | None = None
+    partitions: Mapping[str, str] = field(default_factory=dict)
+    renames: Mapping[str, str] = field(default_factory=dict)
+    packed: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the files are called in messages, in their order."""
+        return self.labels or tuple(f.name for f in self.files)
+
+    @cached_property
+    def alike(self) -> tuple[TableFiles, ...]:
+        """The table in parts whose files have the same columns (in CSV: in the same order), under their stored names.
+
+        A reader of files takes the columns of the first for those of all; parts go together by name.
+        """
+        groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for i, schema in enumerate(self._schemas):
+            groups.setdefault(tuple(schema.items() if self.kind == "csv" else sorted(schema.items())), []).append(i)
+        return tuple(
+            replace(self, files=tuple(self.files[i] for i in group), labels=tuple(self.names[i] for i in group), renames={})
+            for group in groups.values()
+        )
+
+    def each(self) -> tuple[TableFiles, ...]:
+        """The table one file at a time."""
+        return tuple(replace(self, files=(f,), labels=(n,)) for f, n in zip(self.files, self.names, strict=True))
 
     @property
     def reader(self) -> str:
-        """The DuckDB call that reads the files as they are (CSV: every column as text)."""
-        listed = "[" + ", ".join(quote_text(f) for f in self.files) + "]"
-        if self.kind == "parquet":
-            return f"read_parquet({listed})"
-        # Columns are given, not sniffed: the sniffer drops rows it cannot reconcile with the header.
-        columns = "{" + ", ".join(f"{quote_text(c)}: 'VARCHAR'" for c in self.columns) + "}"
-        form = "header=true, auto_detect=false, nullstr='', delim=',', quote='\"', escape='\"'"
-        return f"read_csv({listed}, {form}, columns={columns})"
+        """What DuckDB selects from: `columns`, as they are stored (CSV: every column as text). Raises DataError as `columns`."""
+        return self._reading("")
+
+    def numbered_reader(self, column: str) -> str:
+        """As `reader`, with the number of the row in its file (in CSV the header is row 1)."""
+        if self.kind == "csv":
+            return f"(SELECT *, row_number() OVER () + 1 AS {quote_name(column)} FROM {self._reading('')})"
+        numbered = f"(SELECT * EXCLUDE file_row_number, file_row_number + 1 AS {quote_name(column)} FROM "
+        return numbered + self._reading(", file_row_number=true") + ")"
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """Column names and DuckDB types as stored. Raises DataError naming a file that cannot be read."""
-        return _csv_schema(self) if self.kind == "csv" else _parquet_schema(self)
+        """Column names (the dictionary's where they are renamed) and DuckDB types as stored, partitions among them.
 
+        Raises DataError naming a file that cannot be read or a column that does not fit the others.
+        """
+        return under_own_names(self.name, self._stored, self.renames)
 
-def typed_column(f: Field, files: TableFiles) -> str:
-    """One column of `Extract.relation`: as it is, cast when stored in another type, null when optional and absent."""
-    name, wanted = quote_name(f.name), SQL_TYPES[f.type]
-    stored = files.columns.get(f.name)
-    if stored is None:
-        if f.optional:
-            return f"NULL::{wanted} AS {name}"
-        raise DataError(
-            "a column is missing",
-            where=f"table {files.name}, column {f.name}",
-            expected=f"{f.type}: {f.description}",
-            found=", ".join(files.columns),
-            fix=f"{did_you_mean(f.name, files.columns)} Columns are listed in data_dictionary/tables/{files.name}.yaml",
-        )
-    keep = files.kind == "parquet" and is_native(f, stored)
-    return name if keep else f"CAST({name} AS {wanted}) AS {name}"
+    @property
+    def incomplete(self) -> dict[str, str]:
+        """Columns that some file lacks, by their names in `columns`, and the first such file."""
+        found: dict[str, str] = {}
+        for name in self.columns:
+            stored = self.renames.get(name, name)
+            lacking = (label for label, schema in zip(self.names, self._schemas, strict=True) if stored not in schema)
+            first = None if stored in self.partitions else next(lacking, None)
+            if first is not None:
+                found[name] = first
+        return found
 
+    def open_text(self, path: Path) -> Any:
+        """A CSV file as text."""
+        if self.packed or path.suffix == ".gz":
+            return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+        return path.open(encoding="utf-8-sig", newline="")
 
-def is_native(f: Field, stored: str) -> bool:
-    """Whether a stored DuckDB type already is the field's type (any width)."""
-    return stored.upper().split("(")[0] in _NATIVE[f.type]
+    @cached_property
+    def _schemas(self) -> list[Schema]:
+        return csv_schemas(self) if self.kind == "csv" else parquet_schemas(self)
 
-
-def find_tables(folder: Path, dictionary: Dictionary) -> Iterator[tuple[TableFiles, DataError | None]]:
-    """The files of every table of the dictionary that the folder holds, in its order, and what is wrong with their number."""
-    for name in dictionary.tables:
-        places = [folder / f"{name}{s}" for s in SUFFIXES if (folder / f"{name}{s}").is_file()]
-        inside = folder / name
-        parts = sorted(p for p in inside.iterdir() if p.name.endswith(SUFFIXES)) if inside.is_dir() else []
-        found = [*places, *([inside] if parts else [])]
-        fault = None
-        if len(found) > 1:
-            fault = DataError(
-                "the table is there twice",
-                where=f"{folder}: table {name}",
-                expected="one of file or folder",
-                found=", ".join(p.name for p in found),
-                fix="remove all but one",
-            )
-        files = tuple(places[:1] or parts)
-        if files:
-            kinds = {"parquet" if f.suffix == ".parquet" else "csv" for f in files}
-            if len(kinds) > 1:
-                fault = DataError("Parquet and CSV are mixed", where=str(inside), fix="keep one kind of file")
-                files = tuple(f for f in files if f.suffix == ".parquet")
-            yield TableFiles(name, "parquet" if "parquet" in kinds else "csv", files), fault
-
-
-def faults(table: TableFiles, folder: Path) -> Iterator[DataError]:
-    """Files that are no whole Parquet or gzip file; reads a few bytes of each."""
-    for f in table.files:
-        try:
-            problem = _parquet_fault(f) if table.kind == "parquet" else _csv_fault(f)
-        except OSError as error:
-            problem = f"the file cannot be opened: {error.strerror}"
-        if problem:
-            yield DataError(
-                problem,
-                where=f"{f.relative_to(folder).as_posix()}: table {table.name}",
-                expected=f"a whole {'Parquet' if table.kind == 'parquet' else 'CSV'} file",
-                found=f"{f.stat().st_size} bytes",
-                fix="copy or write the file again",
-            )
-
-
-def _parquet_fault(path: Path) -> str | None:
-    size = path.stat().st_size
-    with path.open("rb") as f:
-        head = f.read(4)
-        if size < 12 or head != _MAGIC:
-            return "not a Parquet file" if size else "the file is empty"
-        f.seek(-8, 2)
-        tail = f.read(8)
-    footer = int.from_bytes(tail[:4], "little")
-    return None if tail[4:] == _MAGIC and footer + 12 <= size else "the Parquet file is truncated"
-
-
-def _csv_fault(path: Path) -> str | None:
-    try:
-        with _open_text(path) as f:
-            return None if f.readline().strip() else "the file is empty: not even a header"
-    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, zlib.error):
-        return "the file cannot be read as UTF-8 text"
-
-
-def _open_text(path: Path) -> Any:
-    return (
-        gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8-sig", newline="")
-    )
-
-
-def _csv_schema(table: TableFiles) -> dict[str, str]:
-    headers = {}
-    for f in table.files:
-        with _open_text(f) as text:
-            headers[str(f)] = dict.fromkeys(names := next(csv.reader(text)), "VARCHAR")
-        twice = {n for n in names if names.count(n) > 1}
-        if twice:
+    @cached_property
+    def _stored(self) -> dict[str, str]:
+        """Stored columns of all files. A folder's name decides over a column of the same name in its files, as in Spark."""
+        stored = together(self, self._schemas) | dict(self.partitions)
+        above = {p.partition("=")[0].lower() for p in self.base.absolute().parts if "=" in p} if self.base else set()
+        lost = [c for c in stored if c.lower() in above] if self.partitions else []
+        if lost:
             raise DataError(
-                "a column is named twice",
-                where=f"{f.name}: table {table.name}",
-                found=", ".join(sorted(twice)),
-                fix="rename or drop one",
+                "a folder above the table is named like one of its columns",
+                where=f"table {self.name}, column {lost[0]}",
+                expected=f"{lost[0]}=... only in folders of the table itself",
+                found=f"{lost[0]}=... further up, where DuckDB would take it for the column",
+                fix="rename the outer folder, or reach the table by a link (ln -s) that does not pass through it",
             )
-    return _same_schema(headers, table)
+        return stored
 
+    def _reading(self, option: str) -> str:
+        calls = [part._call(option) for part in (self.alike if len(self.alike) > 1 else [self])]
+        unioned = " UNION ALL BY NAME ".join(f"SELECT * FROM {c}" for c in calls)
+        source = calls[0] if len(calls) == 1 else f"({unioned})"
+        if not self.renames:
+            return source
+        names = [f"{quote_name(self.renames.get(c, c))} AS {quote_name(c)}" for c in self.columns]
+        return f"(SELECT {', '.join([*names, *(['file_row_number'] if option else [])])} FROM {source})"
 
-@lru_cache(maxsize=1)
-def _footers() -> Any:
-    """One in-memory database that reads footers: opening one takes longer than reading."""
-    import duckdb
-
-    return duckdb.connect()
-
-
-def _parquet_schema(table: TableFiles) -> dict[str, str]:
-    import duckdb
-
-    listed = "[" + ", ".join(quote_text(f) for f in table.files) + "]"
-    query = f"SELECT file_name, name, duckdb_type FROM parquet_schema({listed}) WHERE num_children IS NULL"
-    schemas: dict[str, dict[str, str]] = {}
-    with _footers().cursor() as con:
-        try:
-            rows = con.execute(query).fetchall()
-        except duckdb.Error:
-            raise DataError(
-                "a Parquet file cannot be read",
-                where=f"table {table.name}",
-                expected="whole Parquet files",
-                found="a broken footer",
-                fix="write the files of the table again",
-            ) from None
-    for file, name, kind in rows:
-        schemas.setdefault(str(file), {})[str(name)] = str(kind)
-    return _same_schema(schemas, table)
-
-
-def _same_schema(schemas: dict[str, dict[str, str]], table: TableFiles) -> dict[str, str]:
-    """The schema of the first file; DataError when another differs (in CSV: in the order of columns, too)."""
-    first = schemas[str(table.files[0])]
-    for file, schema in schemas.items():
-        if schema != first or (table.kind == "csv" and list(schema) != list(first)):
-            differ = sorted(n for n in {*first, *schema} if first.get(n) != schema.get(n))
-            raise DataError(
-                "files of one table have different columns or types",
-                where=f"{Path(file).name}: table {table.name}",
-                expected=", ".join(f"{n} {first.get(n, 'absent')}" for n in differ or first),
-                found=", ".join(f"{n} {schema.get(n, 'absent')}" for n in differ or schema),
-                fix="write all files of the table with the same columns and types",
-            )
-    return first
+    def _call(self, option: str) -> str:
+        hive = "hive_partitioning=false"  # never guessed: a folder far above the extract could be named year=2025
+        if self.partitions:
+            types = ", ".join(f"{quote_text(c)}: {kind}" for c, kind in self.partitions.items())
+            hive = f"hive_partitioning=true, hive_types_autocast=false, hive_types={{{types}}}"
+        if self.kind == "parquet":
+            return f"read_parquet({listing(self.files)}, {hive}{option})"
+        # Columns are given, not sniffed: the sniffer drops rows it cannot reconcile with the header.
+        columns = "{" + ", ".join(f"{quote_text(c)}: 'VARCHAR'" for c in self._schemas[0]) + "}"
+        form = "header=true, auto_detect=false, nullstr='', delim=',', quote='\"', escape='\"'"
+        packed = ", compression='gzip'" if self.packed else ""
+        return f"read_csv({listing(self.files)}, {form}, columns={columns}, {hive}{packed})"

@@ -1,17 +1,20 @@
-"""All problems of a study's files in one error."""
+"""All problems of a study's files, or of another TOML file, in one error."""
 
 from __future__ import annotations
 
-from p4equity.errors import StudyError
+from p4equity.errors import P4Error, StudyError
 from p4equity.study.locate import KeyPath, Position, nearest
 
 
 class Problems:
-    """Collects problems file by file; `raise_any` turns them into one StudyError, each with file, line and key."""
+    """Collects problems file by file; `raise_any` turns them into one error, each with file, line and key.
 
-    def __init__(self, study: str) -> None:
-        self.study = study
-        self._found: list[StudyError] = []
+    `study`: what the files are called after; empty when their own names say enough.
+    """
+
+    def __init__(self, study: str, *, error: type[P4Error] = StudyError, what: str = "the study's files") -> None:
+        self.study, self.error, self.what = study, error, what
+        self._found: list[P4Error] = []
         self._positions: dict[str, dict[KeyPath, Position]] = {}
 
     def __len__(self) -> int:
@@ -28,7 +31,7 @@ class Problems:
         key = ""
         for part in path:
             key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else str(part)
-        return f"{self.study}/{file}{spot}" + (f": {key}" if key else "")
+        return (f"{self.study}/" if self.study else "") + f"{file}{spot}" + (f": {key}" if key else "")
 
     def add(
         self,
@@ -43,13 +46,13 @@ class Problems:
     ) -> None:
         """Note one problem at a key of a file; `at` gives the position where the file has no keys (CSV, broken TOML)."""
         where = self.where(file, path, at)
-        self._found.append(StudyError(problem, where=where, expected=expected, found=found, fix=fix))
+        self._found.append(self.error(problem, where=where, expected=expected, found=found, fix=fix))
 
     def raise_any(self) -> None:
-        """Raise one StudyError when anything was noted; a single problem keeps its own fields."""
+        """Raise one error when anything was noted; a single problem keeps its own fields."""
         if not self._found:
             return
         if len(self._found) == 1:
             raise self._found[0]
         listing = "\n".join(problem.message() for problem in self._found)
-        raise StudyError(f"{len(self._found)} problems in the study's files\n{listing}", where=self.study)
+        raise self.error(f"{len(self._found)} problems in {self.what}\n{listing}", where=self.study)

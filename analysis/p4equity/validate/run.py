@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from p4equity.dictionary import Dictionary, Measure, Table
 from p4equity.errors import DataError, did_you_mean
-from p4equity.extract import METADATA, Extract, quote_text
+from p4equity.extract import METADATA, CatalogTable, Extract, TableSource, quote_text
 from p4equity.study import Study
 from p4equity.validate.coverage import coverage_problems
 from p4equity.validate.cross import create_facts, create_views, cross_problems
@@ -49,6 +49,7 @@ def validate(
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as con:
         con.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         con.execute(f"SET temp_directory = {quote_text(spill)}")
+        extract.attach(con)
         summaries, found = _scan_tables(con, sources, say)
         problems += found
         read = {name: s for name, s in sources.items() if name in summaries}
@@ -83,21 +84,23 @@ def _folder_problems(extract: Extract, study: Study | None) -> Iterator[Problem]
     known = [t.name for t in extract.dictionary.in_tier(extract.tier)]
     for stranger, name in zip(strangers, names, strict=True):
         yield Problem(
-            stranger, "unknown_file", "no table of the dictionary has this name; the file is not read",
+            stranger, "unknown_file", "no table of the dictionary takes this file in; it is not read",
             "rename or remove it", None, did_you_mean(name, known), stranger, severity="warning",
         )  # fmt: skip
-    if extract.faults.get(METADATA):
-        yield from (_unreadable(METADATA, fault) for fault in extract.faults[METADATA])
+    said = extract.described_in.name
+    if extract.faults.get(said):
+        yield from (_unreadable(said, fault) for fault in extract.faults[said])
     elif not isinstance(extract.metadata.get("synthetic"), bool):
+        fix = 'write extract.json beside the tables, such as {"synthetic": false, "source": "...", "extract_date": "2026-01-31"}'
         yield Problem(
-            METADATA, "origin_not_stated", "nothing says whether these data are real or synthetic",
-            'write extract.json beside the tables, such as {"synthetic": false, "source": "...", "extract_date": "2026-01-31"}',
+            said, "origin_not_stated", "nothing says whether these data are real or synthetic",
+            fix if said == METADATA else "state synthetic = true or false in the [data] block",
             "synthetic", "true or false", "nothing", severity="warning",
         )  # fmt: skip
     stated = extract.metadata.get("study")
     if study is not None and stated is not None and stated != study.id:
         yield Problem(
-            METADATA, "other_study", "the extract was made for another study", "check --study and the folder", "study",
+            said, "other_study", "the extract was made for another study", "check --study and --data", "study",
             study.id, str(stated), severity="warning",
         )  # fmt: skip
 
@@ -116,6 +119,9 @@ def _sources(extract: Extract, dictionary: Dictionary, measures: Iterable[Measur
         broken = extract.faults.get(name, ())
         try:
             files = extract.source(name)
+            if isinstance(files, CatalogTable) and files.database is None:
+                problems.append(_out_of_reach(files))
+                continue
             found, faulty = schema_problems(table, files)
         except DataError as e:
             problems += [_unreadable(name, fault) for fault in (broken or (e,))]
@@ -139,6 +145,14 @@ def _out_of_place(table: Table, tier: str) -> Problem:
         table.name, "out_of_place", f"the table does not belong in an extract of tier {tier}; it is not read", "remove the table",
         None, "a table of tiers " + ", ".join(table.tiers) if table.tiers else "no table of the study or of results",
         severity="warning",
+    )  # fmt: skip
+
+
+def _out_of_reach(source: CatalogTable) -> Problem:
+    return Problem(
+        source.name, "not_checked", f"the table lies in the catalog of {source.engine}; none of its rules or keys is checked",
+        "write it to Parquet files once and validate those with the same [data] block; cells take the table as valid",
+        None, "files, or a table of a DuckDB database", source.table, severity="warning",
     )  # fmt: skip
 
 
@@ -173,18 +187,16 @@ def _broken_rows(con: duckdb.DuckDBPyConnection, source: Source, error: duckdb.E
     """Files whose content cannot be read. DuckDB's own message may quote a row, so only a line number is taken from it."""
     line = re.search(r"Line:\s*(\d+)", str(error))
     place = f"line {line.group(1)}" if line and not source.hidden else "the content"
-    bad = [f for f in source.files.files if not _readable(con, source, f)] or list(source.files.files)
-    for file in bad:
+    for one in [f for f in source.files.each() if not _readable(con, f)] or source.files.each():
         yield Problem(
-            source.table.name, "unreadable_file", f"{file.name}: {place} cannot be read", "write the file again", None,
-            f"a whole {source.files.kind} file with the same columns in every row", f"{file.stat().st_size} bytes",
+            source.table.name, "unreadable_file", f"{one.names[0]}: {place} cannot be read", "write the file again", None,
+            f"a whole {source.files.kind} file with the same columns in every row", f"{one.files[0].stat().st_size} bytes",
         )  # fmt: skip
 
 
-def _readable(con: duckdb.DuckDBPyConnection, source: Source, file: Path) -> bool:
+def _readable(con: duckdb.DuckDBPyConnection, one: TableSource) -> bool:
     import duckdb
 
-    one = type(source.files)(source.files.name, source.files.kind, (file,))
     try:
         con.execute(f"SELECT bit_xor(hash(t)) FROM (SELECT * FROM {one.reader}) t").fetchall()
     except duckdb.Error:

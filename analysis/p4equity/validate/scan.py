@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity.dictionary import Field, Table
 from p4equity.errors import did_you_mean
-from p4equity.extract import SQL_TYPES, TableFiles, is_native, quote_name, quote_text
+from p4equity.extract import SQL_TYPES, TableSource, is_native, quote_name, quote_text
 from p4equity.validate.model import Example, Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Source:
     """
 
     table: Table
-    files: TableFiles
+    files: TableSource
     allowed: Mapping[str, Sequence[str | int]]
     hidden: bool
     faulty: frozenset[str] = field(default=frozenset())
@@ -37,26 +37,23 @@ class Source:
         """Every column of the dictionary with its type (null where a value does not fit), raw texts beside checked ones."""
         parts = [p for f in self.table.fields for p in self._column(f)]
         if with_row:
-            parts.append(f"file_row_number + 1 AS {_ROW}" if self._parquet else f"row_number() OVER () + 1 AS {_ROW}")
-        reader = self.files.reader
-        if with_row and self._parquet:
-            reader = reader.removesuffix(")") + ", file_row_number=true)"
-        return f"(SELECT {', '.join(parts)} FROM {reader})"
+            parts.append(_ROW)
+        return f"(SELECT {', '.join(parts)} FROM {self.files.numbered_reader(_ROW) if with_row else self.files.reader})"
 
-    @property
-    def _parquet(self) -> bool:
-        return self.files.kind == "parquet"
+    def _is_typed(self, f: Field, stored: str) -> bool:
+        """Whether the column needs no cast: in CSV only one that folders name does not."""
+        return is_native(f, stored) and (self.files.kind != "csv" or stored != "VARCHAR")
 
     def _column(self, f: Field) -> Iterator[str]:
         name, wanted = quote_name(f.name), SQL_TYPES[f.type]
         stored = self.files.columns.get(f.name)
         if stored is None:
             yield f"NULL::{wanted} AS {name}"
-        elif self._parquet and is_native(f, stored):
+        elif self._is_typed(f, stored):
             yield name
         else:
             # DuckDB moves a bare cast of a CSV column into its reader, where an unfit text stops the query.
-            text = name if self._parquet else f"nullif({name}, '')"
+            text = name if self.files.kind != "csv" else f"nullif({name}, '')"
             yield f"TRY_CAST({text} AS {wanted}) AS {name}"
             if f.name not in self.faulty:
                 yield f"{name} AS {quote_name(_RAW + f.name)}"
@@ -64,7 +61,7 @@ class Source:
     def raw(self, f: Field) -> str | None:
         """The column as stored, when its values must still be checked for the type; null when the type is certain."""
         stored = self.files.columns.get(f.name)
-        if stored is None or f.name in self.faulty or (self._parquet and is_native(f, stored)):
+        if stored is None or f.name in self.faulty or self._is_typed(f, stored):
             return None
         return quote_name(_RAW + f.name)
 
@@ -87,7 +84,7 @@ class Check:
     next: str
 
 
-def schema_problems(table: Table, files: TableFiles) -> tuple[list[Problem], frozenset[str]]:
+def schema_problems(table: Table, files: TableSource) -> tuple[list[Problem], frozenset[str]]:
     """Columns that are absent, unknown or of a type that cannot hold the dictionary's; and the names of faulty ones."""
     problems, faulty = [], set()
     where = f"data_dictionary/tables/{table.name}.yaml"
@@ -101,7 +98,7 @@ def schema_problems(table: Table, files: TableFiles) -> tuple[list[Problem], fro
                 Problem(table.name, "missing_column", "the column is missing", f"add the column; see {where}{hint}",
                         f.name, f"{f.type}: {f.description}", "columns " + ", ".join(files.columns))
             )  # fmt: skip
-        elif stored is not None and files.kind == "parquet" and not _fits(f, stored):
+        elif stored is not None and files.kind != "csv" and not _fits(f, stored):
             faulty.add(f.name)
             problems.append(
                 Problem(table.name, "wrong_type", "the column has the wrong type", f"write the column as {f.type}",
@@ -117,7 +114,7 @@ def schema_problems(table: Table, files: TableFiles) -> tuple[list[Problem], fro
 
 
 def _fits(f: Field, stored: str) -> bool:
-    """Whether a stored Parquet type can hold the field: whole numbers may lie in floats, dates in timestamps at midnight."""
+    """Whether a stored type can hold the field: whole numbers may lie in floats, dates in timestamps at midnight."""
     base = re.split(r"[( ]", stored.upper())[0]
     also = {"integer": {"DOUBLE", "FLOAT", "DECIMAL"}, "date": {"TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S"}}
     return is_native(f, stored) or base in also.get(f.type, set()) or (f.type == "string" and base == "ENUM")
@@ -219,12 +216,12 @@ def _examples(con: duckdb.DuckDBPyConnection, source: Source, check: Check) -> I
 def _row_numbers(con: duckdb.DuckDBPyConnection, source: Source, check: Check) -> Iterator[Example]:
     """File and number of the first rows that break a rule, without any value."""
     left = EXAMPLES
-    for file in source.files.files:
-        one = replace(source, files=TableFiles(source.files.name, source.files.kind, (file,)))
+    for file in source.files.each():
+        one = replace(source, files=file)
         query = f"SELECT {_ROW} FROM {one.relation(with_row=True)} WHERE {check.violated} ORDER BY {_ROW} LIMIT {left}"
         for (row,) in con.execute(query).fetchall():
             left -= 1
-            yield Example(int(row), {"file": file.name})
+            yield Example(int(row), {"file": file.names[0]})
         if not left:
             return
 

@@ -151,7 +151,7 @@ def test_broken_pages_name_the_file(extract_copy: Path, study: Study) -> None:
     (folder / "block-0000.parquet").write_bytes(data)
     (folder / "block-0001.parquet").write_bytes(data[:8] + bytes(len(data) // 2) + data[8 + len(data) // 2 :])
     found = errors(extract_copy, study)[("spending", "unreadable_file", None)]
-    assert found.problem.startswith("block-0001.parquet")
+    assert found.problem.startswith("spending/block-0001.parquet")
 
 
 def test_blocks_with_different_types(extract_copy: Path, study: Study) -> None:

@@ -41,7 +41,7 @@ def test_rows_of_persons_are_numbered_in_a_synthetic_extract_alone(extract_copy:
     assert errors(extract_copy, study)["member", "category", "sex"].examples == ()
     (extract_copy / "extract.json").write_text('{"tier": "C", "synthetic": true}')
     problem = errors(extract_copy, study)["member", "category", "sex"]
-    first, second, third = (f"block-{i:04}.parquet" for i in (0, 1, 1))
+    first, second, third = (f"member/block-{i:04}.parquet" for i in (0, 1, 1))
     assert [(e.row, e.key, e.value) for e in problem.examples] == [
         (78, {"file": first}, None), (78, {"file": second}, None), (178, {"file": third}, None),
     ]  # fmt: skip
