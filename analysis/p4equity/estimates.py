@@ -62,10 +62,10 @@ def estimates_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return with_types(frame)
 
 
-def with_types(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns cast to the dictionary's types: float64, Int64, or object strings with None."""
+def with_types(frame: pd.DataFrame, table: str = "estimate") -> pd.DataFrame:
+    """Columns of a result table cast to the dictionary's types: float64, Int64, or objects with None."""
     out = frame.copy()
-    for field in load_dictionary().tables["estimate"].fields:
+    for field in load_dictionary().tables[table].fields:
         if field.type == "number":
             out[field.name] = pd.to_numeric(out[field.name]).astype("float64")
         elif field.type == "integer":

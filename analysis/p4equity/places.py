@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from p4equity.errors import UsageError
@@ -41,3 +43,14 @@ def check_file(target: Path) -> None:
             fix=f"name a file in it, such as {target / 'validation.json'}",
         )  # fmt: skip
     check_place(target, "file")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` for a block to write to: it becomes `path` when the block succeeds, else it goes."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

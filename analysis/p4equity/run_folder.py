@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from p4equity.errors import P4Error, StudyError, UsageError
+from p4equity.locks import holding
 from p4equity.resources import referenced_study
 from p4equity.study import Study, load_study
 
@@ -42,21 +43,49 @@ def check_target(target: Path, sources: Iterable[Path] = (), outside: Iterable[P
 
 
 @contextmanager
+def sole_writer(target: Path) -> Iterator[Path]:
+    """The place of the working folder beside `target`, while no other process works there. Raises UsageError when one does.
+
+    An earlier result that a killed process had moved aside is brought back.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with holding(target.with_name(f".{target.name}.lock")) as other:
+        if other is not None:
+            raise UsageError(
+                "another process is writing to this folder", where=str(target), expected="one at a time",
+                found=f"process {other}", fix="wait until it has ended, or choose another output folder",
+            )  # fmt: skip
+        old = _old(target)
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        yield target.with_name(f".{target.name}.working")
+
+
+def put_in_place(working: Path, target: Path) -> None:
+    """Make a finished working folder the target; what stood there goes once the new one stands."""
+    old = _old(target)
+    if target.exists():
+        target.rename(old)
+    working.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+@contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A working folder that becomes `target` only when the block succeeds; on failure nothing half-made stays."""
-    working = target.with_name(f".{target.name}.working")
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
-    try:
-        yield working
-        old = target.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        working.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
+    with sole_writer(target) as working:
         shutil.rmtree(working, ignore_errors=True)
+        working.mkdir()
+        try:
+            yield working
+            put_in_place(working, target)
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

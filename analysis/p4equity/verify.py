@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from p4equity.errors import UsageError
 from p4equity.finished import whole_facts
 from p4equity.pipeline import run
 from p4equity.run_folder import read_facts, study_of
+from p4equity.scratch import scratch_folder
 
 __all__ = ["can_be_verified", "compare", "print_comparison", "verify"]
 
@@ -41,8 +41,8 @@ def verify(
             "this edition rests on data that are not in it", where=str(edition), expected="a synthetic or published-data edition",
             fix="run p4equity run --data EXTRACT on the restricted machine, then p4equity compare RUN EDITION",
         )  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "again"
+    with scratch_folder() as scratch:
+        out = scratch / "again"
         options = {"members": extract.get("members"), "seed": extract.get("seed"), "scenario": extract.get("scenario")}
         run(
             study_of(edition, facts, study).folder,

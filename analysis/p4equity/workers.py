@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -90,7 +92,8 @@ def _answer(ours: Connection, process: BaseProcess) -> tuple[int, Any, Exception
 
 
 def _serve(work: Callable[[Any], Any], theirs: Connection) -> None:
-    """Life of a worker: a numbered job, its answer, the next, until the pipe closes."""
+    """Life of a worker: a numbered job, its answer, the next, until the pipe closes or the process that began it is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             i, job = theirs.recv()
@@ -103,3 +106,11 @@ def _serve(work: Callable[[Any], Any], theirs: Connection) -> None:
             error.add_note("in a worker process:\n" + traceback.format_exc())
             failure = error
         theirs.send((i, answer, failure))
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for the answers of a killed process, and what its workers still write could meet what the next one writes."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -29,7 +29,8 @@ FAILURES: dict[str, tuple[BaseException, int, list[str]]] = {
         [r"an error this program did not foresee \(ConversionException\)", r"P4EQUITY_DEBUG=1"],
     ),
     "a mistake of ours": (
-        KeyError(LEAK), 1, [r"p4equity/pipeline\.py:\d+ in run: an error this program did not foresee \(KeyError\)", r"next: "]
+        KeyError(LEAK), 1,
+        [r"p4equity/resumption\.py:\d+ in _do_or_reuse: an error this program did not foresee \(KeyError\)", r"next: "],
     ),
     "interrupted": (KeyboardInterrupt(), 130, [r"Stopped\. No unfinished output was left"]),
 }  # fmt: skip
@@ -44,7 +45,7 @@ def test_failures_are_said_plainly(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("p4equity.pipeline.obtain_cells", broken)
+    monkeypatch.setattr("p4equity.stages._validate", broken)
     p4("estimate", extract, "--study", quick_study, "--out", tmp_path / "run").fails(code, *words)
     assert list(tmp_path.iterdir()) == []
 
@@ -53,7 +54,7 @@ def test_the_traceback_comes_on_request(extract: Path, p4: Any, tmp_path: Path, 
     def broken(*_: object, **__: object) -> None:
         raise KeyError("a mistake of ours")
 
-    monkeypatch.setattr("p4equity.pipeline.obtain_cells", broken)
+    monkeypatch.setattr("p4equity.stages._validate", broken)
     monkeypatch.setenv("P4EQUITY_DEBUG", "1")
     with pytest.raises(KeyError, match="a mistake of ours"):
         p4("estimate", extract, "--out", tmp_path / "run")

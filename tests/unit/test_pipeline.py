@@ -117,7 +117,7 @@ def test_a_failed_run_leaves_nothing(small_tier_b: Path, tmp_path: Path, monkeyp
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("stopped on the way")
 
-    monkeypatch.setattr("p4equity.pipeline.analyse", broken)
+    monkeypatch.setattr("p4equity.stages._validate", broken)
     with pytest.raises(RuntimeError):
         run(FIRST, small_tier_b, tmp_path / "out", workers=1, report=False)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -12,7 +11,7 @@ from p4equity.calibration.questions import POOLED, Question, Unanswerable, quest
 from p4equity.calibration.rates import Row, Rules, question_rows
 from p4equity.calibration.settings import ESTIMATE
 from p4equity.dictionary import load_dictionary
-from p4equity.estimates import NOT_ESTIMABLE
+from p4equity.estimates import NOT_ESTIMABLE, with_types
 from p4equity.evaluation.context import Context
 from p4equity.summaries.precision import power_table
 from p4equity.workers import in_processes
@@ -86,13 +85,4 @@ def _typed(rows: Sequence[Row]) -> pd.DataFrame:
     """Columns of the dictionary in its order and types; ids say analysis, measure, setting and method."""
     parts = ("analysis_id", "measure_id", "setting", "inference")
     frame = pd.DataFrame([{**row, "row_id": ".".join(str(row[p]) for p in parts)} for row in rows])
-    fields = load_dictionary().table(TABLE).fields
-    frame = frame.reindex(columns=[f.name for f in fields])
-    kinds: dict[str, Any] = {"number": "float64", "integer": "Int64"}
-    for field in fields:
-        column = frame[field.name]
-        if field.type in kinds:
-            frame[field.name] = pd.to_numeric(column).astype(kinds[field.type])
-        else:
-            frame[field.name] = column.astype(object).where(column.notna(), None)
-    return frame
+    return with_types(frame.reindex(columns=list(load_dictionary().table(TABLE).names)), TABLE)

@@ -22,6 +22,10 @@ Study = Annotated[str, typer.Option("--study", help="Id of a shipped study, or a
 RunStudy = Annotated[str | None, typer.Option("--study", help="Id or folder. Default: the study the run names.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes and threads to use.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of an extract of tier A, B or C.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Reuse what an earlier attempt finished, where inputs, plan and code have the same content."),
+]
 
 
 @app.command()
@@ -35,15 +39,17 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the synthetic extract.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Scenario of the synthetic extract (truth.toml).")] = None,
     workers: Workers = 2,
+    resume: Resume = False,
 ) -> None:
     """Extract to report: validate, cells, diagnostics, estimates, disclosure, exhibits, report."""
-    from p4equity.cli.progress import show_progress
+    from p4equity.cli.progress import show_progress, tell
     from p4equity.pipeline import run as run_pipeline
 
     with show_progress() as progress:
         outcome = run_pipeline(
-            study, data, out, members=members, seed=seed, scenario=scenario, workers=workers, progress=progress
-        )
+            study, data, out, members=members, seed=seed, scenario=scenario, workers=workers, resume=resume, progress=progress,
+            say=tell,
+        )  # fmt: skip
     _say_where(outcome.folder, outcome.seconds, outcome.failed_gates)
 
 
@@ -126,13 +132,14 @@ def estimate(
     out: Annotated[Path, typer.Option("--out", help="Folder for results without a report.")],
     study: Study = FIRST,
     workers: Workers = 2,
+    resume: Resume = False,
 ) -> None:
     """Everything up to the disclosure-checked result tables, without exhibits and report."""
-    from p4equity.cli.progress import show_progress
+    from p4equity.cli.progress import show_progress, tell
     from p4equity.pipeline import run as run_pipeline
 
     with show_progress() as progress:
-        outcome = run_pipeline(study, data, out, workers=workers, progress=progress, report=False)
+        outcome = run_pipeline(study, data, out, workers=workers, resume=resume, progress=progress, say=tell, report=False)
     typer.echo(f"Results in {outcome.folder / 'results'}. Next: p4equity render {outcome.folder}")
     _stop_on_failed(outcome.folder, outcome.failed_gates)
 

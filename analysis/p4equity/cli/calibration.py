@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,11 @@ from rich.table import Table
 from p4equity.cli.progress import console, show_progress
 from p4equity.errors import DataError, UsageError
 from p4equity.finished import AGAIN, whole_facts
-from p4equity.pipeline import Run, obtain_cells
+from p4equity.pipeline import cells_of
 from p4equity.places import check_file
 from p4equity.run_folder import registered_study
+from p4equity.run_state import Run, Source
+from p4equity.scratch import scratch_folder
 from p4equity.study import load_study
 
 if TYPE_CHECKING:
@@ -66,14 +67,10 @@ def _of_run(run_dir: Path, study: str | None) -> Context:
 
 
 def _of_extract(study: str, data: Path | None, workers: int, progress: Any) -> Context:
-    from p4equity.evaluation.context import Context
-    from p4equity.manifest import code_version
-
-    loaded = load_study(study)
-    with tempfile.TemporaryDirectory() as scratch:
-        state = Run(loaded, Path(scratch), progress, workers)
-        cells, _ = obtain_cells(state, data, None, None, None)
-    return Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version())
+    with scratch_folder() as scratch:
+        state = Run(load_study(study), scratch, progress, workers, Source(data))
+        cells_of(state)
+        return state.context
 
 
 def _print(summary: pd.DataFrame, found: pd.DataFrame, context: Context) -> None:

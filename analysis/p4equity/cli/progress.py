@@ -30,3 +30,8 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(known[stage], description=f"{stage} {detail}".strip(), completed=done, total=max(total, 1))
 
         yield update
+
+
+def tell(line: str) -> None:
+    """One line of plain text, above the bars of stages on their way."""
+    console.print(line, markup=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,11 @@ from rich.table import Table
 from p4equity.cli.progress import console, show_progress
 from p4equity.errors import DiagnosticsFailed
 from p4equity.finished import check_results, whole_facts
-from p4equity.pipeline import Run, obtain_cells, write_report
+from p4equity.pipeline import cells_of, render
 from p4equity.places import check_place
 from p4equity.run_folder import registered_study
+from p4equity.run_state import Run, Source
+from p4equity.scratch import scratch_folder
 from p4equity.study import load_study
 
 UNITS = {"percentage points": "points", "standardized difference": "SD", "standard errors": "SE"}
@@ -37,24 +38,20 @@ def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
     loaded, extract = load_study(study), open_extract(data, load_dictionary())
     check_tier_b_target(out)
     check_place(out)
-    with show_progress() as progress, tempfile.TemporaryDirectory() as scratch:
-        cells, _ = obtain_cells(Run(loaded, Path(scratch), progress, workers), data, None, None, None)
+    with show_progress() as progress, scratch_folder() as scratch:
+        cells = cells_of(Run(loaded, scratch, progress, workers, Source(data)))
     write(cells, loaded, out, source=extract)
 
 
 def print_gates(study: str, data: Path, workers: int) -> None:
     """Verdicts of the gates; raises DiagnosticsFailed when one fails."""
     from p4equity.diagnostics import diagnose, failed_gates
-    from p4equity.evaluation.context import Context
-    from p4equity.manifest import code_version
 
     loaded = load_study(study)
-    with tempfile.TemporaryDirectory() as scratch, show_progress() as progress:
-        state = Run(loaded, Path(scratch), progress, workers)
-        cells, _ = obtain_cells(state, data, None, None, None)
-        found = diagnose(
-            Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()), cells.cell_profile
-        )
+    with scratch_folder() as scratch, show_progress() as progress:
+        state = Run(loaded, scratch, progress, workers, Source(data))
+        cells = cells_of(state)
+        found = diagnose(state.context, cells.cell_profile)
     table = ids_first("gate", "measure", "finding", "limit", "verdict")
     for row in found.to_dict("records"):
         empty = row["finding"] != row["finding"] or row["finding"] is None
@@ -72,15 +69,13 @@ def print_gates(study: str, data: Path, workers: int) -> None:
 
 def print_power(study: str, data: Path, workers: int) -> None:
     """Detectable changes by measure and group."""
-    from p4equity.evaluation.context import Context
-    from p4equity.manifest import code_version
     from p4equity.summaries.precision import power_table
 
     loaded = load_study(study)
-    with tempfile.TemporaryDirectory() as scratch, show_progress() as progress:
-        state = Run(loaded, Path(scratch), progress, workers)
-        cells, _ = obtain_cells(state, data, None, None, None)
-        found = power_table(Context(loaded, cells.cell, cells.cell_overlap, state.facts["data_hash"], code_version()))
+    with scratch_folder() as scratch, show_progress() as progress:
+        state = Run(loaded, scratch, progress, workers, Source(data))
+        cells_of(state)
+        found = power_table(state.context)
     table = ids_first("measure", "group", "with", "without", "detectable, points", "smallest p", "baseline gap")
     for row in found.to_dict("records"):
         table.add_row(
@@ -95,4 +90,7 @@ def render_again(run_dir: Path, study: str | None, workers: int, progress: Calla
     facts = whole_facts(run_dir, "tier", "plan_hash", "data_hash", "synthetic", "outputs")
     loaded = registered_study(run_dir, facts, study)
     check_results(run_dir, facts)
-    write_report(Run(loaded, run_dir, progress, workers, facts=dict(facts)))
+    state = Run(loaded, run_dir, progress, workers)
+    state.about = facts
+    with scratch_folder():
+        render(state)

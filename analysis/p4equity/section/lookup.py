@@ -19,7 +19,8 @@ CONTEXT = "report.json"  # written by the report stage before the first notebook
 def find_run(run_dir: str) -> Path:
     """The given run, or the latest finished one under `reports/runs/` when `run_dir` is empty.
 
-    A run is finished for this purpose when its results passed disclosure control and the report stage described it.
+    A run is finished for this purpose when its results passed disclosure control and the report stage described it; hidden
+    folders are where runs are on their way.
     """
     if run_dir:
         path = Path(run_dir).resolve()
@@ -36,7 +37,7 @@ def find_run(run_dir: str) -> Path:
     finished = [
         p
         for p in (runs.iterdir() if runs.is_dir() else ())
-        if (p / CONTEXT).is_file() and (p / "results" / "estimates.csv").is_file()
+        if not p.name.startswith(".") and (p / CONTEXT).is_file() and (p / "results" / "estimates.csv").is_file()
     ]
     if not finished:
         raise UsageError("no finished run to open", where="reports/runs", fix="make one with: p4equity run (or make report)")
