@@ -10,9 +10,10 @@ from p4equity.errors import UsageError
 from p4equity.estimators.base import Answer, Dropped, Estimate, Flags, Request, Term, estimand
 from p4equity.estimators.decomposition import Balanced, Comparison, with_covariates, without_covariates
 from p4equity.estimators.did import by_group
-from p4equity.estimators.linear import Fit, codes, pad, regress
+from p4equity.estimators.linear import Fit, pad, regress
 from p4equity.estimators.panels import Panel, check_arms, gap_panel, plain_panel, two_sided, unbalanced, without_anticipation
 from p4equity.estimators.tidy import Cells
+from p4equity.estimators.values import codes
 
 OPTIONS: tuple[str, ...] = ()
 INFERENCES = ("none",)

@@ -11,10 +11,11 @@ from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Flags, Request, Term, estimand
 from p4equity.estimators.few_treated import METHODS as FEW_TREATED
 from p4equity.estimators.few_treated import FewTreatedDesign
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, changes, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, changes, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.reassigned import Reassigned, holders, strata_of
 from p4equity.estimators.tidy import ROWS, Cells
+from p4equity.estimators.values import codes
 
 OPTIONS = ("variance", *OF_VARIANCE, "draws", "limit", "strata", "sizes")
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *FEW_TREATED), CLUSTER_ROBUST, True

@@ -11,10 +11,11 @@ import numpy as np
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.did import by_group, under_other_dates
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import ROWS, Cells
+from p4equity.estimators.values import codes
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "limit", "strata")
 OPTIONS = (*OWN, "reference_period", "bin_below", "bin_above", "apart", *PATH_OPTIONS)

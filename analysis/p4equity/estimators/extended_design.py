@@ -9,8 +9,8 @@ import pandas as pd
 
 from p4equity.estimators.base import Array, Request
 from p4equity.estimators.interaction_weighted import comparison_rows, with_comparison, with_reference
-from p4equity.estimators.linear import codes
 from p4equity.estimators.panels import Panel
+from p4equity.estimators.values import codes
 from p4equity.inference.sweeping import Codes, dummies
 
 

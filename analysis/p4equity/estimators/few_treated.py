@@ -8,8 +8,9 @@ import numpy as np
 from scipy import linalg
 
 from p4equity.estimators.base import Answer, Array, Request, Term, finite
-from p4equity.estimators.linear import LinearEstimate, codes
+from p4equity.estimators.linear import LinearEstimate
 from p4equity.estimators.panels import Panel
+from p4equity.estimators.values import codes
 from p4equity.inference.few_treated import FewTreatedResult, Loads, conley_taber, ferman_pinto
 from p4equity.inference.sweeping import Codes, residuals, take_out
 

@@ -13,10 +13,10 @@ from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Dropped, Flags, Request
 from p4equity.estimators.event_study import whole_event
 from p4equity.estimators.imputed import Imputed, Target
-from p4equity.estimators.linear import codes
 from p4equity.estimators.panels import Panel, build, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import Cells
 from p4equity.estimators.untreated_model import UntreatedModel
+from p4equity.estimators.values import codes
 from p4equity.inference.sweeping import Codes, dummies, is_nested
 
 

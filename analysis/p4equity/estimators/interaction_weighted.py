@@ -11,10 +11,11 @@ from p4equity.errors import UsageError
 from p4equity.estimators.arms import require_arms
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request, Term, estimand
 from p4equity.estimators.event_study import base_at, calendar_period, event_times, leads_and_lags, reference_period
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, regress
 from p4equity.estimators.panels import Panel, build, not_after, two_sided
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import ROWS, Cells
+from p4equity.estimators.values import codes
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "reference_period", "bin_below", "bin_above", "apart")
 SERVES = "the last cohort serves as comparison, for no unit is never treated"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.arms import NOT_AFTER, Assigned, require_arms
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
 from p4equity.estimators.tidy import Cells, cell_keys
-from p4equity.estimators.values import label_of
+from p4equity.estimators.values import Codes, codes, label_of
 
 GAP = ("gap", "reference", "group")
 
@@ -51,7 +52,7 @@ class Panel:
             n_obs=int(frame["rows"].sum()),
         )
 
-    @property
+    @cached_property
     def treated(self) -> Flags:
         """(N,) rows in or after the unit's first treated period."""
         return np.asarray(self.frame["time"] >= self.frame["cohort"], bool)
@@ -80,27 +81,40 @@ class Panel:
 
     def base(self, rows: Flags, outcome: int = 0) -> Base:
         """Counts behind the rows; comparison clusters hold units never treated, or treated after the first cohort."""
-        part = self.frame[rows]
-        years = [float(y) for t in part["time"].unique() if (y := year_of(self.labels.get(float(t)))) is not None]
-        treated = part.loc[part["time"] >= part["cohort"], "cluster"].nunique()
-        first = part.loc[part["time"] >= part["cohort"], "cohort"].min()
-        other = part.loc[part["cohort"].isna() | (part["cohort"] > first), "cluster"].nunique()
+        frame, start = self.frame, self.frame["cohort"].to_numpy()[rows]
+        time, cluster = frame["time"].to_numpy()[rows], codes(frame["cluster"])[rows]
+        years = [float(y) for t in np.unique(time) if (y := year_of(self.labels.get(float(t)))) is not None]
+        after = time >= start
+        later = np.isnan(start) | (start > start[after].min(initial=np.inf))
         return Base(
             self._count(rows, outcome),
-            int((~part.duplicated(cell_keys(part))).sum()),
+            len(np.unique(self._cell[rows])),
             min(years, default=float("nan")),
             max(years, default=float("nan")),
-            int(part["cluster"].nunique()),
-            int(treated),
-            int(other),
+            len(np.unique(cluster)),
+            len(np.unique(cluster[after])),
+            len(np.unique(cluster[later])),
         )
+
+    @cached_property
+    def _cell(self) -> Codes:
+        return codes(*(self.frame[c] for c in cell_keys(self.frame)))
+
+    @cached_property
+    def _pair(self) -> Codes:
+        return codes(*(self.frame[c] for c in _pair_keys(self.frame)))
+
+    @cached_property
+    def unit_group(self) -> Codes:
+        """(N,) codes of unit and group."""
+        return codes(self.frame["unit"], self.frame["group"])
 
     def _count(self, rows: Flags, outcome: int) -> float:
         """Members behind the rows; the reference group, which several compared groups share, counts once."""
         members = self.members[rows]
         if self.outcomes != GAP:
             return float(members[:, outcome].sum())
-        first = ~self.frame[rows].duplicated(_pair_keys(self.frame)).to_numpy()
+        first = np.sort(np.unique(self._pair[rows], return_index=True)[1])
         reference, group = float(members[first, 1].sum()), float(members[:, 2].sum())
         return (reference + group, reference, group)[outcome]
 
@@ -242,10 +256,11 @@ def without_anticipation(panel: Panel, request: Request) -> Panel:
 
 def two_sided(panel: Panel) -> Panel:
     """Leave out unit-groups that cannot contribute: treated throughout their data, or seen in one period only."""
-    keys = [panel.frame["unit"], panel.frame["group"]]
-    periods = panel.frame.groupby(["unit", "group"])["time"].transform("nunique")
-    after = pd.Series(panel.treated.astype(float)).groupby([k.to_numpy() for k in keys]).transform("mean")
-    always, single = np.asarray(after == 1.0), np.asarray(periods == 1)
+    place, time = panel.unit_group, codes(panel.frame["time"])
+    size = int(time.max(initial=0)) + 1
+    periods = np.bincount(np.unique(place * size + time) // size)[place]
+    always = (np.bincount(place, ~panel.treated) == 0)[place]
+    single = periods == 1
     note = []
     for flag, reason in ((always, "no period before its first treated period"), (single & ~always, "one period only")):
         for (unit, group), _ in panel.frame[flag].groupby(["unit", "group"], sort=True):
@@ -255,12 +270,12 @@ def two_sided(panel: Panel) -> Panel:
 
 def check_arms(panel: Panel, request: Request) -> None:
     """Raise StudyError when no treated unit, or none of the requested comparison units, is left."""
-    frame = panel.frame
-    treated = frame.loc[panel.treated, "unit"].nunique()
-    never = frame.loc[frame["cohort"].isna(), "unit"].nunique()
-    later = frame.loc[frame["cohort"] > frame.loc[panel.treated, "cohort"].min(), "unit"].nunique() if treated else 0
+    unit, start = codes(panel.frame["unit"]), panel.frame["cohort"].to_numpy()
+    treated = len(np.unique(unit[panel.treated]))
+    never = len(np.unique(unit[np.isnan(start)]))
+    later = len(np.unique(unit[start > start[panel.treated].min()])) if treated else 0
     comparison = int(never + (later if request.comparison == "not_yet" else 0))
-    require_arms(int(treated), comparison, request, panel.arms, (*panel.dropped, *not_after(panel)), int(later))
+    require_arms(treated, comparison, request, panel.arms, (*panel.dropped, *not_after(panel)), later)
 
 
 def not_after(panel: Panel) -> tuple[Dropped, ...]:
@@ -275,7 +290,8 @@ def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
     for group in panel.groups:
         part = panel.frame[panel.frame["group"] == group]
         every = set(part["time"])
-        some = part[part.groupby("unit")["time"].transform("nunique") < len(every)]
+        seen = part.drop_duplicates(["unit", "time"])["unit"].value_counts()
+        some = part[part["unit"].map(seen) < len(every)] if (seen < len(every)).any() else part[:0]
         suffix = "" if group == "all" else f" ({group})"
         for unit, rows in some.groupby("unit", sort=True):
             periods = ", ".join(str(panel.labels[v]) for v in sorted(every - set(rows["time"])))

@@ -10,10 +10,11 @@ import numpy as np
 from p4equity.errors import UsageError
 from p4equity.estimators.base import Array, Base, Flags, Request, Term, estimand
 from p4equity.estimators.event_study import reference_period
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VARIANCE, Fit, LinearEstimate, regress
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.stacking import Stack, stack_panel
 from p4equity.estimators.tidy import Cells
+from p4equity.estimators.values import codes
 
 OPTIONS = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "window", "reference_period")
 INFERENCES, VARIANCES, TWO_WAY = METHODS, CLUSTER_ROBUST, True

@@ -11,7 +11,7 @@ from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.arms import Assigned, assigned
 from p4equity.estimators.base import Array, Dropped, Request
 from p4equity.estimators.timeline import timeline
-from p4equity.estimators.values import WHERE, kind, labels_of, numeric
+from p4equity.estimators.values import WHERE, codes, kind, labels_of, numeric
 from p4equity.inference.working_model import WORKING_MODELS
 
 ROWS = ("iid", "hc1")  # errors of independent rows
@@ -147,15 +147,16 @@ def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.Data
 
 def check_cohort(frame: pd.DataFrame) -> pd.DataFrame:
     """Raise DataError unless every unit has one cohort, one parent, and one stratum."""
-    filled = frame.assign(cohort=frame["cohort"].fillna(-np.inf))
-    constant = (("cohort", "first treated period"), ("parent", "parent"), ("stratum", "stratum"))
+    unit, constant = codes(frame["unit"]), (("cohort", "first treated period"), ("parent", "parent"), ("stratum", "stratum"))
     for column, word in (pair for pair in constant if pair[0] in frame):
-        counts = filled.groupby("unit", sort=True)[column].nunique()
+        given = np.asarray(frame[column].notna()) | (column == "cohort")  # null is a cohort: never
+        values = codes(frame[column])
+        size = int(values.max()) + 1
+        counts = np.bincount(np.unique((unit * size + values)[given]) // size)
         if (counts > 1).any():
-            unit = str(counts.index[counts > 1][0])
             raise DataError(
                 f"{word} changes within a unit",
-                where=f"{WHERE}, unit {unit}",
+                where=f"{WHERE}, unit {frame['unit'].to_numpy()[unit == int(np.argmax(counts > 1))][0]}",
                 expected=f"one {word} a unit (null = never, in all its rows)",
                 found=f"{int(counts.max())} values; {int((counts > 1).sum())} units concerned",
             )
@@ -176,21 +177,24 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     x = [c for c in frame.columns if c.startswith("x") and c[1:].isdigit()]
     keys = [*cell_keys(frame), *x]
     # Sorted by value too, so that sums do not depend on the order of the rows.
-    rows = frame.sort_values([*keys, "y", "w", "se"], kind="stable")
-    if by_row(request):
-        rows, keys = rows.assign(row=rows.groupby(keys).cumcount()), [*keys, "row"]
-    kept = [c for c in ("parent", "cohort", "stratum") if c in rows]
-    sums = rows[[*keys, *kept]].assign(w=rows["w"], rows=1.0, se=(rows["w"] * rows["se"]) ** 2, y=rows["w"] * rows["y"])
+    number = [frame[c].to_numpy() if c in ("time", *x) else codes(frame[c]) for c in keys]
+    order = np.lexsort([frame[c].to_numpy() for c in ("se", "w", "y")] + number[::-1])
+    rows, number = frame.iloc[order], [n[order] for n in number]
+    starts = np.ones(len(rows), bool)
+    if not by_row(request):
+        starts[1:] = np.any([n[1:] != n[:-1] for n in number], axis=0)
+    sums = pd.DataFrame({"w": rows["w"], "rows": 1.0, "se": (rows["w"] * rows["se"]) ** 2, "y": rows["w"] * rows["y"]})
     if "size" in rows:
         sums["size"] = rows["size"]
-    how = dict.fromkeys([c for c in ("w", "rows", "se", "y", "size") if c in sums], "sum") | dict.fromkeys(kept, "first")
-    out = sums.groupby(keys, sort=True, as_index=False).agg(how)
+    sums = sums.groupby(np.cumsum(starts)).sum().reset_index(drop=True)
+    kept = [*keys, *(c for c in ("parent", "cohort", "stratum") if c in rows)]
+    out = pd.concat([rows.loc[starts, kept].reset_index(drop=True), sums], axis=1)
     out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]
     if (out["rows"] == 1).all():  # nothing was averaged: keep the caller's numbers to the last digit
         out[["y", "se"]] = rows[["y", "se"]].to_numpy()
     whole = request.weights is not None and bool((frame["w"] % 1 == 0).all()) and float(frame["w"].sum()) < EXACT
     out["members"] = out["w"] if whole else np.nan
-    return out.drop(columns="row", errors="ignore")
+    return out
 
 
 def by_row(request: Request) -> bool:

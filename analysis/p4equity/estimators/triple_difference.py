@@ -13,9 +13,10 @@ from p4equity.errors import UsageError
 from p4equity.estimators import group_time, triple_cells, two_by_two
 from p4equity.estimators.arguments import known
 from p4equity.estimators.base import Array, Estimate, Flags, Request, Term
-from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, codes, regress
+from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, regress
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import ROWS, Cells
+from p4equity.estimators.values import codes
 
 OPTIONS = ("method", "variance", *OF_VARIANCE, *triple_cells.OPTIONS)
 METHODS_OF_CELLS = ("regression", *two_by_two.METHODS)

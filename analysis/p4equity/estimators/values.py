@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from p4equity.errors import DataError
 from p4equity.estimators.base import Array
+
+Codes = NDArray[np.int64]
 
 WHERE = "fit: data"
 LARGE = 1e50  # columns whose largest number is beyond this, or below its inverse, leave no room for products of squares
@@ -90,7 +93,20 @@ def labels_of(data: pd.DataFrame, column: str) -> pd.Series:
     series = data[column]
     if pd.api.types.is_float_dtype(series.dtype) and (series.dropna() % 1 == 0).all():
         series = series.astype("Int64")
+    if isinstance(series.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(series.dtype):  # one text a level, not a row
+        at, levels = pd.factorize(series)
+        return pd.Series(np.array([*map(str, levels), None], object)[at], index=series.index, dtype=object)
     return series.astype(object).where(series.notna(), None).map(lambda v: None if v is None else str(v))
+
+
+def codes(*columns: object) -> Codes:
+    """One integer code a distinct combination of labels, in the order of the labels as texts."""
+    out = np.zeros(len(np.asarray(columns[0])), np.int64)
+    for column in columns:
+        at, levels = pd.factorize(np.asarray(column), use_na_sentinel=False)
+        words, rank = np.unique(np.asarray(levels).astype(str), return_inverse=True)
+        out = out * len(words) + rank[at]
+    return np.asarray(np.unique(out, return_inverse=True)[1], np.int64)
 
 
 def label_of(value: object, levels: list[str]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from p4equity.errors import UsageError, did_you_mean
-from p4equity.inference.sweeping import ABSORBED, Codes, by_cluster, dummies, is_nested, residuals, sweep, take_out
+from p4equity.inference.sweeping import ABSORBED, Absorber, Codes, by_cluster, dummies
 from p4equity.inference.working_model import WORKING_MODELS, RowModel, row_model
 
 Array = NDArray[np.float64]
@@ -125,6 +125,7 @@ def cluster_moments(
     names: Sequence[str] | None = None,
     n_obs: int | None = None,
     working_model: str = WORKING_MODELS[0],
+    absorber: Absorber | None = None,
 ) -> tuple[ClusterMoments, ...]:
     """Moments of the regression of each column of Y (N,) or (N, m) on X (N, k) and categorical effects.
 
@@ -132,8 +133,8 @@ def cluster_moments(
     so that coefficients, CR0, CR2, CR3, degrees of freedom and wild bootstrap are the members' own. effects: integer
     codes (N,) each; X and Y are residuals on all of them. n_obs: rows in the small-sample factor, by default N. The
     columns of the result's design are X, then dummies of the effects not nested in the cluster. working_model: what CR2 and
-    degrees of freedom take errors to be, see module `working_model`. Raises UsageError when shapes differ or weights are not
-    positive, and for an unknown working model.
+    degrees of freedom take errors to be, see module `working_model`. absorber: these effects, made ready with these weights
+    and clusters. Raises UsageError when shapes differ or weights are not positive, and for an unknown working model.
     """
     if working_model not in WORKING_MODELS:
         fix = did_you_mean(str(working_model), WORKING_MODELS)
@@ -144,25 +145,24 @@ def cluster_moments(
     if not (len(x) == len(y) == len(w) == len(cluster)) or not (np.isfinite(w).all() and (w > 0).all()):
         raise UsageError("rows do not match", expected="X, Y, positive weights and clusters of one length")
     labels, g = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
-    nested = [e for e in effects if is_nested(e, g)]
-    crossed = [e for e in effects if not is_nested(e, g)]
-    other = np.hstack([np.zeros((len(x), 0)), *(dummies(e) for e in crossed)])
+    absorber = absorber or Absorber(effects, w, g)
+    other = np.hstack([np.zeros((len(x), 0)), *(dummies(e) for e in absorber.crossed)])
     before = np.sqrt(w @ other**2)
-    other, swept_rank = sweep(other, nested, w, g)
-    D = np.hstack([take_out(x, effects, w, g), other * (np.sqrt(w @ other**2) > ABSORBED * before)])
-    rest = residuals(y, effects, w, g)
+    other, swept_rank = absorber.sweep(other)
+    D = np.hstack([absorber.take_out(x), other * (np.sqrt(w @ other**2) > ABSORBED * before)])
+    rest = absorber.residuals(y)
     S, u = _sums(D, rest, w, g)
     columns = [
         *(names or [f"x{j}" for j in range(x.shape[1])]),
         *(f"effect{j}" for j in range(D.shape[1] - x.shape[1])),
     ]
     whole, crossed_rank = rank(S.sum(axis=0)), rank(S.sum(axis=0)[x.shape[1] :, x.shape[1] :])
-    k, every = (count_levels(e, whole - crossed_rank, bool(effects)) for e in (crossed, effects))
+    k, every = (count_levels(e, whole - crossed_rank, bool(effects)) for e in (absorber.crossed, effects))
     design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, whole + swept_rank, every)
     adjusted: list[Array | None] = [None] * y.shape[1]
     if working_model != WORKING_MODELS[0] and (w != w[0]).any():
         T = design.whitener
-        rows, scores = row_model(working_model, D, rest - D @ (T @ (T.T @ u.sum(axis=0))), w, nested, g, T)
+        rows, scores = row_model(working_model, D, rest - D @ (T @ (T.T @ u.sum(axis=0))), w, absorber.nested, g, T)
         design, adjusted = replace(design, by_row=rows), [np.asarray(s) for s in scores.transpose(2, 0, 1)]
     return tuple(ClusterMoments(design, u[:, :, j], float(np.sqrt(w @ y[:, j] ** 2)), adjusted[j]) for j in range(y.shape[1]))
 

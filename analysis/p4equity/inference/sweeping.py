@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,48 +39,88 @@ def by_cluster(cluster: Codes) -> list[NDArray[np.int64]]:
     return [np.asarray(part, np.int64) for part in np.split(order, starts)]
 
 
+class Absorber:
+    """Effects of rows, made ready once and taken out of any columns: what depends on the effects alone is kept.
+
+    effects: integer codes (N,) each. weights, cluster: (N,). Where all levels of an effect lie in one cluster it is nested, and
+    swept out cluster by cluster.
+    """
+
+    def __init__(self, effects: Sequence[Codes], weights: Array, cluster: Codes) -> None:
+        inside = [is_nested(e, cluster) for e in effects]
+        self.weights, self.cluster = weights, cluster
+        self.nested = [e for e, nested in zip(effects, inside, strict=True) if nested]
+        self.crossed = [e for e, nested in zip(effects, inside, strict=True) if not nested]
+
+    @cached_property
+    def _means(self) -> tuple[Codes, Array]:
+        """Level of each row, and the weight of each level, of a single nested effect."""
+        _, position = np.unique(self.nested[0], return_inverse=True)
+        return np.asarray(position, np.int64), np.asarray(np.bincount(position, self.weights), float)
+
+    @cached_property
+    def _bases(self) -> list[tuple[NDArray[np.int64], Array, Array]]:
+        """Rows, root weights and an orthonormal basis of the nested effects of each cluster."""
+        out = []
+        for rows in by_cluster(self.cluster):
+            root = np.sqrt(self.weights[rows])[:, None]
+            out.append((rows, root, orthonormal(root * np.hstack([dummies(e[rows]) for e in self.nested]))))
+        return out
+
+    @cached_property
+    def _crossed_basis(self) -> Array:
+        """Orthonormal basis (N, r) of the weighted effects that are not nested, less those that are."""
+        root = np.sqrt(self.weights)[:, None]
+        if not self.crossed:
+            return np.zeros((len(root), 0))
+        return orthonormal(root * self.sweep(np.hstack([dummies(e) for e in self.crossed]))[0])
+
+    def sweep(self, columns: Array) -> tuple[Array, int]:
+        """Weighted residuals of columns (N, m) on the nested effects, and the rank of those effects."""
+        if not self.nested:
+            return columns, 0
+        out = columns.copy()
+        if len(self.nested) == 1:
+            position, total = self._means
+            for j, column in enumerate(columns.T):
+                out[:, j] -= (np.bincount(position, self.weights * column) / total)[position]
+            return out, len(total)
+        for rows, root, basis in self._bases:
+            whitened = root * columns[rows]
+            out[rows] = (whitened - basis @ (basis.T @ whitened)) / root
+        return out, sum(basis.shape[1] for _, _, basis in self._bases)
+
+    def residuals(self, columns: Array) -> Array:
+        """Weighted residuals of columns (N, m) on all effects, nested in the clusters or not.
+
+        Frisch, Waugh and Lovell: a regression on these residuals has the coefficients, scores and cluster moments of the
+        regression with the effects as dummies, but a column that is mostly a common trend keeps its digits.
+        """
+        root, basis, out = np.sqrt(self.weights)[:, None], self._crossed_basis, columns
+        for _ in range(PASSES):
+            out, _ = self.sweep(out)
+            out = out - basis @ (basis.T @ (root * out)) / root
+        return np.asarray(out)
+
+    def take_out(self, columns: Array) -> Array:
+        """Regressors (N, m) less all effects, as `residuals`, and exactly zero where nothing but rounding is left."""
+        out, w = self.residuals(columns), self.weights
+        return np.asarray(out * (np.sqrt(w @ out**2) > ABSORBED * np.sqrt(w @ columns**2)))
+
+
 def sweep(columns: Array, effects: Sequence[Codes], weights: Array, cluster: Codes) -> tuple[Array, int]:
     """Weighted residuals of columns (N, m) on nested effects, and the rank of those effects."""
-    if not effects:
-        return columns, 0
-    if len(effects) == 1:
-        _, position = np.unique(effects[0], return_inverse=True)
-        total = np.bincount(position, weights)
-        out = columns.copy()
-        for j, column in enumerate(columns.T):
-            out[:, j] -= (np.bincount(position, weights * column) / total)[position]
-        return out, len(total)
-    out, rank = columns.copy(), 0
-    for rows in by_cluster(cluster):
-        root = np.sqrt(weights[rows])[:, None]
-        basis = orthonormal(root * np.hstack([dummies(e[rows]) for e in effects]))
-        whitened = root * columns[rows]
-        out[rows] = (whitened - basis @ (basis.T @ whitened)) / root
-        rank += basis.shape[1]
-    return out, rank
+    return Absorber(effects, weights, cluster).sweep(columns)
 
 
 def take_out(columns: Array, effects: Sequence[Codes], weights: Array, cluster: Codes) -> Array:
-    """Regressors (N, m) less all effects, as `residuals`, and exactly zero where nothing but rounding is left."""
-    out = residuals(columns, effects, weights, cluster)
-    return np.asarray(out * (np.sqrt(weights @ out**2) > ABSORBED * np.sqrt(weights @ columns**2)))
+    """`Absorber.take_out`, for effects that are used once."""
+    return Absorber(effects, weights, cluster).take_out(columns)
 
 
 def residuals(columns: Array, effects: Sequence[Codes], weights: Array, cluster: Codes) -> Array:
-    """Weighted residuals of columns (N, m) on all effects, nested in the clusters or not.
-
-    Frisch, Waugh and Lovell: a regression on these residuals has the coefficients, scores and cluster moments of the
-    regression with the effects as dummies, but a column that is mostly a common trend keeps its digits.
-    """
-    nested = [e for e in effects if is_nested(e, cluster)]
-    crossed = [dummies(e) for e in effects if not is_nested(e, cluster)]
-    root = np.sqrt(weights)[:, None]
-    basis = orthonormal(root * sweep(np.hstack(crossed), nested, weights, cluster)[0]) if crossed else np.zeros((len(root), 0))
-    out = columns
-    for _ in range(PASSES):
-        out, _ = sweep(out, nested, weights, cluster)
-        out = out - basis @ (basis.T @ (root * out)) / root
-    return np.asarray(out)
+    """`Absorber.residuals`, for effects that are used once."""
+    return Absorber(effects, weights, cluster).residuals(columns)
 
 
 def orthonormal(columns: Array) -> Array:
