@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 
 from p4equity.errors import DataError
-from p4equity.extract import Extract
 from p4equity.manifest import code_version, file_hash
 from p4equity.records import Records, text_hash
 from p4equity.resources import PACKAGES, study_reference
@@ -16,7 +15,6 @@ from p4equity.run_state import Run
 from p4equity.stages import ABOUT, EXTRACT, OPTIONS, Stage
 
 BESIDE_THE_PLAN = ("truth.toml", "published.toml")  # files of a study that the hash of its plan leaves out
-BESIDE_THE_TABLES = ("extract.json", "truth.json")
 
 
 def inputs_of(stage: Stage, run: Run, records: Records) -> dict[str, str | None]:
@@ -47,23 +45,21 @@ def _about(run: Run) -> str:
 
 
 def _extract(run: Run) -> str | None:
-    """The content of the extract's files. Their time stamps only tell whether this process must read them once more."""
+    """The content of the extract's files; None with tables in a catalog. Time stamps only tell when to read them once more."""
     extract = run.extract
     try:
-        files = [*extract.data_files(), *(p for p in _beside(extract) if p.is_file())]
-        state = tuple((p, s.st_size, s.st_mtime_ns, s.st_ino) for p in files for s in [p.stat()])
+        beside = [p for p in (extract.described_in, extract.truth_file) if p is not None and p.is_file()]
+        state = tuple((p, s.st_size, s.st_mtime_ns, s.st_ino) for p in (*extract.data_files(), *beside) for s in [p.stat()])
         if run.seen.get("state") != state:
-            run.seen = {"state": state, "hash": text_hash([extract.content_hash(), *map(_file, _beside(extract))])}
+            tables = extract.content_hash()
+            run.seen = {"state": state, "hash": tables and text_hash([tables, *((p.name, file_hash(p)) for p in beside)])}
     except FileNotFoundError as error:
         raise DataError(
             "a file of the extract is gone", where=str(error.filename), expected="the files that were there when the run began",
             found="nothing", fix="put it back, then repeat the run with --resume",
         ) from None  # fmt: skip
-    return str(run.seen["hash"])
-
-
-def _beside(extract: Extract) -> list[Path]:
-    return [extract.path / name for name in BESIDE_THE_TABLES]
+    found: str | None = run.seen["hash"]
+    return found
 
 
 def _file(path: Path) -> str | None:

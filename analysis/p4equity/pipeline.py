@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p4equity.errors import DataError, UsageError
+from p4equity.errors import UsageError
 from p4equity.places import check_place
 from p4equity.resources import study_reference
 from p4equity.resumption import Say, go_through, keeping_finished
@@ -55,13 +55,14 @@ def run(
     is told why others are not. Raises P4Error with the exit code of the stage that failed; a failed gate is not an error here:
     it is in the outcome, after the report was written.
     """
+    from p4equity.extract import data_places
     from p4equity.resources import root
 
     loaded = load_study(study)
     target = out or root() / "reports" / "runs" / ("demo" if loaded.id == FIRST_STUDY else loaded.id)
-    check_target(target, [loaded.folder, *([Path(data)] if data is not None else [])])
+    check_target(target, [loaded.folder, *(data_places(Path(data)) if data is not None else ())])
     check_place(target)
-    _check_source(loaded, data, {"members": members, "seed": seed, "scenario": scenario})
+    _check_options(loaded, data, {"members": members, "seed": seed, "scenario": scenario})
     source = Source(data and Path(data), members, seed, scenario, engine, engine_url)
     with scratch_folder(), sole_writer(target) as working:
         state = Run(loaded, working, progress, workers, source, target)
@@ -73,14 +74,8 @@ def run(
     return Outcome(target, state.seconds, tuple(sorted({gate for scope in state.failed.values() for gate in scope})))
 
 
-def _check_source(study: Study, data: Path | None, synthetic: Mapping[str, object]) -> None:
-    """Refuse a folder that is not there, and options of the synthetic extract where none is made."""
-    if data is not None and not Path(data).is_dir():
-        raise DataError(
-            "no such folder", where=str(data), expected="a folder with an extract",
-            found="a file" if Path(data).exists() else "nothing",
-            fix="check the path, or make a synthetic extract with: p4equity simulate --out DIR",
-        )  # fmt: skip
+def _check_options(study: Study, data: Path | None, synthetic: Mapping[str, object]) -> None:
+    """Refuse options of the synthetic extract where none is made."""
     given = [f"--{name}" for name, value in synthetic.items() if value is not None]
     if given and (data is not None or study.data.kind == "value"):
         raise UsageError(

@@ -29,7 +29,7 @@ def silent(label: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data come from: an extract's folder and the engine that reads it, or how a synthetic extract is made."""
+    """Where the data come from: an extract and the engine that reads it, or how a synthetic extract is made."""
 
     data: Path | None = None
     members: int | None = None
@@ -85,7 +85,11 @@ class Run:
         from p4equity.dictionary import load_dictionary
         from p4equity.extract import open_extract
 
-        return open_extract(self.source.data or self.folder / "extract", load_dictionary(), to_validate=True)
+        source = self.source
+        return open_extract(
+            source.data or self.folder / "extract", load_dictionary(), to_validate=True, engine=source.engine,
+            engine_url=source.engine_url,
+        )  # fmt: skip
 
     @cached_property
     def about(self) -> Mapping[str, Any]:

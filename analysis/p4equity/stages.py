@@ -155,6 +155,7 @@ def _small(run: Run, name: str) -> pd.DataFrame:
     import duckdb
 
     with duckdb.connect() as connection:
+        run.extract.attach(connection)
         frame: pd.DataFrame = connection.sql(f"SELECT * FROM {run.extract.relation(name)} ORDER BY ALL").df()
     return frame
 
