@@ -7,10 +7,11 @@ from p4equity.extract.extract import METADATA, Extract
 from p4equity.extract.files import TableFiles
 from p4equity.extract.opening import check_data, data_places, open_extract
 from p4equity.extract.relation import TableSource, typed_column
-from p4equity.extract.sql import SQL_TYPES, is_native, quote_name, quote_text
+from p4equity.extract.sql import NOTHING, SQL_TYPES, is_native, quote_name, quote_text
 
 __all__ = [
     "METADATA",
+    "NOTHING",
     "SQL_TYPES",
     "CatalogTable",
     "Extract",

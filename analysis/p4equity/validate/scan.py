@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity.dictionary import Field, Table
 from p4equity.errors import did_you_mean
-from p4equity.extract import SQL_TYPES, TableSource, is_native, quote_name, quote_text
+from p4equity.extract import NOTHING, SQL_TYPES, TableSource, is_native, quote_name, quote_text
 from p4equity.validate.model import Example, Problem
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Source:
     def raw(self, f: Field) -> str | None:
         """The column as stored, when its values must still be checked for the type; null when the type is certain."""
         stored = self.files.columns.get(f.name)
-        if stored is None or f.name in self.faulty or self._is_typed(f, stored):
+        if stored in (None, NOTHING) or f.name in self.faulty or self._is_typed(f, stored):
             return None
         return quote_name(_RAW + f.name)
 
@@ -117,7 +117,7 @@ def _fits(f: Field, stored: str) -> bool:
     """Whether a stored type can hold the field: whole numbers may lie in floats, dates in timestamps at midnight."""
     base = re.split(r"[( ]", stored.upper())[0]
     also = {"integer": {"DOUBLE", "FLOAT", "DECIMAL"}, "date": {"TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S"}}
-    return is_native(f, stored) or base in also.get(f.type, set()) or (f.type == "string" and base == "ENUM")
+    return stored == NOTHING or is_native(f, stored) or base in also.get(f.type, set()) or (f.type == "string" and base == "ENUM")
 
 
 def checks(source: Source) -> tuple[Check, ...]:
