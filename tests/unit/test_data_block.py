@@ -12,6 +12,8 @@ from p4equity.cells import CellTables, build_cells, cells_hash, read_cells, writ
 from p4equity.dictionary import load_dictionary
 from p4equity.errors import DataError
 from p4equity.extract import data_places, open_extract
+from p4equity.extract.block import read_block
+from p4equity.resources import dictionary_dir
 from p4equity.study import Study, load_study
 from p4equity.synthetic import simulate
 from p4equity.validate import validate
@@ -216,6 +218,14 @@ def test_validation_lists_what_is_wrong_with_each_table(home: Path, study: Study
     )
     report = validate(open_extract(home / "x.toml", to_validate=True), study)
     assert {p.table for p in report.errors if p.rule == "unreadable_file"} == {"member", "spending", "attribution"}
+
+
+def test_the_documented_block_is_one(home: Path) -> None:
+    readme = (dictionary_dir() / "README.md").read_text("utf-8")
+    (home / "x.toml").write_text(readme.split("```toml\n")[1].split("```")[0])
+    block = read_block(home / "x.toml", load_dictionary())
+    assert block.metadata() == {"tier": "A", "synthetic": False, "source": "claims warehouse", "extract_date": "2026-01-31"}
+    assert set(block.tables) == {"member", "measure_event", "spending", "attribution"}
 
 
 def test_what_is_neither_a_folder_nor_a_block(home: Path) -> None:
