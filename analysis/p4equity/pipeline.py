@@ -69,9 +69,10 @@ def run(
         stages = [*cell_stages(state), *result_stages(state), *(report_stages(loaded) if report else [])]
         with keeping_finished(state, stages, resume=resume, say=say) as records:
             go_through(state, stages, records, say)
+            failed = tuple(sorted({gate for scope in state.failed.values() for gate in scope}))
             _finish(state)
             put_in_place(working, target)
-    return Outcome(target, state.seconds, tuple(sorted({gate for scope in state.failed.values() for gate in scope})))
+    return Outcome(target, state.seconds, failed)
 
 
 def _check_options(study: Study, data: Path | None, synthetic: Mapping[str, object]) -> None:
