@@ -75,6 +75,11 @@ class TableFiles:
         """
         return under_own_names(self.name, self._stored, self.renames)
 
+    @cached_property
+    def in_files(self) -> dict[str, str]:
+        """Columns of the files themselves and their types; of files that are `alike`, in the order in which they are stored."""
+        return together(self, self._schemas)
+
     @property
     def incomplete(self) -> dict[str, str]:
         """Columns that some file lacks, by their names in `columns`, and the first such file."""
@@ -100,7 +105,7 @@ class TableFiles:
     @cached_property
     def _stored(self) -> dict[str, str]:
         """Stored columns of all files. A folder's name decides over a column of the same name in its files, as in Spark."""
-        stored = together(self, self._schemas) | dict(self.partitions)
+        stored = self.in_files | dict(self.partitions)
         above = {p.partition("=")[0].lower() for p in self.base.absolute().parts if "=" in p} if self.base else set()
         lost = [c for c in stored if c.lower() in above] if self.partitions else []
         if lost:
