@@ -123,7 +123,8 @@ def _diagnose(run: Run) -> None:
 def _estimate(run: Run) -> None:
     from p4equity.evaluation import evaluate
 
-    _keep(evaluate(run.context, failed=run.failed, progress=run.steps("estimate")), run, ESTIMATES)
+    found = evaluate(run.context, failed=run.failed, workers=run.workers, progress=run.steps("estimate"))
+    _keep(found, run, ESTIMATES)
 
 
 def _calibrate(run: Run) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,12 +25,16 @@ class WorkerStopped(RuntimeError):
     """A worker process ended before its answer: killed by the system, often for want of memory."""
 
 
-def in_processes(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Answer]]:
+def in_processes(
+    work: Callable[[Job], Answer], jobs: Sequence[Job], workers: int, *, here: bool = False
+) -> Iterator[tuple[int, Answer]]:
     """(position of the job, its answer) as answers come; the first jobs start first.
 
     work: picklable, called as work(job); what all jobs share is best bound to it (functools.partial), since it is sent once a
-    process. workers: processes at most; with one (or one job) all is done here. An exception of `work` is raised here and the
-    rest is given up; no process outlives the iterator. Raises WorkerStopped when a process ends by itself.
+    process. workers: processes at most; with one (or one job) all is done here. here: this process is one of them, for work so
+    short that starting a process is a good part of it, and for jobs of a few kB, two of which wait in a pipe. An exception of
+    `work` is raised here and the rest is given up; no process outlives the iterator. Raises WorkerStopped when a process ends by
+    itself.
 
     Each process has a pipe of its own, so that one which is killed half-way leaves nothing locked for the others
     (concurrent.futures shares its queues' locks, and can wait for ever for a killed process to open them).
@@ -41,20 +46,21 @@ def in_processes(work: Callable[[Job], Answer], jobs: Sequence[Job], workers: in
     crew: dict[Connection, BaseProcess] = {}
     try:
         with workers_ignore_interrupts():
-            for _ in range(min(workers, len(jobs))):
+            for _ in range(min(workers, len(jobs)) - here):
                 crew.update([_begin(work)])
         waiting = enumerate(jobs)
-        for ours in crew:
-            _hand(ours, next(waiting))
-        for _ in jobs:
-            ready = wait(list(crew))
-            ours = next(o for o in crew if o in ready)
-            i, answer, error = _answer(ours, crew[ours])
-            if error is not None:
-                raise error
-            if (job_next := next(waiting, None)) is not None:
-                _hand(ours, job_next)
-            yield i, answer
+        # Who works here, too, answers late: a second job keeps the others busy until then.
+        held = {ours: sum(_hand(ours, waiting) for _ in range(1 + here)) for ours in crew}
+        while (mine := next(waiting, None) if here else None) or any(held.values()):
+            if mine is not None:
+                yield mine[0], work(mine[1])
+            ready = wait([o for o in crew if held[o]], timeout=0 if mine is not None else None)
+            for ours in [o for o in crew if o in ready]:
+                i, answer, error = _answer(ours, crew[ours])
+                if error is not None:
+                    raise error
+                held[ours] += _hand(ours, waiting) - 1
+                yield i, answer
     finally:
         for process in crew.values():
             process.kill()
@@ -72,11 +78,14 @@ def _begin(work: Callable[[Any], Any]) -> tuple[Connection, BaseProcess]:
     return ours, process
 
 
-def _hand(ours: Connection, numbered: tuple[int, Any]) -> None:
-    try:
+def _hand(ours: Connection, waiting: Iterator[tuple[int, Any]]) -> bool:
+    """Hand over the next job, if there is one."""
+    numbered = next(waiting, None)
+    if numbered is None:
+        return False
+    with suppress(OSError):  # the process is gone: waiting for its answer says so
         ours.send(numbered)
-    except OSError:  # the process is gone: waiting for its answer says so
-        return
+    return True
 
 
 def _answer(ours: Connection, process: BaseProcess) -> tuple[int, Any, Exception | None]:

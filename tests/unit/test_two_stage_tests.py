@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from p4equity.errors import StudyError
 from p4equity.evaluation.context import Context
-from p4equity.evaluation.pooled import pooled_rows
-from p4equity.evaluation.two_stage import Question, form_question, question_changes, two_stage_rows
+from p4equity.evaluation.plan import analysis_rows
+from p4equity.evaluation.two_stage import Question, form_question, question_changes
 from p4equity.resources import study_dir
 from p4equity.study import Analysis, Study, load_study
 from p4equity.study.vocabulary import CHANGES_ONLY, INFERENCES_OF
@@ -60,7 +60,7 @@ def question(context: Context, analysis: Analysis, measure: str) -> Question:
 
 def test_each_method_gives_the_numbers_of_fit(study: Study, context: Context) -> None:
     analysis = asked(study, "measure", *INFERENCES_OF["meta_regression"])
-    rows = pd.DataFrame(two_stage_rows(context, analysis))
+    rows = pd.DataFrame(analysis_rows(context, analysis))
     rows = rows[rows["outcome"] == "gap"].set_index(["measure_id", "inference"])
     answered = 0
     for measure in study.measure_sets.contracted:
@@ -85,10 +85,10 @@ def test_each_method_gives_the_numbers_of_fit(study: Study, context: Context) ->
 
 
 def test_an_estimate_alone_has_no_error(study: Study, context: Context) -> None:
-    rows = pd.DataFrame(two_stage_rows(context, asked(study, "measure", "none", "knapp_hartung")))
+    rows = pd.DataFrame(analysis_rows(context, asked(study, "measure", "none", "knapp_hartung")))
     first, second = (rows[(rows["inference"] == m) & (rows["outcome"] == "gap")] for m in ("none", "knapp_hartung"))
     assert first["estimate"].to_numpy() == pytest.approx(second["estimate"].to_numpy())
-    whole = pd.DataFrame(pooled_rows(context, asked(study, "pooled", "none", "knapp_hartung")))
+    whole = pd.DataFrame(analysis_rows(context, asked(study, "pooled", "none", "knapp_hartung")))
     for table in (rows, whole):
         alone = table[table["inference"] == "none"]
         assert len(alone)

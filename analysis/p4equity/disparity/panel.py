@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ class Panel:
     num: Array
     overlap: Mapping[str, Array]
     kappa: Mapping[str, Array]
+    _covariances: dict[tuple[str, str, str], Array] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def rate(self) -> Array:
@@ -50,6 +52,21 @@ class Panel:
         """Positions of a measure's years in the K axis of `overlap` and `kappa`."""
         start = self.measures.index(measure) * len(self.years)
         return slice(start, start + len(self.years))
+
+    def covariances(self, group: str, measure_1: str, measure_2: str) -> Array:
+        """(S, T, T) sampling covariances of a group's yearly rates in two measures (or one) within each system; made once.
+
+        Members in both cells times the pooled covariance of one member's deviations, over the product of denominators: the
+        linearization of two ratio means with overlapping members.
+        """
+        key = (group, measure_1, measure_2)
+        if key not in self._covariances:
+            rows, columns = self.at(measure_1), self.at(measure_2)
+            joint = self.overlap[group][:, rows, columns] * self.kappa[group][rows, columns]
+            n1, n2 = self.den[:, self.index(measure_1, group)], self.den[:, self.index(measure_2, group)]
+            product = n1[:, :, None] * n2[:, None, :]
+            self._covariances[key] = np.divide(joint, product, out=np.zeros_like(joint), where=product > 0)
+        return self._covariances[key]
 
 
 def aggregate(cells: pd.DataFrame, measures: Iterable[str], groups: Sequence[str]) -> pd.DataFrame:
@@ -88,11 +105,18 @@ def build_panel(
     at_series = {key: i for i, key in enumerate(series)}
     at_year = {t: i for i, t in enumerate(years)}
     i = table["system_id"].map(at_system).to_numpy()
-    j = np.array([at_series[key] for key in zip(table["measure_id"], table["group"], strict=True)])
+    j = _positions(at_series, table["measure_id"], table["group"])
     k = table["year"].map(at_year).to_numpy()
     den[i, j, k], num[i, j, k] = table["den"].to_numpy(), table["num"].to_numpy()
     joint, kappa = _overlap_arrays(overlap, measures, groups, systems, years, den, num, at_series)
     return Panel(tuple(systems), tuple(measures), tuple(series), tuple(years), den, num, joint, kappa)
+
+
+def _positions(at: Mapping[tuple[str, Any], int], first: pd.Series, second: pd.Series) -> NDArray[np.int64]:
+    """Position of each pair of labels: looked up once a distinct pair."""
+    (i, one), (j, two) = pd.factorize(first), pd.factorize(second)
+    table = np.array([[at.get((a, b), -1) for b in two.tolist()] for a in one.tolist()], np.int64)
+    return np.asarray(table[i, j] if len(table) else np.zeros(0, np.int64))
 
 
 def _overlap_arrays(
@@ -121,8 +145,7 @@ def _overlap_arrays(
     for group in [*groups, ALL]:
         rows = used if group == ALL else used[used["group"] == group]
         s = rows["system_id"].map(at_system).to_numpy(np.int64)
-        a = np.array([at_cell[key] for key in zip(rows["measure_1"], rows["year_1"], strict=True)], int)
-        b = np.array([at_cell[key] for key in zip(rows["measure_2"], rows["year_2"], strict=True)], int)
+        a, b = (_positions(at_cell, rows[f"measure_{i}"], rows[f"year_{i}"]) for i in (1, 2))
         moments = {}
         for name, swapped in (("den_den", "den_den"), ("num_den", "den_num"), ("num_num", "num_num")):
             grid = np.zeros((len(systems), K, K))
@@ -142,17 +165,8 @@ def _overlap_arrays(
 
 
 def rate_covariance(panel: Panel, system: int, group: str, measure_1: str, measure_2: str) -> Array:
-    """(T, T) sampling covariance of a group's yearly rates in two measures (or one) within a system.
-
-    Members in both cells times the pooled covariance of one member's deviations, over the product of denominators: the
-    linearization of two ratio means with overlapping members.
-    """
-    rows, columns = panel.at(measure_1), panel.at(measure_2)
-    joint = panel.overlap[group][system, rows, columns] * panel.kappa[group][rows, columns]
-    n1 = panel.den[system, panel.index(measure_1, group)]
-    n2 = panel.den[system, panel.index(measure_2, group)]
-    product = np.outer(n1, n2)
-    return np.divide(joint, product, out=np.zeros_like(joint), where=product > 0)
+    """(T, T) sampling covariance of a group's yearly rates in two measures (or one) within a system."""
+    return np.asarray(panel.covariances(group, measure_1, measure_2)[system])
 
 
 def independent_panel(

@@ -13,11 +13,15 @@ from p4equity.evaluation.context import POINTS, Context, base_row
 from p4equity.study import Analysis
 
 
-def network_gap(context: Context, panel: Panel, measure: str, group: str) -> tuple[float, float]:
+def network_gap(context: Context, variant: tuple[str, str], measure: str, group: str) -> tuple[float, float]:
     """Patient-weighted gap over the baseline years in the systems of the primary sample, and its sampling standard error.
 
     Returns shares (not points). Members are independent between systems; the overlap between years is in the covariance.
     """
+    return context.once(("gap", variant, measure, group), lambda: _network_gap(context, context.panel(variant), measure, group))
+
+
+def _network_gap(context: Context, panel: Panel, measure: str, group: str) -> tuple[float, float]:
     study = context.study
     wanted = {s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)}
     at = [i for i, s in enumerate(panel.systems) if s in wanted]
@@ -44,20 +48,19 @@ def baseline_series(context: Context, variant: tuple[str, str]) -> tuple[tuple[s
 
     Looks at baseline years only, so the choice is blind to any effect; the same set serves every analysis.
     """
-    if "baseline_series" in context.memory:
-        known: tuple[tuple[str, str], ...] = context.memory["baseline_series"]
-        return known
+    return context.once("baseline_series", lambda: _baseline_series(context, variant))
+
+
+def _baseline_series(context: Context, variant: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     study = context.study
     registered = (study.population.map, study.race.primary if study.race else variant[1])
-    panel = context.panel(registered)
     critical = float(stats.norm.ppf(0.5 + study.inference.conf_level / 2))
     out = []
     for measure in context.measures:
         for group in study.groups.compared:
-            gap, error = network_gap(context, panel, measure, group)
+            gap, error = network_gap(context, registered, measure, group)
             if np.isfinite(gap) and gap - critical * error > 0:
                 out.append((measure, group))
-    context.memory["baseline_series"] = tuple(out)
     return tuple(out)
 
 
@@ -79,14 +82,14 @@ def baseline_rows(context: Context) -> list[dict[str, Any]]:
         id="baseline_gap", registered="exploratory", outcome="gap", estimator="meta_regression",
         measures=study.measure_sets.contracted, weighting="patient", inference=("sampling",),
     )  # fmt: skip
-    panel = context.panel(context.variant(described))
+    variant = context.variant(described)
     critical = float(stats.norm.ppf(0.5 + study.inference.conf_level / 2))
     rows = []
     for measure in context.measures:
         if measure == study.measure_sets.spending:
             continue
         for group in study.groups.compared:
-            gap, error = network_gap(context, panel, measure, group)
+            gap, error = network_gap(context, variant, measure, group)
             row = base_row(
                 context, described, estimand="gap over the baseline years, all systems", estimator="descriptive",
                 measure_id=measure, outcome="gap", group=group, reference_group=study.groups.reference,

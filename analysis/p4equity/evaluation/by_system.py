@@ -19,29 +19,26 @@ ESTIMAND = "change of one system beyond the comparison systems"
 RAW, SHRUNKEN = "raw", "shrunken"
 
 
-def system_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
-    """Two rows a contracted system and measure: the raw change in the gap and its empirical-Bayes counterpart.
+def system_rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
+    """Two rows a contracted system of one measure: the raw change in the gap and its empirical-Bayes counterpart.
 
     The raw error holds the system's sampling error and that of the comparison mean. Shrinkage uses the between-system variance
     of comparison systems' changes (no contract moves them), so that noise is not read as a difference between systems.
     """
-    rows: list[dict[str, Any]] = []
-    for measure in context.study.measure_ids(analysis.measures):
-        groups = tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure)
-        arms = context.arms(analysis, measure)
-        reason = no_arm(arms, measure) or (None if measure in context.measures else f"no cells for {measure}")
-        reason = reason or (None if groups else "no group has a baseline gap above zero")
-        if reason:
-            rows += [row for s in arms.treated or ("all",) for row in _missing(context, analysis, measure, s, reason)]
-            continue
-        panel = context.panel(context.variant(analysis))
-        changes = question_changes(context, analysis, panel, arms, measure, groups)
-        question = form_question(context, analysis, changes, arms, measure)
-        missing = [s for s in arms.treated if s not in question.systems]
-        reason = "no baseline or no contract year with the minimum denominator"
-        rows += [row for s in missing for row in _missing(context, analysis, measure, s, reason)]
-        if question.treated.any() and not question.treated.all():
-            rows += _system_rows(context, analysis, measure, question)
+    groups = tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure)
+    arms = context.arms(analysis, measure)
+    reason = no_arm(arms, measure) or (None if measure in context.measures else f"no cells for {measure}")
+    reason = reason or (None if groups else "no group has a baseline gap above zero")
+    if reason:
+        return [row for s in arms.treated or ("all",) for row in _missing(context, analysis, measure, s, reason)]
+    panel = context.panel(context.variant(analysis))
+    changes = question_changes(context, analysis, panel, arms, measure, groups)
+    question = form_question(context, analysis, changes, arms, measure)
+    missing = [s for s in arms.treated if s not in question.systems]
+    reason = "no baseline or no contract year with the minimum denominator"
+    rows = [row for s in missing for row in _missing(context, analysis, measure, s, reason)]
+    if question.treated.any() and not question.treated.all():
+        rows += _system_rows(context, analysis, measure, question)
     return rows
 
 

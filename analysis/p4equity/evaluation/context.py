@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from p4equity.disparity.panel import Panel, build_panel
+from p4equity.disparity.panel import Panel, build_panel, independent_panel
 from p4equity.errors import StudyError
 from p4equity.study import Analysis, Study
 
 POINTS = 100.0  # shares to percentage points
 USD = 0.01  # cents to dollars
+COMPANIONS = (("tested", "den", "with_reading"), ("controlled_given_tested", "with_reading", "num"))
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,28 @@ class Arms:
 
 @dataclass
 class Context:
-    """The inputs of an evaluation. Panels are built once for each map and race version and then shared."""
+    """The inputs of an evaluation. What several analyses share is made once: panels, changes, baseline gaps, frames."""
 
     study: Study
     cell: pd.DataFrame
     overlap: pd.DataFrame
     data_hash: str
     code_version: str
-    _panels: dict[tuple[str, str], Panel] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)  # what is computed once for all analyses
+    memory: dict[Hashable, Any] = field(default_factory=dict)
 
-    @cached_property
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made at the first call with this key."""
+        if key not in self.memory:
+            self.memory[key] = make()
+        made: Made = self.memory[key]
+        return made
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """All measures of the study that have cells."""
+        return self.once("measures", self._measures)
+
+    def _measures(self) -> tuple[str, ...]:
         sets = self.study.measure_sets
         wanted = [*sets.contracted, *sets.not_incentivized, *sets.negative_control, *sets.broken_series]
         wanted += [sets.spending] if sets.spending else []
@@ -72,14 +83,36 @@ class Context:
 
     def panel(self, variant: tuple[str, str]) -> Panel:
         """Arrays of one variant, all measures, all groups, all systems with cells."""
-        if variant not in self._panels:
-            cells, overlap = self.rows(self.cell, variant), self.rows(self.overlap, variant)
-            present = set(cells["system_id"].unique())
-            systems = [s.id for s in self.study.systems if s.id in present]
-            self._panels[variant] = build_panel(
-                cells, overlap, measures=self.measures, groups=self.groups, systems=systems, years=self.study.years
-            )
-        return self._panels[variant]
+        return self.once(("panel", variant), lambda: self._panel(variant))
+
+    def _panel(self, variant: tuple[str, str]) -> Panel:
+        cells, overlap = self.rows(self.cell, variant), self.rows(self.overlap, variant)
+        present = set(cells["system_id"].unique())
+        systems = [s.id for s in self.study.systems if s.id in present]
+        return build_panel(cells, overlap, measures=self.measures, groups=self.groups, systems=systems, years=self.study.years)
+
+    def companions(self, variant: tuple[str, str], measure: str) -> tuple[tuple[str, Panel], ...]:
+        """The two rates a measure with a reading splits into, each with its panel."""
+        return self.once(("companions", variant, measure), lambda: self._companions(variant, measure))
+
+    def _companions(self, variant: tuple[str, str], measure: str) -> tuple[tuple[str, Panel], ...]:
+        cells, panel = self.rows(self.cell, variant), self.panel(variant)
+        own = cells[cells["measure_id"] == measure]
+        return tuple(
+            (name, independent_panel(own, measure, panel.systems, panel.years, den, num)) for name, den, num in COMPANIONS
+        )
+
+    def light(self) -> Context:
+        """The context for another process: with everything its analyses need of counts already made, and without their rows."""
+        if self.study.data.kind != "counts":
+            return self
+        for analysis in self.study.analyses:
+            variant = self.variant(analysis)
+            self.panel(variant)
+            for measure in self.study.measure_ids(analysis.measures) if analysis.outcome == "companion" else ():
+                if measure in self.measures and self.study.measure(measure).has_reading:
+                    self.companions(variant, measure)
+        return replace(self, cell=self.cell.iloc[:0], overlap=self.overlap.iloc[:0])
 
     @staticmethod
     def rows(frame: pd.DataFrame, variant: tuple[str, str]) -> pd.DataFrame:

@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from p4equity.estimates import NOT_ESTIMABLE, estimates_table
-from p4equity.evaluation.baseline import baseline_rows
-from p4equity.evaluation.by_system import system_rows
+from p4equity.evaluation.baseline import baseline_rows, baseline_series
 from p4equity.evaluation.claims import claim_rows
 from p4equity.evaluation.context import Context, alone, check_study_arms
-from p4equity.evaluation.pooled import pooled_rows
-from p4equity.evaluation.two_stage import two_stage_rows
+from p4equity.evaluation.tasks import Task, bundles, task_rows, tasks_of
 from p4equity.study import Analysis, Study
+from p4equity.workers import in_processes
 
 Progress = Callable[[str, int, int], None]
+Rows = list[dict[str, Any]]
+WORTH_A_PROCESS = 150  # registered rows from which a second process saves more time than it takes to start
 
 
 def evaluate(
-    context: Context, *, failed: Mapping[str, Mapping[str, str]] | None = None, progress: Progress | None = None
+    context: Context,
+    *,
+    failed: Mapping[str, Mapping[str, str]] | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Every registered analysis of the context's study on its cells, as the estimates table.
 
     failed: what failed gates govern, as {"all": {gate: reason}, measure: {gate: reason}, "race_sensitivity": {...}}.
-    Linear algebra runs on one thread, so that results do not depend on the machine's cores.
+    workers: processes, this one among them; the table is the same for any number. progress(analysis, done, total) counts
+    registered rows. Linear algebra runs on one thread, so that results do not depend on the machine's cores.
     """
     study = context.study
     check_study_arms(study)
-    rows: list[dict[str, Any]] = []
     with threadpool_limits(1):
-        rows += baseline_rows(context) if study.data.kind == "counts" else []
-        for done, analysis in enumerate(study.analyses):
-            if progress:
-                progress(analysis.id, done, len(study.analyses))
-            rows += analysis_rows(context, analysis)
+        rows = baseline_rows(context) if study.data.kind == "counts" else []
+        for own in _all_rows(context, [t for a in study.analyses for t in tasks_of(context, a)], workers, progress):
+            rows += own
         # What a failed gate governs has no answer, so it is no part of a hierarchy either.
         rows = govern(rows, failed or {}, study)
         rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
     return estimates_table(rows)
 
 
-def analysis_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
+def analysis_rows(context: Context, analysis: Analysis) -> Rows:
     """Rows of one analysis, by its estimator."""
-    if analysis.estimator == "meta_regression":
-        each = [] if analysis.pooled else two_stage_rows(context, analysis)
-        return each + (pooled_rows(context, analysis) if analysis.pooled or analysis.also_pooled else [])
-    if analysis.estimator == "system_change":
-        return system_rows(context, analysis)
-    from p4equity.evaluation.regression import regression_rows
+    return [row for task in tasks_of(context, analysis) for row in task_rows(context, task)]
 
-    return regression_rows(context, analysis)
+
+def _all_rows(context: Context, tasks: Sequence[Task], workers: int, progress: Progress | None) -> list[Rows]:
+    """Rows of each task, bundles of tasks that share their beginnings in one process or several."""
+    total, done = sum(t.rows for t in tasks), 0
+    parts = bundles(context, tasks)
+    if total < WORTH_A_PROCESS:
+        workers = 1
+    elif workers > 1 and context.study.groups.compared:
+        baseline_series(context, context.variant(tasks[0].analysis))  # before the rows of cells are left behind
+    work = partial(_bundle_rows, context.light() if workers > 1 else context)
+    found: dict[int, Rows] = {}
+    for at, rows in in_processes(work, [[tasks[i] for i in own] for own in parts], workers, here=True):
+        found |= zip(parts[at], rows, strict=True)
+        done += sum(tasks[i].rows for i in parts[at])
+        if progress:
+            progress(tasks[parts[at][-1]].analysis.id, done, total)
+    return [found[i] for i in range(len(tasks))]
+
+
+def _bundle_rows(context: Context, tasks: Sequence[Task]) -> list[Rows]:
+    with threadpool_limits(1):
+        return [task_rows(context, task) for task in tasks]
 
 
 def govern(rows: list[dict[str, Any]], failed: Mapping[str, Mapping[str, str]], study: Study) -> list[dict[str, Any]]:

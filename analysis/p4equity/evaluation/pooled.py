@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p4equity.disparity.changes import Changes, gap_changes
+from p4equity.disparity.changes import Changes
 from p4equity.disparity.panel import Panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, Context, base_row
-from p4equity.evaluation.two_stage import ESTIMAND, LABELS, count_base, fit_columns, permutation_columns
+from p4equity.evaluation.two_stage import ESTIMAND, LABELS, changes_of_gaps, count_base, fit_columns, permutation_columns
 from p4equity.inference.averaged_t import stacked_averaged_component, stacked_averaged_t
 from p4equity.inference.random_effects import RandomEffectsFit
 from p4equity.inference.stacked import Stacked, stacked_component, stacked_meta_regression
@@ -24,12 +24,11 @@ from p4equity.study import Analysis
 Array = NDArray[np.float64]
 
 
-def pooled_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
-    """Rows of an analysis with `pooled = "measures"`; with `leave_out`, one row for each system left out."""
+def left_out(context: Context, analysis: Analysis) -> tuple[str | None, ...]:
+    """The systems without which the pooled question is asked, one a row; None where it is asked of all systems."""
     if analysis.leave_out is None:
-        return _rows(context, analysis, None)
-    whole = analysis.model_copy(update={"contracts": "any"})
-    return [row for system in context.arms(whole, None).systems for row in _rows(context, analysis, system)]
+        return (None,)
+    return context.arms(analysis.model_copy(update={"contracts": "any"}), None).systems
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ def stacked_data(context: Context, analysis: Analysis, without: str | None = Non
     series = [p for p in pairs if p[0] in measures]
     arms = context.arms(analysis.model_copy(update={"contracts": "any"}), None, without)
     windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
-    minimum, reference = context.study.inference.minimum_denominator, str(context.study.groups.reference)
-    changes = gap_changes(panel, series, reference, windows, arms.comparison, minimum)
+    reference = str(context.study.groups.reference)
+    changes = changes_of_gaps(context, variant, series, windows, arms.comparison)
     at = np.array([panel.systems.index(s) for s in arms.systems if s in panel.systems], int)
     systems = tuple(panel.systems[i] for i in at)
     contracts = np.array([[s in context.arms(analysis, m, without).treated for m in measures] for s in systems], bool).reshape(
@@ -100,7 +99,8 @@ def _stack(
     return Stacked(POINTS * y, contracts, POINTS**2 * V, strata, cells)
 
 
-def _rows(context: Context, analysis: Analysis, without: str | None) -> list[dict[str, Any]]:
+def pooled_rows(context: Context, analysis: Analysis, without: str | None = None) -> list[dict[str, Any]]:
+    """Rows of the question over all measures, without one system where one is named."""
     plan = context.study.inference
     common = base_row(
         context, analysis, estimand=f"{ESTIMAND}, contracted measures pooled", measure_id="pooled", outcome="gap", group="pooled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -20,21 +21,24 @@ KEPT = (
 )  # fmt: skip
 
 
-def regression_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
-    """All rows of an analysis whose estimator is a regression, by measure and (for gaps) group."""
-    rows: list[dict[str, Any]] = []
-    for measure in context.study.measure_ids(analysis.measures):
-        arms = context.arms(analysis, measure)
-        reason = no_arm(arms, measure) or (None if measure in context.measures else f"no cells for {measure}")
-        groups = context.study.groups.compared if analysis.outcome == "gap" else ("all",)
-        for group in groups:
-            if reason:
-                rows += _failed(context, analysis, measure, group, reason)
-            elif analysis.outcome == "value":
-                rows += _fitted(context, analysis, measure, group, value_frame(context, analysis, measure, arms))
-            else:
-                rows += _fitted(context, analysis, measure, group, gap_frame(context, analysis, measure, group, arms))
-    return rows
+def regression_groups(context: Context, analysis: Analysis) -> tuple[str, ...]:
+    """The groups whose gap a regression is about, one fit each; "all" where it is about no gap."""
+    return context.study.groups.compared if analysis.outcome == "gap" else ("all",)
+
+
+def regression_rows(context: Context, analysis: Analysis, measure: str, group: str) -> list[dict[str, Any]]:
+    """Rows of one measure and group in an analysis whose estimator is a regression."""
+    arms = context.arms(analysis, measure)
+    reason = no_arm(arms, measure) or (None if measure in context.measures else f"no cells for {measure}")
+    if reason:
+        return _failed(context, analysis, measure, group, reason)
+    make = partial(value_frame, context, analysis, measure, arms)
+    if analysis.outcome != "value":
+        make = partial(gap_frame, context, analysis, measure, group, arms)
+    windows = tuple((s, tuple(pre), tuple(post)) for s, (pre, post) in context.windows(analysis, arms).items())
+    every_year = analysis.estimator == "event_study"
+    key = ("frame", context.variant(analysis), measure, group, analysis.outcome, windows, tuple(arms.treated.items()), every_year)
+    return _fitted(context, analysis, measure, group, context.once(key, make))
 
 
 def gap_frame(context: Context, analysis: Analysis, measure: str, group: str, arms: Arms) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p4equity.disparity.changes import Changes, combine, gap_changes, rate_changes, used_cells
-from p4equity.disparity.panel import ALL, Panel, independent_panel
+from p4equity.disparity.panel import ALL, Panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
@@ -44,16 +44,13 @@ class Question:
     several: bool = False
 
 
-def two_stage_rows(context: Context, analysis: Analysis) -> list[dict[str, Any]]:
-    """All rows of an analysis whose estimator is the two-stage random-effects regression, one measure at a time."""
-    rows: list[dict[str, Any]] = []
-    for measure in context.study.measure_ids(analysis.measures):
-        if measure not in context.measures:
-            rows += _failed(context, analysis, measure, "all", f"no cells for {measure}")
-            continue
-        for groups in _group_sets(context, analysis, measure):
-            rows += _measure_rows(context, analysis, measure, groups)
-    return rows
+def two_stage_rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
+    """Rows of one measure in an analysis whose estimator is the two-stage random-effects regression."""
+    if measure not in context.measures:
+        return _failed(context, analysis, measure, "all", f"no cells for {measure}")
+    return [
+        row for groups in _group_sets(context, analysis, measure) for row in _measure_rows(context, analysis, measure, groups)
+    ]
 
 
 def _group_sets(context: Context, analysis: Analysis, measure: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -93,10 +90,7 @@ def _sources(context: Context, analysis: Analysis, measure: str, panel: Panel) -
     """Outcome names with the panel each is computed from; companions split a rate into tested and controlled given tested."""
     if analysis.outcome != "companion":
         return [(analysis.outcome, panel)]
-    cells = context.rows(context.cell, context.variant(analysis))
-    cells = cells[cells["measure_id"] == measure]
-    pairs = (("tested", "den", "with_reading"), ("controlled_given_tested", "with_reading", "num"))
-    return [(name, independent_panel(cells, measure, panel.systems, panel.years, den, num)) for name, den, num in pairs]
+    return list(context.companions(context.variant(analysis), measure))
 
 
 def question_changes(
@@ -104,11 +98,28 @@ def question_changes(
 ) -> Changes:
     """Changes of every system in one question: in the gap of `groups`, or in the overall rate when there is none."""
     windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
-    minimum = context.study.inference.minimum_denominator
     if groups:
-        series = [(measure, g) for g in groups]
-        return gap_changes(panel, series, str(context.study.groups.reference), windows, arms.comparison, minimum)
-    return rate_changes(panel, [measure], windows, arms.comparison, minimum)
+        return changes_of_gaps(context, context.variant(analysis), [(measure, g) for g in groups], windows, arms.comparison)
+    return rate_changes(panel, [measure], windows, arms.comparison, context.study.inference.minimum_denominator)
+
+
+def changes_of_gaps(
+    context: Context,
+    variant: tuple[str, str],
+    series: Sequence[tuple[str, str]],
+    windows: Mapping[str, tuple[Sequence[int], Sequence[int]]],
+    comparison: Sequence[str],
+) -> Changes:
+    """Changes in the gaps of these series, made once: analyses that differ in other respects share them."""
+    study = context.study
+
+    def make() -> Changes:
+        return gap_changes(
+            context.panel(variant), series, str(study.groups.reference), windows, comparison, study.inference.minimum_denominator
+        )
+
+    years = tuple((s, tuple(pre), tuple(post)) for s, (pre, post) in sorted(windows.items()))
+    return context.once(("changes", variant, tuple(series), years, tuple(comparison)), make)
 
 
 def form_question(context: Context, analysis: Analysis, changes: Changes, arms: Arms, measure: str) -> Question:

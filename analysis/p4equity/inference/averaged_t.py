@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from p4equity.errors import StudyError
 from p4equity.inference.quadratic import quadratic_forms
@@ -50,9 +50,9 @@ class Mixture:
     df: int
 
     def below(self, value: Array | float) -> Array:
-        """(R,) weight of the mixture below a value."""
+        """(R,) weight of the mixture below a value; one mixture takes several values."""
         z = (np.asarray(value, float).reshape(-1, 1) - self.estimates) / self.errors
-        return np.asarray((self.weights * stats.t.cdf(z, self.df)).sum(axis=1))
+        return np.asarray((self.weights * special.stdtr(self.df, z)).sum(axis=1))
 
     @property
     def p_values(self) -> Array:
@@ -60,13 +60,14 @@ class Mixture:
         low = self.below(0.0)
         return np.asarray(np.minimum(2 * np.minimum(low, 1 - low), 1.0))
 
-    def quantile(self, probability: float) -> Array:
-        """(R,) quantiles, by bisection between the extreme quantiles of the parts."""
-        ends = self.estimates + stats.t.ppf(probability, self.df) * self.errors
+    def quantile(self, probability: Array | float) -> Array:
+        """(R,) quantiles, by bisection between the extreme quantiles of the parts; of one mixture, several."""
+        wanted = np.atleast_1d(np.asarray(probability, float))
+        ends = self.estimates + special.stdtrit(self.df, wanted)[:, None] * self.errors
         low, high = ends.min(axis=1), ends.max(axis=1)
         for _ in range(60):
             middle = (low + high) / 2
-            under = self.below(middle) < probability
+            under = self.below(middle) < wanted
             low, high = np.where(under, middle, low), np.where(under, high, middle)
         return np.asarray((low + high) / 2)
 
@@ -208,7 +209,7 @@ def answer(design: AveragedDesign, y: Array, conf_level: float, line: Array | No
     estimate = float(weights @ y)
     centre, errors = mixture.estimates[0] - estimate, mixture.errors[0]
     error = float(np.sqrt(mixture.weights[0] @ (errors**2 + centre**2)))
-    low, high = (float(mixture.quantile(q)[0]) for q in ((1 - conf_level) / 2, (1 + conf_level) / 2))
+    low, high = (float(x) for x in mixture.quantile(np.array([(1 - conf_level) / 2, (1 + conf_level) / 2])))
     return AveragedFit(estimate, error, nan, float(mixture.p_values[0]), low, high, design.residual, nan, nan, weights)
 
 

@@ -69,7 +69,9 @@ def tau2_estimate(y: Array, X: Array, v: Array, method: str = "PM") -> float:
 def _weighted_residuals(y: Array, X: Array, w: Array) -> float:
     """Weighted residual sum of squares of y on X: sum of w (y - Xb)^2."""
     WX = X * w[:, None]
-    residual = y - X @ (np.linalg.pinv(X.T @ WX) @ (WX.T @ y))
+    A = X.T @ WX
+    inverse = 1 / A if A.size == 1 else np.linalg.pinv(A)  # the same number, without a singular value decomposition for it
+    residual = y - X @ (inverse @ (WX.T @ y))
     return float(w @ residual**2)
 
 

@@ -177,27 +177,34 @@ def _solve(A: list[list[Array]], contrast: Array) -> list[Array]:
     """Solve many small symmetric systems at once: upper triangles A[i][j] of (N,), one right side; NaN where singular.
 
     Elimination step by step over all systems is a few vector operations a step, where a solver call each would take longest.
-    Columns without any cell (zero on the diagonal) are no unknowns, unless the contrast asks for them.
+    Columns without any cell (zero on the diagonal) are no unknowns, unless the contrast asks for them. A is overwritten.
     """
-    size = len(contrast)
-    right = [np.full_like(A[0][0], c) for c in contrast]
-    singular = np.zeros(len(A[0][0]), bool)
-    diagonal = [A[k][k] for k in range(size)]
+    size, work = len(contrast), np.empty_like(A[0][0])
+    right = [np.full_like(work, c) for c in contrast]
+    singular = np.zeros(len(work), bool)
+    least = [NOT_IDENTIFIED * A[k][k] for k in range(size)]
     for k in range(size):
-        lost = ~(A[k][k] > NOT_IDENTIFIED * diagonal[k])
+        lost = ~(A[k][k] > least[k])
+        some = bool(lost.any())
         if contrast[k]:
             singular |= lost
-        pivot = np.where(lost, 1.0, A[k][k])
-        A[k][k] = pivot
+        A[k][k][lost] = 1.0
         for i in range(k + 1, size):
-            factor = np.where(lost, 0.0, A[k][i] / pivot)
+            factor = A[k][i] / A[k][k]
+            if some:
+                factor[lost] = 0.0
             for j in range(i, size):
-                A[i][j] = A[i][j] - factor * A[k][j]
-            right[i] = right[i] - factor * right[k]
-        if not contrast[k] and lost.any():
-            right[k] = np.where(lost, 0.0, right[k])
+                A[i][j] -= np.multiply(factor, A[k][j], out=work)
+            if contrast[: k + 1].any():  # before that, the right side is zero
+                right[i] -= np.multiply(factor, right[k], out=work)
+        if not contrast[k]:
+            right[k][lost] = 0.0
     solution: list[Array] = [np.empty(0)] * size
     for k in reversed(range(size)):
-        known = sum((A[k][j] * solution[j] for j in range(k + 1, size)), np.zeros_like(right[k]))
+        known = np.zeros_like(work)
+        for j in range(k + 1, size):
+            known += np.multiply(A[k][j], solution[j], out=work)
         solution[k] = (right[k] - known) / A[k][k]
-    return [np.where(singular, np.nan, x) for x in solution]
+    for x in solution:
+        x[singular] = np.nan
+    return solution

@@ -64,11 +64,11 @@ class Problems:
         A = self.A - level[:, None]
         return replace(self, A=A - A.mean(axis=0) if self.intercept else A, target=self.target - level)
 
-    def about(self, e: Array) -> Array:
-        """(B, n) errors about their mean where there is an intercept."""
+    def about(self, e: Array, total: Array) -> Array:
+        """(B, n) errors about their mean where there is an intercept. total: (B,) sums of rows."""
         if not self.intercept:
             return e
-        return np.asarray(e - (np.einsum("bn,bn->b", self.rows, e) / self.rows.sum(axis=1))[:, None])
+        return np.asarray(e - (np.einsum("bn,bn->b", self.rows, e) / total)[:, None])
 
 
 def frank_wolfe(problems: Problems, start: Array, decrease: float, limit: int) -> Array:
@@ -79,17 +79,18 @@ def frank_wolfe(problems: Problems, start: Array, decrease: float, limit: int) -
     minimum where the ridge is small.
     """
     out, active, p = start.copy(), np.arange(len(start)), problems.level()
-    x, last, fresh = start, np.full(len(start), np.inf), True
+    x, last, fresh, ridge = start, np.full(len(start), np.inf), True, p.ridge**2
     for step in range(1, limit + 1):
         if fresh:  # the problems that are left
-            each, total = np.arange(len(x)), p.rows.sum(axis=1)
+            each, total, counted = np.arange(len(x)), p.rows.sum(axis=1), bool((p.rows != 1).any())
             once = np.divide(1.0, p.copies, out=np.zeros_like(p.copies), where=p.copies > 0)
-            closed, eta = np.where(p.copies > 0, 0.0, np.inf), total * p.ridge**2
+            closed, eta = np.where(p.copies > 0, 0.0, np.inf), total * ridge
+            share, some = eta[:, None] * once, bool(closed.any())
             fitted, length = x @ p.A.T, np.einsum("bk,bk,bk->b", once, x, x)
-            error = p.about(fitted - p.target)
-        gradient = (p.rows * error) @ p.A + (eta[:, None] * once) * x
-        best = np.argmin(gradient + closed, axis=1)
-        change = p.about(p.A.T[best] - fitted)
+            error = p.about(fitted - p.target, total)
+        gradient = (p.rows * error if counted else error) @ p.A + share * x
+        best = (gradient + closed if some else gradient).argmin(axis=1)
+        change = p.about(p.A.T[best] - fitted, total)
         curvature = np.einsum("bn,bn,bn->b", p.rows, change, change)
         curvature += eta * (once[each, best] * (1 - 2 * x[each, best]) + length)
         slope = np.einsum("bk,bk->b", gradient, x) - gradient[each, best]
@@ -98,8 +99,8 @@ def frank_wolfe(problems: Problems, start: Array, decrease: float, limit: int) -
         x = x * (1 - ahead)[:, None]
         x[each, best] += ahead
         fitted, length = x @ p.A.T, np.einsum("bk,bk,bk->b", once, x, x)
-        error = p.about(fitted - p.target)
-        value = p.ridge**2 * length + np.einsum("bn,bn,bn->b", p.rows, error, error) / total
+        error = p.about(fitted - p.target, total)
+        value = ridge * length + np.einsum("bn,bn,bn->b", p.rows, error, error) / total
         goes_on = (last - value > decrease) | (step < 2)
         last, fresh = value, not goes_on.all()
         if fresh:

@@ -44,7 +44,7 @@ def power_table(context: Context) -> pd.DataFrame:
                 continue
             v, arm = question.variances["gap"], question.treated
             low, high = (minimal_detectable_change(v, arm, tau**2, conf_level=plan.conf_level) for tau in plan.shocks)
-            gaps = [POINTS * network_gap(context, panel, measure, g)[0] for g in groups]
+            gaps = [POINTS * network_gap(context, context.variant(analysis), measure, g)[0] for g in groups]
             gap = float(np.mean(gaps))
             rows.append(
                 {
@@ -70,9 +70,11 @@ def _pooled(context: Context) -> list[dict[str, Any]]:
     arm: NDArray[np.bool_] = np.asarray(data.contracts.any(axis=1), bool)
     low, high = (stacked_detectable_change(data, tau**2, study.inference.conf_level) for tau in study.inference.shocks)
     total = count_rows(contract_patterns(data.contracts)[1], data.strata)
-    panel = context.panel(context.variant(analysis))
     pairs = [p for p in baseline_series(context, context.variant(analysis)) if p[0] in measures]
-    by_measure = [np.mean([network_gap(context, panel, m, g)[0] for m, g in pairs if m == measure]) for measure in measures]
+    by_measure = [
+        np.mean([network_gap(context, context.variant(analysis), m, g)[0] for m, g in pairs if m == measure])
+        for measure in measures
+    ]
     gap = POINTS * float(np.average(by_measure, weights=data.measure_weights))
     return [
         {

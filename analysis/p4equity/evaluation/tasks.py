@@ -1,0 +1,89 @@
+"""The registered plan cut into tasks: one question each, independent of all others, its rows known by number beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p4equity.evaluation.by_system import system_rows
+from p4equity.evaluation.context import COMPANIONS, Context
+from p4equity.evaluation.pooled import left_out, pooled_rows
+from p4equity.evaluation.two_stage import two_stage_rows
+from p4equity.study import Analysis
+
+POOLED = "pooled"
+PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question of an analysis: about a measure (and, for regressions, a group), or about all measures pooled.
+
+    without: the system left out. rows: how many answers are registered, a method of inference each.
+    """
+
+    analysis: Analysis
+    measure: str
+    rows: int
+    group: str | None = None
+    without: str | None = None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether all measures are asked about at once."""
+        return self.measure == POOLED
+
+    @property
+    def work(self) -> int:
+        """A rough measure of the time it takes, in rows."""
+        return self.rows + PERMUTED_TOGETHER * (self.pooled and "permutation" in self.analysis.inference)
+
+
+def tasks_of(context: Context, analysis: Analysis) -> list[Task]:
+    """The tasks of one analysis, in the order of its rows."""
+    study, methods = context.study, len(analysis.inference)
+    measures = study.measure_ids(analysis.measures)
+    if analysis.estimator == "meta_regression":
+        asked = 1 if analysis.outcome != "gap" or analysis.groups != "each" else len(study.groups.compared)
+        each = [] if analysis.pooled else [Task(analysis, m, methods * asked * _parts(context, analysis, m)) for m in measures]
+        together = left_out(context, analysis) if analysis.pooled or analysis.also_pooled else ()
+        return each + [Task(analysis, POOLED, methods, without=without) for without in together]
+    if analysis.estimator == "system_change":
+        return [Task(analysis, m, methods * max(len(context.arms(analysis, m).treated), 1)) for m in measures]
+    from p4equity.evaluation.regression import regression_groups
+
+    return [Task(analysis, m, methods, group) for m in measures for group in regression_groups(context, analysis)]
+
+
+def _parts(context: Context, analysis: Analysis, measure: str) -> int:
+    """How many outcomes an analysis has for a measure: companions split a rate in two where there is a reading."""
+    split = analysis.outcome == "companion" and context.study.measure(measure).has_reading
+    return len(COMPANIONS) if split else 1
+
+
+def task_rows(context: Context, task: Task) -> list[dict[str, Any]]:
+    """The rows of one task."""
+    analysis = task.analysis
+    if analysis.estimator == "meta_regression":
+        return pooled_rows(context, analysis, task.without) if task.pooled else two_stage_rows(context, analysis, task.measure)
+    if analysis.estimator == "system_change":
+        return system_rows(context, analysis, task.measure)
+    from p4equity.evaluation.regression import regression_rows
+
+    return regression_rows(context, analysis, task.measure, str(task.group))
+
+
+def bundles(context: Context, tasks: Sequence[Task]) -> list[list[int]]:
+    """Positions of tasks that share what they start from and are therefore done by one process, the longest bundles first.
+
+    Regressions share the frame of a measure and group, two-stage answers the changes of a measure, and systems left out the
+    pooled question.
+    """
+    found: dict[tuple[object, ...], list[int]] = {}
+    for i, task in enumerate(tasks):
+        shared: tuple[object, ...] = (context.variant(task.analysis), task.measure, task.group)
+        if task.pooled:
+            shared = (task.analysis.id,)
+        found.setdefault(shared, []).append(i)
+    return sorted(found.values(), key=lambda own: -sum(tasks[i].work for i in own))
