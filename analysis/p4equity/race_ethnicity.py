@@ -2,11 +2,14 @@
 
 `frozen`: one back-cast version for all years. `contemporaneous`: the version in use when each year was reported. A member
 without a row in a version counts as "unknown" in it. All functions build Ibis expressions; nothing is computed here.
+
+A member's codes of all versions are one integer, a field of `width` bits each: 0 where the member has no row or a category
+outside the scheme, else 2 x (position of the group + 1) + (1 if self-reported).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from p4equity.dictionary import GroupScheme
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"  # category of race_eth
 SELF_REPORT = "self_report"  # how the sources that are self-reports begin
+MOST_BITS = 62
 
 
 def code_of_category(scheme: GroupScheme) -> dict[str, int]:
@@ -28,43 +32,35 @@ def whole_population(scheme: GroupScheme) -> int | None:
     return next((code for code, group in enumerate(scheme.groups) if not group.categories), None)
 
 
-def member_versions(race: ir.Table, scheme: GroupScheme, versions: Sequence[str]) -> ir.Table:
-    """One row a member: member_id and, for the version at position i, `v{i}` = 2 x group code + (1 if self-reported).
+def width(scheme: GroupScheme) -> int:
+    """Bits of one version's field."""
+    return (2 * len(scheme.groups) + 1).bit_length()
 
-    Null where the member has no row in the version, or a category outside the scheme.
-    """
+
+def member_codes(race: ir.Table, scheme: GroupScheme, versions: Sequence[str]) -> ir.Table:
+    """One row a member: member_id and `race`, the fields of the versions in their order, the first in the lowest bits."""
     import ibis
 
     codes = code_of_category(scheme)
-    self_report = race.source.startswith(SELF_REPORT)
     by_category = race.race_eth.cases(
-        *[(category, ibis.literal(2 * code, "int8")) for category, code in codes.items()], else_=ibis.null("int8")
+        *[(category, ibis.literal(2 * (code + 1), "int64")) for category, code in codes.items()], else_=ibis.literal(0, "int64")
     )
-    rows = race.select("member_id", "version", code=(by_category + self_report.cast("int8")).cast("int8")).filter(
-        lambda t: t.version.isin(list(versions))
+    self_report = (race.source.startswith(SELF_REPORT) & (by_category != 0)).cast("int64")
+    shift = race.version.cases(
+        *[(version, ibis.literal(i * width(scheme), "int64")) for i, version in enumerate(versions)], else_=ibis.null("int64")
     )
-    # One row a member and version: max only moves the versions from rows to columns.
-    wide = {f"v{i}": rows.code.max(where=rows.version == version) for i, version in enumerate(versions)}
-    return rows.group_by("member_id").agg(**wide)
+    rows = race.select("member_id", field=(by_category + self_report) << shift)
+    return rows.group_by("member_id").agg(race=rows.field.bit_or().fill_null(0))
 
 
-def group_and_source(
-    wide: Any, scheme: GroupScheme, versions: Sequence[str], frozen: str, contemporaneous: Mapping[int, str], year: Any
-) -> dict[str, Any]:
-    """Columns group_frozen, self_frozen, group_contemporaneous, self_contemporaneous of rows that hold `v{i}` and a year."""
+def without_source(race: Any, scheme: GroupScheme, versions: Sequence[str]) -> Any:
+    """The fields without the bit that says how the group was obtained."""
+    return race & sum((2 ** width(scheme) - 2) << (i * width(scheme)) for i in range(len(versions)))
+
+
+def group_of(field: Any, scheme: GroupScheme) -> Any:
+    """The group of one version's field; -1 where there is none, not even one for members of whom nothing is known."""
     import ibis
 
-    position = {version: i for i, version in enumerate(versions)}
-    unknown = code_of_category(scheme).get(UNKNOWN)
-    fallback = ibis.null("int8") if unknown is None else ibis.literal(2 * unknown, "int8")
-
-    def column(version: str) -> Any:
-        return wide[f"v{position[version]}"]
-
-    now = year.cases(*[(y, column(version)) for y, version in sorted(contemporaneous.items())], else_=ibis.null("int8"))
-    out: dict[str, Any] = {}
-    for name, value in (("frozen", column(frozen)), ("contemporaneous", now)):
-        known = value.fill_null(fallback)
-        out[f"group_{name}"] = (known // 2).cast("int8")
-        out[f"self_{name}"] = (known % 2) == 1
-    return out
+    unknown = code_of_category(scheme).get(UNKNOWN, -1)
+    return (field == 0).ifelse(ibis.literal(unknown, "int64"), (field // 2) - 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from p4equity.cells import counts, overlap, profile, spine, variants
+from p4equity.cells import counts, flow, frames, moments, people, profile, records, spending, stays
+from p4equity.cells.places import Places, groups_of, places, systems_of
 from p4equity.cells.plan import CellPlan, plan_of
-from p4equity.cells.tables import CellTables, canonical
+from p4equity.cells.probability import member_probabilities, probability_sums
+from p4equity.cells.tables import CellTables, canonical, empty
 from p4equity.dictionary import Dictionary
 from p4equity.engines import Engine, open_engine
 from p4equity.extract import Extract
@@ -31,81 +33,131 @@ def build_cells(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> CellTables:
-    """Aggregates an extract of members (tier A or C) to the cells, overlap moments, profiles and flow of a study.
+    """Aggregates an extract of members (tier A or C) to the cells of a study: counts, overlap moments, profiles, flow, and sums
+    of race probabilities where the extract has them.
 
-    Integers are exact and do not depend on `threads` or on the order of rows. The extract is taken as valid (`validate`):
-    keys are unique, spans of a member or a practice do not overlap. `progress` is called with each step's name.
-    Raises DataError for a table or column that is missing or does not fit, UsageError for an engine that does not start.
+    Integers are exact and do not depend on the engine, on `threads` or on the order of rows. The extract is taken as valid
+    (`validate`): keys are unique, spans of a member or a practice do not overlap, ages follow the year of birth. `progress` is
+    called with each step's name. Raises DataError for a table or column that is missing or does not fit, UsageError for an engine
+    that does not start.
     """
     plan = plan_of(study, dictionary)
     say = progress or (lambda _: None)
     with open_engine(engine, url=engine_url, threads=threads) as db:
         tables = {name: db.table(extract, name) for name in _names(extract, plan)}
         say("population")
-        population = spine.build_spine(db, tables, plan, dictionary)
-        members = spine.eligible(population, plan)
-        parts: dict[str, list[pd.DataFrame]] = {"cell": [], "cell_overlap": [], "cell_profile": [], "cell_flow": []}
-        say("profiles")
-        _add_profiles(db, population, members, plan, dictionary, parts)
+        found = places(db, tables["practice_system_span"], plan)
+        population = _population(db, tables, found, plan, dictionary)
         say("measures")
-        events = counts.build_events(db, tables, members, plan)
-        parts["cell_flow"].append(
-            variants.flow_frame(db, profile.flow_counts(population, plan), profile.flow_in_denominators(events, plan), plan)
-        )
-        _add_measures(db, events, plan, parts, say)
+        events = records.build_records(db, tables["measure_event"], population, plan)
+        patterns = records.build_patterns(db, events)
+        moments.build_pairs(db, events, plan)
+        say("profiles")
+        profile.build_retention(db, population)
+        profile_table, flow_table = _profiles(db, population, found, plan, dictionary)
+        say("cells")
+        cell, overlap = _counts(db, patterns, found, plan, say)
         if "spending" in tables:
             say("spending")
-            _add_spending(db, counts.build_spending(db, tables, members), plan, parts)
-    return CellTables(**{name: _together(name, frames) for name, frames in parts.items()})
+            spent = spending.build_spending(db, tables["spending"], population, plan)
+            more_cells, more_overlap = _spending(db, spent, found, plan)
+        else:
+            more_cells = more_overlap = _nothing()
+        probable = _probabilities(db, tables, events, found, plan) if "race_probability" in tables else empty("cell_probability")
+    return CellTables(
+        canonical("cell", frames.cell_frame(cell, more_cells, found.ids, plan)),
+        canonical("cell_overlap", frames.overlap_frame(overlap, more_overlap, plan)),
+        canonical("cell_profile", profile_table),
+        canonical("cell_flow", flow_table),
+        probable,
+    )
 
 
 def _names(extract: Extract, plan: CellPlan) -> list[str]:
-    """The tables that the plan reads. Spending is optional: without it there are no cells of spending."""
+    """The tables that the plan reads. Without spending there are no cells of spending, without probabilities no sums of them."""
     names = list(NEEDED)
     if not plan.undivided:
         names.append("race_ethnicity")
+        if all(group.probabilities for group in plan.scheme.groups) and extract.has("race_probability"):
+            names.append("race_probability")
     if plan.spending is not None and extract.has("spending"):
         names.append("spending")
     return names
 
 
-def _practices(db: Engine) -> ir.Table:
-    return db.kept("practice_years")
-
-
-def _add_profiles(
-    db: Engine, population: ir.Table, members: ir.Table, plan: CellPlan, dictionary: Dictionary, parts: Mapping[str, list[Any]]
-) -> None:
-    counted = db.keep("profile", profile.profile_counts(members, dictionary))
-    for variant in plan.variants:
-        retained = profile.retention_counts(population, members, plan, variant)
-        frame = variants.profile_frame(db, counted, retained, plan, variant, dictionary)
-        parts["cell_profile"].append(frame)
-    db.drop("profile")
-
-
-def _add_measures(db: Engine, events: ir.Table, plan: CellPlan, parts: Mapping[str, list[Any]], say: Progress) -> None:
-    counted = db.keep("counted", counts.count_cells(events))
-    masks = overlap.build_masks(db, events, plan)
-    db.drop("event")
-    for variant in plan.variants:
-        say(f"overlap, {variant.map} map, {variant.race_version} race version")
-        parts["cell"].append(variants.cell_frame(db, counted, _practices(db), plan, variant))
-        moments = overlap.proportion_moments(db, masks, plan, variant)
-        parts["cell_overlap"].append(variants.overlap_frame(db.fetch(moments), plan, variant))
-        db.drop("moments")
-    db.drop("counted", "mask")
-
-
-def _add_spending(db: Engine, rows: ir.Table, plan: CellPlan, parts: Mapping[str, list[Any]]) -> None:
-    counted = db.keep("counted_spending", counts.count_spending(rows))
-    for variant in plan.variants:
-        parts["cell"].append(variants.spending_frame(db, counted, _practices(db), plan, variant))
-        moments = db.fetch(overlap.spending_moments(rows, variant))
-        parts["cell_overlap"].append(variants.spending_overlap_frame(moments, plan, variant))
-
-
-def _together(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
+def _nothing() -> pd.DataFrame:
     import pandas as pd
 
-    return canonical(table, pd.concat([canonical(table, frame) for frame in frames], ignore_index=True))
+    return pd.DataFrame()
+
+
+def _population(db: Engine, tables: dict[str, ir.Table], found: Places, plan: CellPlan, dictionary: Dictionary) -> ir.Table:
+    members = people.build_people(db, tables, plan, dictionary)
+    population = stays.build_stays(db, tables["attribution"], members, found, plan)
+    db.keep("kind_by_year", people.kinds_by_year(people.spans(tables["enrollment_span"], plan, dictionary), members, plan))
+    # The codes of all members, so that each variant works out its groups from a table of a few rows.
+    db.keep("code", flow.codes(members, plan).distinct())
+    return population
+
+
+def _places(db: Engine, found: Places, plan: CellPlan, number: int) -> tuple[ir.Table, ir.Table]:
+    """Systems of sites and groups of codes under a variant, as small tables."""
+    variant = plan.variants[number]
+    return systems_of(found, variant), db.keep(f"groups_{number}", groups_of(db.kept("code"), plan, variant))
+
+
+def _profiles(
+    db: Engine, population: ir.Table, found: Places, plan: CellPlan, dictionary: Dictionary
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    profile.build_profiles(db, population, db.kept("kind_by_year"), found, plan, dictionary)
+    counted, retained = [], []
+    for number, variant in enumerate(plan.variants):
+        systems, groups = _places(db, found, plan, number)
+        counted.append(_fetched(db, profile.profile_counts(db, plan, variant, systems, groups), number))
+        retained.append(_fetched(db, profile.retention_counts(db, population, plan, systems, groups), number))
+        if number == 0:
+            left = _fetched(db, flow.flow_counts(db, plan, systems, groups), number)
+    return frames.profile_frame(_joined(counted), _joined(retained), plan, dictionary), frames.flow_frame(left, plan)
+
+
+def _counts(db: Engine, patterns: ir.Table, found: Places, plan: CellPlan, say: Progress) -> tuple[pd.DataFrame, pd.DataFrame]:
+    counted = db.keep("counted", counts.count_cells(patterns, plan))
+    cells, pairs = [], []
+    for number, variant in enumerate(plan.variants):
+        say(f"overlap, {variant.map} map, {variant.race_version} race version")
+        systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
+        read = counted.filter(counted.measure.isin(list(variant.measures)))
+        rows = counts.of_variant(read, systems, groups, ["measure", "stratum"], ["den", "num", "with_reading"])
+        cells.append(_fetched(db, rows, number))
+        pairs.append(_fetched(db, moments.proportion_moments(db, plan, variant, systems, groups), number))
+        db.drop("moments")
+    return _joined(cells), _joined(pairs)
+
+
+def _spending(db: Engine, spent: ir.Table, found: Places, plan: CellPlan) -> tuple[pd.DataFrame, pd.DataFrame]:
+    cells, pairs = [], []
+    for number, variant in enumerate(plan.variants):
+        if not variant.spending:
+            continue
+        systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
+        wide = frames.frame_of(db.fetch(spending.spending_cells(spent, systems, groups, plan)))
+        cells.append(frames.spending_long(wide, plan).assign(variant=number))
+        wide = frames.frame_of(db.fetch(spending.spending_moments(spent, systems, groups, plan)))
+        pairs.append(frames.spending_pairs(wide, plan).assign(variant=number))
+    return _joined(cells), _joined(pairs)
+
+
+def _probabilities(db: Engine, tables: dict[str, ir.Table], events: ir.Table, found: Places, plan: CellPlan) -> pd.DataFrame:
+    members = member_probabilities(tables["race_probability"], plan)
+    sums = probability_sums(db, events, members, systems_of(found, plan.primary), plan)
+    return canonical("cell_probability", frames.probability_frame(frames.frame_of(db.fetch(sums)), plan, plan.primary))
+
+
+def _fetched(db: Engine, rows: ir.Table, variant: int) -> pd.DataFrame:
+    return frames.frame_of(db.fetch(rows)).assign(variant=variant)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(parts, ignore_index=True)

@@ -1,101 +1,59 @@
-"""Measure events of eligible member-years, and the counts made of them."""
+"""Counts of the proportions: from patterns of years to members in denominator and numerator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from p4equity.cells.engine import Engine
-from p4equity.cells.plan import OLDEST, CellPlan
-from p4equity.cells.spine import PLACE
+from p4equity.cells import years
+from p4equity.cells.plan import CellPlan
+from p4equity.cells.records import NO_STRATUM
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-NO_STRATUM = 0  # strata of a measure are 1, 2, ... in its order
 
-
-def definitions(plan: CellPlan) -> pa.Table:
-    """One row an event stream, year and age that a measure admits: stream, year, age, measure, stratum, complement.
-
-    Several measures can share a stream; a measure's ages can change from year to year (a broken specification). An age
-    between two strata of a measure stays in it without a stratum, so that strata never lose members.
-    """
+def strata(plan: CellPlan) -> pa.Table:
+    """measure, age, stratum. An age between two strata of a measure has none and stays in it, so that strata never lose members."""
     import pyarrow as pa
 
-    rows = []
-    for code, measure in enumerate(plan.measures):
-        for year in plan.years:
-            low, high = measure.ages(year) or (0, OLDEST)
-            for age in range(low, high + 1):
-                inside = (i for i, s in enumerate(measure.strata, 1) if s.age_min <= age <= s.age_max)
-                rows.append((measure.events, year, age, code, next(inside, NO_STRATUM), not measure.higher_is_better))
-    types = {
-        "stream": pa.string(), "year": pa.int16(), "age": pa.int16(), "measure": pa.int8(), "stratum": pa.int8(),
-        "complement": pa.bool_(),
-    }  # fmt: skip
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
-    return pa.table([pa.array(list(c), t) for c, t in zip(columns, types.values(), strict=True)], names=list(types))
+    rows = [
+        (code, age, number)
+        for code, measure in enumerate(plan.measures)
+        for number, stratum in reversed(list(enumerate(measure.strata, 1)))
+        for age in range(stratum.age_min, stratum.age_max + 1)
+    ]
+    first = {(code, age): number for code, age, number in rows}  # of strata that overlap the first one counts
+    columns = [[code for code, _ in first], [age for _, age in first], list(first.values())]
+    kinds = {"measure": pa.int8(), "age": pa.int16(), "stratum": pa.int8()}
+    return pa.table({n: pa.array(c, k) for (n, k), c in zip(kinds.items(), columns, strict=True)})
 
 
-def build_events(engine: Engine, tables: Mapping[str, ir.Table], members: ir.Table, plan: CellPlan) -> ir.Table:
-    """One row a member, measure and year in the measure's denominator, kept as `event`.
-
-    Columns: member_id, year, those of PLACE, measure and stratum (codes), met (oriented: true is better), reading (null where
-    the extract has none). Excluded rows are not in the denominator.
-    """
+def count_cells(patterns: ir.Table, plan: CellPlan) -> ir.Table:
+    """Counts by practice, site, groups, measure, year (with its position) and stratum: den, num, with_reading."""
     import ibis
 
-    raw = tables["measure_event"]
-    # A row that carries an exclusion is out of the denominator, whatever its flag says.
-    raw = raw.filter(raw.denominator, raw.exclusion.isnull())
-    raw = raw.select(
-        "member_id", "has_reading", "numerator",
-        stream=raw.measure_id, year=raw.year.cast("int16"), age=raw.age_at_31dec.cast("int16"),
+    rows = patterns.group_by("practice", "site", "groups", "measure", "born", "den", "num", "reading").agg(n=patterns.n.sum())
+    rows = years.unfolded(rows, "den", plan)
+    known = ibis.memtable(strata(plan))
+    age = (rows.year - rows.born).cast("int16")
+    joined = rows.left_join(known, [rows.measure == known.measure, age == known.age])
+    stratum = (rows.born == 0).ifelse(NO_STRATUM, known.stratum.fill_null(NO_STRATUM)).cast("int8")
+    names = ["practice", "site", "groups", "measure", "year", "position"]
+    joined = joined.select(
+        *[rows[name] for name in names], stratum=stratum, den=rows.n,
+        num=years.holds(rows.num, rows.position).ifelse(rows.n, 0),
+        with_reading=years.holds(rows.reading, rows.position).ifelse(rows.n, 0),
     )  # fmt: skip
-    known = ibis.memtable(definitions(plan))
-    admitted = raw.join(known, ["stream", "year", "age"])
-    admitted = admitted.select(
-        "member_id", "year", "measure", "stratum",
-        met=admitted.numerator.fill_null(False) != admitted.complement, reading=admitted.has_reading,
-    )  # fmt: skip
-    who = members.select("member_id", "year", *PLACE)
-    return engine.keep("event", admitted.join(who, ["member_id", "year"]))
-
-
-def count_cells(events: ir.Table) -> ir.Table:
-    """Counts by practice, both groups, measure, year and stratum: den, num, with_reading.
-
-    The system is left out: a practice and a year have one under each map, so the variants are made from these few rows.
-    """
-    keys = ["practice_id", "group_frozen", "group_contemporaneous", "measure", "year", "stratum"]
-    return events.group_by(keys).agg(
-        den=events.count().cast("int64"),
-        num=events.met.sum().cast("int64"),
-        with_reading=events.reading.fill_null(False).sum().cast("int64"),
+    return joined.group_by([*names, "stratum"]).agg(
+        **{name: joined[name].sum().cast("int64") for name in ("den", "num", "with_reading")}
     )
 
 
-def build_spending(engine: Engine, tables: Mapping[str, ir.Table], members: ir.Table) -> ir.Table:
-    """One row a member-year with spending: member_id, year, those of PLACE, months, cents; kept as `spending_year`."""
-    raw = tables["spending"]
-    raw = raw.filter(raw.months > 0)
-    raw = raw.select(
-        "member_id",
-        year=raw.year.cast("int16"),
-        months=raw.months.cast("int64"),
-        cents=(raw.allowed_total * 100).round().cast("int64"),  # integers from here on: sums do not depend on their order
-    )
-    who = members.select("member_id", "year", *PLACE)
-    return engine.keep("spending_year", raw.join(who, ["member_id", "year"]))
-
-
-def count_spending(rows: ir.Table) -> ir.Table:
-    """Spending by practice, both groups and year: den (member-months), num (cents), num_sq (squared cents, exact)."""
-    cents = rows.cents.cast("decimal(18, 0)")
-    return rows.group_by(["practice_id", "group_frozen", "group_contemporaneous", "year"]).agg(
-        den=rows.months.sum().cast("int64"),
-        num=rows.cents.sum().cast("int64"),
-        num_sq=(cents * cents).cast("decimal(38, 0)").sum().cast("decimal(38, 0)"),
-    )
+def of_variant(counts: ir.Table, systems: ir.Table, groups: ir.Table, keys: list[str], sums: list[str]) -> ir.Table:
+    """Counts summed to system, practice, group, year and `keys` under a variant; rows in no system or group drop out."""
+    joined = counts.join(systems, "site").join(groups, "groups")
+    joined = joined.filter(years.holds(systems.in_system & groups.in_group, counts.position), groups.group >= 0)
+    names = ["practice", "year", *keys]
+    rows = joined.select(*[counts[name] for name in (*names, *sums)], system=systems.system, group=groups.group)
+    return rows.group_by(["system", "group", *names]).agg(**{name: rows[name].sum().cast(rows[name].type()) for name in sums})

@@ -8,35 +8,25 @@ from dataclasses import dataclass
 
 from p4equity.dictionary import Dictionary, GroupScheme, Measure
 from p4equity.errors import StudyError
-from p4equity.race_ethnicity import whole_population
+from p4equity.race_ethnicity import MOST_BITS, whole_population, width
 from p4equity.study import Study
 
 ALL_AGES = "all"  # the stratum of a measure without strata
 OLDEST = 130
-MOST_YEARS = 62  # one bit a year in a 64-bit integer
+MOST_YEARS = 62  # one bit a year in a 64-bit integer, from the first year to the last
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to place members: a practice map and a race version."""
+    """One way to place members, a practice map and a race version, and what the study reads under it.
+
+    `measures` are codes of proportions; the primary variant has all of them, others what their analyses ask for.
+    """
 
     map: str
     race_version: str
-
-    @property
-    def system(self) -> str:
-        """The column that holds the system under this map."""
-        return f"system_{self.map}"
-
-    @property
-    def group(self) -> str:
-        """The column that holds the group under this race version."""
-        return f"group_{self.race_version}"
-
-    @property
-    def self_report(self) -> str:
-        """The column that says whether this version's group is self-reported."""
-        return f"self_{self.race_version}"
+    measures: tuple[int, ...]
+    spending: bool
 
 
 @dataclass(frozen=True)
@@ -84,8 +74,7 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
 
     Raises StudyError when no system is compared, a measure is unknown, or the years do not fit into one integer.
     """
-    if len(study.years) > MOST_YEARS:
-        found = len(study.years)
+    if (found := max(study.years) - min(study.years) + 1) > MOST_YEARS:
         raise StudyError("too many years", where="study.toml: data.years", expected=f"at most {MOST_YEARS}", found=found)
     systems = tuple(sorted(s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)))
     if not systems:
@@ -95,6 +84,13 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
     contemporaneous = dict(race.contemporaneous_versions) if race else {}
     frozen = race.frozen_version if race else ""
     measures = _measures(study)
+    proportions = tuple(m for m in measures if m.kind == "proportion")
+    versions = tuple(dict.fromkeys([frozen, *contemporaneous.values()])) if race else ()
+    if len(versions) * width(scheme) > MOST_BITS:
+        raise StudyError(
+            "too many versions of the race and ethnicity data", where="study.toml: race", found=len(versions),
+            expected=f"at most {MOST_BITS // width(scheme)} with {len(scheme.groups)} groups", fix="leave versions out",
+        )  # fmt: skip
     return CellPlan(
         years=study.years,
         attribution_rule=study.population.attribution_rule,
@@ -104,13 +100,13 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
         systems=systems,
         scheme=scheme,
         compared=study.group_ids or tuple(group.id for group in scheme.groups),
-        versions=tuple(dict.fromkeys([frozen, *contemporaneous.values()])) if race else (),
+        versions=versions,
         frozen=frozen,
         contemporaneous=contemporaneous,
-        measures=tuple(m for m in measures if m.kind == "proportion"),
+        measures=proportions,
         across=tuple(m for m in study.measure_ids("contracted") if study.measure(m).kind == "proportion"),
         spending=next((m for m in measures if m.kind == "spending"), None),
-        variants=_variants(study),
+        variants=_variants(study, proportions),
     )
 
 
@@ -128,15 +124,22 @@ def _measures(study: Study) -> list[Measure]:
     return [study.measure(m) for m in sorted(ids)]
 
 
-def _variants(study: Study) -> tuple[Variant, ...]:
-    """The primary variant, the registered sensitivities, and whatever an analysis asks for beyond them."""
+def _variants(study: Study, measures: tuple[Measure, ...]) -> tuple[Variant, ...]:
+    """The primary variant with everything, then the registered sensitivities and whatever an analysis asks for beyond them."""
     population, race = study.population, study.race
     version = race.primary if race else "frozen"
-    wanted = [Variant(population.map, version)]
+    primary = (population.map, version)
+    read: dict[tuple[str, str], set[str]] = {primary: {m.id for m in measures}}
+    contracted = set(study.measure_ids("contracted"))
     if population.map_sensitivity:
-        wanted.append(Variant(population.map_sensitivity, version))
+        read.setdefault((population.map_sensitivity, version), set()).update(contracted)
     if race and race.sensitivity:
-        wanted.append(Variant(population.map, race.sensitivity))
+        read.setdefault((population.map, race.sensitivity), set()).update(contracted)
     for analysis in study.analyses:
-        wanted.append(Variant(analysis.map or population.map, (analysis.race_version or version) if race else version))
-    return tuple(dict.fromkeys(wanted))
+        place = (analysis.map or population.map, (analysis.race_version or version) if race else version)
+        read.setdefault(place, set()).update(study.measure_ids(analysis.measures))
+    spent = set(study.measure_ids("spending"))
+    return tuple(
+        Variant(*place, tuple(i for i, m in enumerate(measures) if m.id in ids), place == primary or bool(ids & spent))
+        for place, ids in read.items()
+    )

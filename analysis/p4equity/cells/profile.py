@@ -1,13 +1,18 @@
-"""Who is compared (members by characteristic), who stays, and how many are left after each step to the analysis."""
+"""Who is compared (members by characteristic) and who stays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from p4equity.cells import years
+from p4equity.cells.people import levels
+from p4equity.cells.places import Places, placed
 from p4equity.cells.plan import CellPlan, Variant
-from p4equity.cells.spine import levels
+from p4equity.cells.stays import in_systems
 from p4equity.dictionary import Dictionary
+from p4equity.engines import Engine
+from p4equity.race_ethnicity import width
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -15,19 +20,12 @@ if TYPE_CHECKING:
 AGE_BANDS = ("0-17", "18-34", "35-49", "50-64", "65 and over")
 AGE_STARTS = (18, 35, 50, 65)
 UNKNOWN_LEVEL = "unknown"
-KEYS = ("system_baseline", "system_as_treated", "group_frozen", "group_contemporaneous", "year")
-FLOW_STEPS = (
-    "Enrolled in any month",
-    "Attributed to a practice",
-    "Practice in a study system",
-    "Minimum months of coverage",
-    "In a group that is compared, or the reference group",
-    "In the denominator of at least one measure",
-)
+SOURCES = ("imputed", "self_report")
+RETENTION = "retention"
 
 
 def characteristics(dictionary: Dictionary) -> Mapping[str, tuple[str, ...]]:
-    """Characteristics of a member-year and the names of their codes; a null code is UNKNOWN_LEVEL."""
+    """Characteristics of a member-year and the names of their codes; a null code, or one beyond the names, is UNKNOWN_LEVEL."""
     return {
         "age_band": AGE_BANDS,
         "sex": levels(dictionary, "member", "sex"),
@@ -36,50 +34,99 @@ def characteristics(dictionary: Dictionary) -> Mapping[str, tuple[str, ...]]:
         "language": levels(dictionary, "member", "language_pref"),
         "adi_quintile": ("1", "2", "3", "4", "5"),
         "practice_map": ("in force", "later span"),
-        "self_frozen": ("imputed", "self_report"),
-        "self_contemporaneous": ("imputed", "self_report"),
+        "race_source": SOURCES,
     }
 
 
-def profile_counts(members: ir.Table, dictionary: Dictionary) -> ir.Table:
-    """Eligible member-years by KEYS and every characteristic, one after the other: KEYS, characteristic, level (code), n."""
+def build_profiles(
+    engine: Engine, stays: ir.Table, kinds: ir.Table, found: Places, plan: CellPlan, dictionary: Dictionary
+) -> None:
+    """Eligible years of members as patterns: characteristic, level, site, groups, eligible, n; kept as `profile`.
+
+    The level of `age_band` is the year of birth and that of `race_source` the codes with their source: both need the year.
+    `kinds`: members whose product or market changed, as `kinds_by_year` has them.
+    """
     import ibis
 
-    band = ibis.literal(0, "int8")
-    for start in AGE_STARTS:
-        band = band + (members.age >= start).cast("int8")
-    coded: dict[str, Any] = {name: members[name] for name in characteristics(dictionary) if name in members.columns}
-    coded["age_band"] = band
-    coded["practice_map"] = members.mapped_later
-    parts = []
-    for name, code in coded.items():
-        rows = members.select(*KEYS, level=code.cast("int8"))
-        counted = rows.group_by([*KEYS, "level"]).agg(n=rows.count())
-        parts.append(counted.mutate(characteristic=ibis.literal(name)))
-    return ibis.union(*parts)
+    stays = in_systems(stays)
+    later = stays.site.isin(list(found.later)) if found.later else ibis.literal(False)
+    markets = len(levels(dictionary, "enrollment_span", "market")) + 1
+    one_kind = stays.filter(stays.plan_kind.notnull()).select("site", "groups", "eligible", "plan_kind")
+    several = stays.filter(stays.plan_kind.isnull()).join(kinds, "member_id")
+    several = several.select("site", "groups", eligible=several.eligible & several.in_kind, plan_kind=several.kind)
+    kind = one_kind.union(several.filter(several.eligible != 0))
+    kind = engine.keep("plan_kind", kind.group_by("site", "groups", "eligible", "plan_kind").agg(n=kind.count()))
+    parts = [
+        _counted(stays.select("site", "groups", "eligible", level=level.cast("int64")), name)
+        for name, level in (
+            ("age_band", stays.birth_year), ("sex", stays.sex), ("language", stays.language),
+            ("adi_quintile", stays.adi_quintile), ("race_source", stays.race), ("practice_map", later),
+        )
+    ]  # fmt: skip
+    for name, level in (("product", kind.plan_kind // markets), ("market", kind.plan_kind % markets)):
+        parts.append(_named(kind.select("site", "groups", "eligible", "n", level=level.cast("int64")), name))
+    engine.keep("profile", ibis.union(*parts))
+    engine.drop("plan_kind")
 
 
-def retention_counts(spine: ir.Table, members: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
+def _counted(rows: ir.Table, name: str) -> ir.Table:
+    return _named(rows.group_by("site", "groups", "eligible", "level").agg(n=rows.count()), name)
+
+
+def _named(rows: ir.Table, name: str) -> ir.Table:
+    import ibis
+
+    return rows.select("site", "groups", "eligible", "level", "n", characteristic=ibis.literal(name))
+
+
+def profile_counts(engine: Engine, plan: CellPlan, variant: Variant, systems: ir.Table, groups: ir.Table) -> ir.Table:
+    """Eligible member-years under a variant: system, group, year, characteristic, level (code), n."""
+    rows = years.unfolded(placed(engine.kept("profile"), systems, groups, "eligible"), "eligible", plan)
+    level = (rows.characteristic == "age_band").ifelse(_band(rows.year - rows.level), rows.level)
+    if not plan.undivided:
+        source = (rows.level >> _shift(plan, variant, rows.year)) & 1
+        level = (rows.characteristic == "race_source").ifelse(source, level)
+    rows = rows.select("system", "group", "year", "characteristic", "n", level=level.cast("int64"))
+    keys = ["system", "group", "year", "characteristic", "level"]
+    return rows.group_by(keys).agg(n=rows.n.sum().cast("int64"))
+
+
+def _band(age: Any) -> Any:
+    return sum(((age >= start).cast("int64") for start in AGE_STARTS[1:]), (age >= AGE_STARTS[0]).cast("int64"))
+
+
+def _shift(plan: CellPlan, variant: Variant, year: Any) -> Any:
+    """Position of the bit that says how the group of a year was obtained."""
+    import ibis
+
+    version = {y: plan.frozen if variant.race_version == "frozen" else plan.contemporaneous[y] for y in plan.years}
+    position = {v: ibis.literal(i * width(plan.scheme), "int64") for i, v in enumerate(plan.versions)}
+    return year.cases(*[(y, position[v]) for y, v in version.items()], else_=ibis.literal(0, "int64"))
+
+
+def build_retention(engine: Engine, stays: ir.Table) -> None:
+    """Stays of members with one practice as patterns: site, groups, eligible, at, n; kept as `staying`."""
+    rows = stays.filter(stays.sole)
+    engine.keep("staying", rows.group_by("site", "groups", "eligible", "at").agg(n=rows.count()))
+
+
+def retention_counts(engine: Engine, stays: ir.Table, plan: CellPlan, systems: ir.Table, groups: ir.Table) -> ir.Table:
     """Eligible members of the baseline year still covered, in the same system, in a later one: system, group, level (year), n."""
-    first = members.filter(members.year == plan.baseline_year)
-    first = first.select("member_id", system=first[variant.system], group=first[variant.group])
-    first = first.filter(first.system.notnull(), first.group.notnull())
-    later = spine.filter(spine.year > plan.baseline_year)
-    later = later.select("member_id", level=later.year, system=later[variant.system])
-    both = first.join(later, ["member_id", "system"])
-    return both.group_by(["system", "group", "level"]).agg(n=both.count())
-
-
-def flow_counts(spine: ir.Table, plan: CellPlan) -> ir.Table:
-    """Covered member-years by what the steps ask: system and group (codes, null: none), year, attributed, enough, n."""
-    rows = spine.select(
-        "year", "attributed",
-        system=spine[plan.primary.system], group=spine[plan.primary.group], enough=spine.months >= plan.minimum_months,
-    )  # fmt: skip
-    return rows.group_by(["system", "group", "year", "attributed", "enough"]).agg(n=rows.count())
-
-
-def flow_in_denominators(events: ir.Table, plan: CellPlan) -> ir.Table:
-    """Members in the denominator of at least one measure: system, group (codes), year, n."""
-    rows = events.select("member_id", "year", system=events[plan.primary.system], group=events[plan.primary.group]).distinct()
-    return rows.group_by(["system", "group", "year"]).agg(n=rows.count())
+    first = years.mask(plan, [plan.baseline_year])
+    later = years.mask(plan, [year for year in plan.years if year > plan.baseline_year])
+    stayed = engine.kept("staying").join(systems, "site")
+    stayed = stayed.select(
+        "system", "groups", "n", eligible=stayed.eligible & stayed.in_system, at=stayed["at"] & stayed.in_system
+    )
+    moved = stays.filter(~stays.sole).join(systems, "site")
+    moved = moved.select(
+        "member_id", "system", "groups", eligible=moved.eligible & moved.in_system, at=moved["at"] & moved.in_system
+    )
+    moved = moved.group_by("member_id", "system", "groups").agg(eligible=years.union(moved.eligible), at=years.union(moved["at"]))
+    names = ["system", "groups", "eligible", "at"]
+    both = stayed.select(*names, "n").union(moved.group_by(names).agg(n=moved.count()))
+    both = both.filter((both.eligible & first) != 0)
+    both = both.select("system", "groups", "n", at=both["at"] & later).filter(lambda t: t["at"] != 0)
+    of_group = groups.filter((groups.in_group & first) != 0, groups.group >= 0).select("groups", "group")
+    rows = years.unfolded(both.join(of_group, "groups").select("system", "group", "n", "at"), "at", plan)
+    return rows.group_by("system", "group", level=rows.year).agg(n=rows.n.sum().cast("int64"))

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p4equity.cells.tables import EXACT, CellTables, canonical, cells_hash, columns
-from p4equity.cells.variants import frame_of
+from p4equity.cells.frames import frame_of
+from p4equity.cells.tables import EXACT, CellTables, canonical, cells_hash, columns, empty
 from p4equity.dictionary import Dictionary, load_dictionary
 from p4equity.errors import DataError, UsageError
 from p4equity.extract import Extract, TableFiles, TableSource, open_extract, quote_name, typed_column
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from p4equity.study import Study
 
-NAMES = ("cell", "cell_overlap", "cell_profile", "cell_flow")
+NAMES = ("cell", "cell_overlap", "cell_profile", "cell_flow", "cell_probability")
 TRUTH = "truth.json"
 
 
@@ -54,13 +54,6 @@ def read_cells(source: Path | Extract) -> CellTables:
         else:
             frames[name] = empty(name)
     return CellTables(**frames)
-
-
-def empty(name: str) -> pd.DataFrame:
-    """A table of cells without rows."""
-    import pandas as pd
-
-    return canonical(name, pd.DataFrame())
 
 
 def write_tier_b(tables: CellTables, study: Study, folder: Path, *, source: Extract | None = None) -> None:

@@ -1,11 +1,13 @@
-"""The four tables of cells: their columns, their canonical order, their fingerprint."""
+"""The tables of cells: their columns, their canonical order, their fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,19 +18,21 @@ KEYS = {
     "cell_overlap": ("map", "race_version", "system_id", "group", "measure_1", "year_1", "measure_2", "year_2"),
     "cell_profile": ("map", "race_version", "system_id", "group", "year", "characteristic", "level"),
     "cell_flow": ("step", "label", "system_id", "group", "year"),
+    "cell_probability": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
 }
 VALUES = {
     "cell": {"den": COUNT, "num": COUNT, "with_reading": COUNT, "num_sq": EXACT, "value": REAL, "weight": REAL},
     "cell_overlap": {"den_den": COUNT, "num_den": COUNT, "den_num": COUNT, "num_num": EXACT},
     "cell_profile": {"n": COUNT},
     "cell_flow": {"n": COUNT},
+    "cell_probability": {"p_p": EXACT, "p": COUNT, "p_num": COUNT},
 }
 _WHOLE = ("year", "year_1", "year_2", "step")
 
 
 @dataclass(frozen=True)
 class CellTables:
-    """Cells, overlap moments, profiles and flow, each with the columns of the dictionary, sorted by its key.
+    """Cells, overlap moments, profiles, flow and sums of probabilities, each with the dictionary's columns, sorted by its key.
 
     Numbers are exact: counts are nullable 64-bit integers (null: does not apply), sums of squares and products (`num_sq`,
     `num_num`) decimals of 38 digits. Statistics take `numeric()`.
@@ -38,6 +42,7 @@ class CellTables:
     cell_overlap: pd.DataFrame
     cell_profile: pd.DataFrame
     cell_flow: pd.DataFrame
+    cell_probability: pd.DataFrame = field(default_factory=lambda: empty("cell_probability"))
 
     def numeric(self) -> CellTables:
         """The same tables with plain numpy columns: int64 where every value is there, else float64 with NaN.
@@ -65,14 +70,72 @@ def _dtypes() -> dict[str, Any]:
     return {TEXT: "str", YEAR: "int64", COUNT: "Int64", EXACT: pd.ArrowDtype(pa.decimal128(38, 0)), REAL: "float64"}
 
 
+def exact(values: Sequence[int]) -> pd.Series:
+    """Whole numbers of any size as a column of decimals."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, pa.decimal128(38, 0))))
+
+
+def empty(table: str) -> pd.DataFrame:
+    """A table of cells without rows."""
+    import pandas as pd
+
+    return canonical(table, pd.DataFrame())
+
+
 def canonical(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A frame with exactly the table's columns (absent value columns null), their dtypes, sorted by its key."""
     import pandas as pd
 
     dtypes = _dtypes()
     absent = pd.Series(pd.NA, frame.index, dtype="Int64")
-    out = pd.DataFrame({name: frame.get(name, absent).astype(dtypes[kind]) for name, kind in columns(table).items()})
-    return out.sort_values(list(KEYS[table]), kind="stable", ignore_index=True)
+    order = _order([frame[key] if key in frame else absent for key in KEYS[table]])
+    out = {
+        name: _typed(frame[name] if name in frame else absent, dtypes[kind]).take(order) for name, kind in columns(table).items()
+    }
+    return pd.DataFrame({name: column.reset_index(drop=True) for name, column in out.items()})
+
+
+def _typed(column: pd.Series, dtype: Any) -> pd.Series:
+    """The column with a dtype; categories become text by their few words, not row by row."""
+    import pandas as pd
+
+    if dtype == "str" and isinstance(column.dtype, pd.CategoricalDtype):
+        words = pd.array(column.cat.categories, dtype="str")
+        return pd.Series(words.take(column.cat.codes.to_numpy(dtype="int64"), allow_fill=True), index=column.index)
+    return column.astype(dtype)
+
+
+def _order(keys: Sequence[pd.Series]) -> np.ndarray[Any, Any]:
+    """Positions that sort rows by keys, nulls last, equal rows as they come."""
+    ranks = [_ranks(key) for key in keys]
+    packed = np.zeros(len(keys[0]), dtype=np.int64)
+    size = 1
+    for codes, count in ranks:
+        size *= count
+        if size > 2**62:
+            return np.lexsort([codes for codes, _ in reversed(ranks)])
+        packed = packed * count + codes
+    if (packed[1:] >= packed[:-1]).all():
+        return np.arange(len(packed))
+    return np.argsort(packed, kind="stable")
+
+
+def _ranks(key: pd.Series) -> tuple[np.ndarray[Any, Any], int]:
+    """Rank of each value among the sorted distinct ones, nulls last, and how many ranks there are."""
+    import pandas as pd
+
+    if isinstance(key.dtype, pd.CategoricalDtype):
+        words = np.asarray(key.cat.categories)
+        rank = np.argsort(np.argsort(words, kind="stable"), kind="stable")
+        codes = np.append(rank, -1)[key.cat.codes.to_numpy(dtype="int64")]
+        count = len(words)
+    else:
+        codes, words = pd.factorize(key, sort=True)
+        count = len(words)
+    return np.where(codes < 0, count, codes), count + 1
 
 
 def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
@@ -88,9 +151,14 @@ def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_hash(tables: CellTables) -> str:
-    """sha256 of the content of the four tables in canonical order: the `data_hash` of every estimate made from them."""
+    """sha256 of the content of the tables in canonical order: the `data_hash` of every estimate made from them.
+
+    Sums of probabilities count where there are any: most studies have none.
+    """
     whole = hashlib.sha256()
     for name, frame in tables.items():
+        if name == "cell_probability" and not len(frame):
+            continue
         ordered = canonical(name, frame)
         whole.update(f"{name}\0{len(ordered)}\0".encode())
         for column, kind in columns(name).items():

@@ -8,8 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from p4equity.cells.plan import ALL_AGES
-from p4equity.cells.store import empty
-from p4equity.cells.tables import CellTables, canonical
+from p4equity.cells.tables import CellTables, canonical, empty
 from p4equity.errors import DataError, StudyError, did_you_mean
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from p4equity.dictionary.model import (
     Measure,
     RowRule,
     Stratum,
+    Summary,
     Table,
 )
 from p4equity.errors import DataError, did_you_mean
@@ -55,9 +56,11 @@ def _load(folder: Path) -> Dictionary:
     if not files:
         raise DataError("no table is described", where=str(folder / "tables"), expected="one YAML file a table", found="none")
     tables = {t.name: t for t in (_table(f, vocabularies) for f in files)}
-    rules = tuple(_rule(k, v, tables) for k, v in _toml(folder / "rules.toml").items())
+    blocks = _toml(folder / "rules.toml")
+    summaries = tuple(_summary(k, v, tables) for k, v in blocks.pop("summaries", {}).items())
+    rules = tuple(_rule(k, v, tables) for k, v in blocks.items())
     _check_links(tables)
-    return Dictionary(tables, measures, schemes, rules)
+    return Dictionary(tables, measures, schemes, rules, summaries)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -107,7 +110,8 @@ def _measure(measure_id: str, block: dict[str, Any]) -> Measure:
 def _scheme(scheme_id: str, block: dict[str, Any]) -> GroupScheme:
     where = f"groups.toml [{scheme_id}]"
     groups = tuple(
-        Group(k, g["label"], tuple(g["categories"]), g["color"], g["marker"]) for k, g in _take(block, "groups", where).items()
+        Group(k, g["label"], tuple(g["categories"]), g["color"], g["marker"], tuple(g.get("probabilities", ())))
+        for k, g in _take(block, "groups", where).items()
     )
     return GroupScheme(scheme_id, _take(block, "label", where), groups)
 
@@ -116,6 +120,13 @@ def _rule(rule_id: str, block: dict[str, Any], tables: Mapping[str, Table]) -> C
     where = f"rules.toml [{rule_id}]"
     names = tuple(_one_of(t, tuple(tables), where) for t in _take(block, "tables", where))
     return CrossRule(rule_id, names, *(str(_take(block, k, where)) for k in ("description", "sql", "fix")))
+
+
+def _summary(name: str, block: dict[str, Any], tables: Mapping[str, Table]) -> Summary:
+    where = f"rules.toml [summaries.{name}]"
+    of = tables[_one_of(_take(block, "of", where), tuple(tables), where)]
+    by = tuple(_one_of(c, of.names, where) for c in _take(block, "by", where))
+    return Summary(name, of.name, by, dict(block.get("keep", {})))
 
 
 def _table(path: Path, vocabularies: Mapping[str, tuple[str, ...]]) -> Table:

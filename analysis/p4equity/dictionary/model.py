@@ -155,13 +155,17 @@ class Measure:
 
 @dataclass(frozen=True)
 class Group:
-    """One group: the recorded categories it takes in, and how figures show it. No categories: every member."""
+    """One group: the recorded categories it takes in, and how figures show it. No categories: every member.
+
+    `probabilities`: columns of race_probability that add up to the probability of the group.
+    """
 
     id: str
     label: str
     categories: tuple[str, ...]
     color: str
     marker: str
+    probabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,17 @@ class CrossRule:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """A table that is made once from the table `of`, for rules to read in its place: rows counted (`n`) by the columns `by`, and
+    what else is kept of them, as aggregates in SQL."""
+
+    name: str
+    of: str
+    by: tuple[str, ...]
+    keep: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class Dictionary:
     """All of `data_dictionary/`."""
 
@@ -206,6 +221,7 @@ class Dictionary:
     measures: Mapping[str, Measure]
     schemes: Mapping[str, GroupScheme]
     rules: tuple[CrossRule, ...]
+    summaries: tuple[Summary, ...] = ()
 
     def table(self, name: str) -> Table:
         """The table of that name; UsageError when there is none."""

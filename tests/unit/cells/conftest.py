@@ -68,6 +68,47 @@ estimator = "meta_regression"
 measures = "contracted"
 groups = "pooled"
 inference = ["knapp_hartung"]
+# Sensitivity analyses that read everything, so that every variant has every measure; what a plan asks for less is left out.
+[[analysis]]
+id = "other_map"
+registered = "secondary"
+outcome = "gap"
+estimator = "meta_regression"
+measures = ["COL", "EED"]
+groups = "pooled"
+inference = ["knapp_hartung"]
+contracts = "any"
+map = "as_treated"
+[[analysis]]
+id = "other_map_spending"
+registered = "secondary"
+outcome = "spending"
+estimator = "meta_regression"
+measures = "spending"
+groups = "pooled"
+inference = ["knapp_hartung"]
+contracts = "any"
+map = "as_treated"
+[[analysis]]
+id = "other_version"
+registered = "secondary"
+outcome = "gap"
+estimator = "meta_regression"
+measures = ["COL", "EED"]
+groups = "pooled"
+inference = ["knapp_hartung"]
+contracts = "any"
+race_version = "contemporaneous"
+[[analysis]]
+id = "other_version_spending"
+registered = "secondary"
+outcome = "spending"
+estimator = "meta_regression"
+measures = "spending"
+groups = "pooled"
+inference = ["knapp_hartung"]
+contracts = "any"
+race_version = "contemporaneous"
 [disclosure]
 threshold = 11
 system_names = "public"
@@ -209,7 +250,20 @@ def random_tables() -> dict[str, pd.DataFrame]:
                 amount = round(float(rng.lognormal(9, 2)), 2)
                 money.append({"member_id": m, "year": year, "months": int(rng.integers(1, 13)), "allowed_total": amount})
     tables = {name: pd.DataFrame(r) for name, r in rows.items()}
+    tables["race_probability"] = _probabilities(members)
     return {**tables, "practice_system_span": places, "measure_event": pd.DataFrame(events), "spending": pd.DataFrame(money)}
+
+
+def _probabilities(members: list[str]) -> pd.DataFrame:
+    """Probabilities of four in five members in the version of the study, and of everyone in another one."""
+    rng = np.random.default_rng(21)
+    columns = ["p_white", "p_black", "p_hispanic", "p_asian", "p_aian", "p_multi"]
+    parts = []
+    for version, share in (("F", 0.8), ("G", 1.0)):
+        known = [m for m in members if rng.random() < share]
+        drawn = rng.dirichlet(np.full(len(columns), 0.4), len(known)).round(4)
+        parts.append(pd.DataFrame(drawn, columns=columns).assign(member_id=known, version=version))
+    return pd.concat(parts, ignore_index=True)
 
 
 @pytest.fixture(scope="session")

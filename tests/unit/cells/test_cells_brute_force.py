@@ -184,3 +184,31 @@ def test_flow_reconciles_to_the_last_member(random_tables: Tables, random_cells:
         assert min(dropped) > 0
     assert f[f["step"] <= 2]["system_id"].isna().all()
     assert f[f["step"] > 2]["system_id"].notna().all()
+
+
+def test_sums_of_probabilities(random_tables: Tables, random_cells: CellTables) -> None:
+    groups = {"white": ["p_white"], "black": ["p_black"], "hispanic": ["p_hispanic"], "asian": ["p_asian"],
+              "other": ["p_aian", "p_multi"]}  # fmt: skip
+    frozen = random_tables["race_probability"].query("version == 'F'").set_index("member_id")
+    micro = {m: {g: sum(round(row[c] * 10**6) for c in of) for g, of in groups.items()} for m, row in frozen.iterrows()}
+    expected: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for member, person in people(random_tables).items():
+        place = places(random_tables, person, "baseline", "frozen")
+        for (measure, year), (_, num) in outcomes(person).items():
+            if year not in place or member not in micro or measure == "SPEND":
+                continue
+            for first, second in combinations_with_replacement(groups, 2):
+                p, other = micro[member][first], micro[member][second]
+                sums = expected[place[year][0], measure, year, first, second]
+                sums[0] += p * other
+                if first == second:
+                    sums[1] += p
+                    sums[2] += p * num
+    f = random_cells.cell_probability
+    keys = ["system_id", "measure_id", "year", "group_1", "group_2"]
+    found = {
+        tuple(key): [int(pp), 0 if pd.isna(p) else int(p), 0 if pd.isna(num) else int(num)]
+        for key, pp, p, num in zip(f[keys].itertuples(index=False), f["p_p"], f["p"], f["p_num"], strict=True)
+    }
+    assert found == dict(expected)
+    assert (f["p"].isna() == (f["group_1"] != f["group_2"])).all()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from p4equity.cells import CellTables, build_cells, cells_hash, read_cells, value_cells, write_cells, write_tier_b
+from p4equity.cells.plan import plan_of
 from p4equity.dictionary import load_dictionary
 from p4equity.errors import DataError, StudyError, UsageError
 from p4equity.extract import Extract, open_extract
@@ -66,7 +67,7 @@ def test_parquet_round_trip(random_cells: CellTables, tmp_path: Path) -> None:
     write_cells(random_cells, tmp_path / "restricted")
     same(read_cells(tmp_path / "restricted"), random_cells)
     assert sorted(p.name for p in (tmp_path / "restricted").iterdir()) == [
-        "cell.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_profile.parquet"
+        "cell.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_probability.parquet", "cell_profile.parquet"
     ]  # fmt: skip
 
 
@@ -80,7 +81,8 @@ def test_tier_b_gives_the_same_cells(
     (random_extract.path / "grant.csv").unlink()
     opened = open_extract(folder)
     assert opened.tier == "B"
-    assert set(opened.tables) == {"cell", "cell_overlap", "cell_profile", "cell_flow", "grant"}  # no table of members
+    cells = {"cell", "cell_overlap", "cell_profile", "cell_flow", "cell_probability"}
+    assert set(opened.tables) == {*cells, "grant"}  # no table of members
     assert opened.metadata["cells_hash"] == cells_hash(random_cells)
     same(read_cells(opened), random_cells)
     write_tier_b(random_cells, small_study, folder)  # an earlier tier-B extract is replaced
@@ -211,3 +213,17 @@ def test_published_panel_must_agree_with_the_study() -> None:
     fewer = tuple(s.model_copy(update={"source_key": "99"}) if i == 0 else s for i, s in enumerate(study.systems))
     with pytest.raises(DataError, match="exactly once"):
         value_cells(replace(study, systems=fewer))
+
+
+def test_a_sensitivity_variant_has_what_its_analyses_read(small_study: Study) -> None:
+    primary, *others = plan_of(small_study, load_dictionary()).variants
+    assert len(primary.measures) == 5
+    assert primary.spending
+    assert [len(v.measures) for v in others] == [5, 5]
+    alone = replace(
+        small_study, analyses=small_study.analyses[:1]
+    )  # the sensitivities are set, but only the first analysis is registered
+    plan = plan_of(alone, load_dictionary())
+    for variant in plan.variants[1:]:
+        assert {plan.measures[i].id for i in variant.measures} == {"COL_50_75", "CBP", "WCV"}
+        assert not variant.spending

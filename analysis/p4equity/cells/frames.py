@@ -1,0 +1,176 @@
+"""From fetched counts in codes to the tables of cells in words: the only step that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from p4equity.cells.flow import FLOW_STEPS
+from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
+from p4equity.cells.profile import RETENTION, UNKNOWN_LEVEL, characteristics
+from p4equity.cells.spending import whole
+from p4equity.cells.tables import exact
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from p4equity.dictionary import Dictionary
+
+
+def frame_of(rows: pa.Table) -> pd.DataFrame:
+    """A fetched result as a frame whose integers and decimals stay exact and nullable."""
+    import pandas as pd
+    import pyarrow as pa
+
+    decimals = pa.decimal128(38, 0)
+    kinds = {
+        pa.int8(): pd.Int64Dtype(), pa.int16(): pd.Int64Dtype(), pa.int32(): pd.Int64Dtype(), pa.int64(): pd.Int64Dtype(),
+        decimals: pd.ArrowDtype(decimals), pa.bool_(): pd.BooleanDtype(),
+    }  # fmt: skip
+    return rows.to_pandas(types_mapper=kinds.get)
+
+
+def decoded(codes: pd.Series, names: Sequence[str], missing: str | None = None) -> pd.Series:
+    """Names for codes, as categories; `missing` where the code is null, negative or beyond the names."""
+    import pandas as pd
+
+    at = codes.fillna(-1).to_numpy(dtype="int64")
+    words, index = np.unique(np.array([*names, missing or ""], dtype=object).astype(str), return_inverse=True)
+    known = index[np.where((at < 0) | (at >= len(names)), len(names), at)]
+    if missing is None:
+        known = np.where((at < 0) | (at >= len(names)), -1, known)
+    return pd.Series(pd.Categorical.from_codes(known, categories=words), index=codes.index)
+
+
+def labelled(frame: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """The frame with map, race_version, system_id and group in words; `variant` is the position of the variant in the plan."""
+    variant = frame["variant"]
+    return frame.assign(
+        map=decoded(variant, [v.map for v in plan.variants]),
+        race_version=decoded(variant, [v.race_version for v in plan.variants]),
+        system_id=decoded(frame["system"], plan.systems),
+        **({"group": decoded(frame["group"], plan.groups)} if "group" in frame else {}),
+    )
+
+
+def cell_frame(counts: pd.DataFrame, spending: pd.DataFrame, practices: Sequence[str], plan: CellPlan) -> pd.DataFrame:
+    """Cells of all variants: counts of the proportions, and spending with the measure after the last."""
+    import pandas as pd
+
+    strata = max((len(m.strata) for m in plan.measures), default=0) + 1
+    names = [m.strata[i - 1].id if 0 < i <= len(m.strata) else ALL_AGES for m in plan.measures for i in range(strata)]
+    has_reading = np.array([m.has_reading for m in plan.measures], dtype=bool)
+    reads = has_reading[counts["measure"].to_numpy(dtype="int64")]
+    counts = counts.assign(
+        stratum=counts["measure"] * strata + counts["stratum"], with_reading=counts["with_reading"].where(reads)
+    )
+    parts = [counts]
+    if len(spending):
+        parts.append(spending.assign(measure=len(plan.measures), stratum=len(names)))
+    frame = labelled(pd.concat(parts, ignore_index=True), plan)
+    ids = [m.id for m in plan.measures] + ([plan.spending.id] if plan.spending else [])
+    return frame.assign(
+        measure_id=decoded(frame["measure"], ids),
+        practice_id=decoded(frame["practice"], practices),
+        stratum=decoded(frame["stratum"], [*names, ALL_AGES]),
+    )
+
+
+def spending_long(wide: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """One row a system, practice, group and year with member-months, from one row a system, practice and group."""
+    import pandas as pd
+
+    parts = []
+    for i, year in enumerate(plan.years):
+        part = wide[["system", "practice", "group"]].assign(
+            year=year, den=wide[f"den_{i}"], num=wide[f"num_{i}"], num_sq=exact(whole(wide, f"sq_{i}"))
+        )
+        parts.append(part[part["den"] > 0])
+    return pd.concat(parts, ignore_index=True)
+
+
+def overlap_frame(moments: pd.DataFrame, spending: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """Overlap moments of all variants: proportions, and spending with the measure after the last."""
+    import pandas as pd
+
+    parts = [moments]
+    if len(spending):
+        parts.append(spending.assign(measure_1=len(plan.measures), measure_2=len(plan.measures)))
+    frame = labelled(pd.concat(parts, ignore_index=True), plan)
+    ids = [m.id for m in plan.measures] + ([plan.spending.id] if plan.spending else [])
+    for side in ("1", "2"):
+        frame[f"measure_{side}"] = decoded(frame[f"measure_{side}"], ids)
+        frame[f"year_{side}"] = frame[f"year_{side}"] + plan.years[0]
+    return frame
+
+
+def spending_pairs(wide: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """One row a system, group and pair of years that a member has, from one row a system and group."""
+    import pandas as pd
+
+    parts = []
+    for i, first in enumerate(plan.years):
+        for j, second in enumerate(plan.years[i:], i):
+            sums = {name: wide[f"{name}_{i}_{j}"] for name in ("den_den", "num_den", "den_num")}
+            part = wide[["system", "group"]].assign(
+                year_1=first - plan.years[0],
+                year_2=second - plan.years[0],
+                **sums,
+                num_num=exact(whole(wide, f"num_num_{i}_{j}")),
+            )
+            parts.append(part[part["den_den"] > 0])
+    return pd.concat(parts, ignore_index=True)
+
+
+def profile_frame(counts: pd.DataFrame, retained: pd.DataFrame, plan: CellPlan, dictionary: Dictionary) -> pd.DataFrame:
+    """Profiles of all variants: characteristics of the members, and how many of the baseline year's are still there."""
+    import pandas as pd
+
+    baseline = np.array([v.map == "baseline" and plan.map_date is not None for v in plan.variants])
+    counts = labelled(counts, plan)
+    stay = labelled(retained, plan).assign(
+        year=plan.baseline_year, characteristic=RETENTION, level=retained["level"].astype("str")
+    )
+    parts = [stay]
+    for name, names in characteristics(dictionary).items():
+        part = counts[counts["characteristic"] == name]
+        if name == "practice_map":
+            part = part[baseline[part["variant"].to_numpy(dtype="int64")]]
+        if name == "race_source" and plan.undivided:
+            continue
+        parts.append(part.assign(level=decoded(part["level"], names, UNKNOWN_LEVEL).astype("str")))
+    return pd.concat([part.astype(dict.fromkeys(("map", "race_version", "system_id", "group"), "str")) for part in parts])
+
+
+def flow_frame(counts: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """The flow under the primary variant, with the step on compared groups, which drops the rows of the others."""
+    import pandas as pd
+
+    compared = counts["group"].isin([plan.groups.index(g) for g in plan.compared])
+    at_five = counts[(counts["step"] == 4) & compared].assign(step=5)
+    rows = pd.concat([counts[(counts["step"] < 5) | compared], at_five], ignore_index=True)
+    return rows.assign(
+        label=decoded(rows["step"] - 1, FLOW_STEPS),
+        system_id=decoded(rows["system"], plan.systems),
+        group=decoded(rows["group"], plan.groups),
+    )
+
+
+def probability_frame(wide: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
+    """Sums of probabilities in words: one row a system, measure, year and pair of groups."""
+    import pandas as pd
+
+    groups = plan.groups
+    common = wide.assign(
+        map=variant.map, race_version="frozen", system_id=decoded(wide["system"], plan.systems),
+        measure_id=decoded(wide["measure"], [m.id for m in plan.measures]),
+    )[["map", "race_version", "system_id", "measure_id", "year"]]  # fmt: skip
+    parts = []
+    for i, first in enumerate(groups):
+        for j, second in enumerate(groups[i:], i):
+            part = common.assign(group_1=first, group_2=second, p_p=wide[f"p_{i}_{j}"])
+            parts.append(part.assign(p=wide[f"p_{i}"], p_num=wide[f"y_{i}"]) if i == j else part)
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,127 @@
+"""Overlap moments of proportions: joint sums over members of year pairs and measure pairs, within one system and group.
+
+Counts alone do not give the sampling variance of a change, because members recur. A member's years in a measure are one integer,
+members with the same pattern are counted once, and only patterns meet the pairs of years. Members who stayed with one practice
+are counted once for all variants; the others (movers) are brought together by member under each variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from p4equity.cells import years
+from p4equity.cells.places import placed
+from p4equity.cells.plan import CellPlan, Variant
+from p4equity.engines import Engine
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+MOMENTS = ("den_den", "num_den", "den_num", "num_num")
+_PAIR = ("measure_1", "den_1", "num_1", "measure_2", "den_2", "num_2")
+_MEMBER = ("member_id", "system", "group")
+
+
+def build_pairs(engine: Engine, records: ir.Table, plan: CellPlan) -> None:
+    """Patterns of two measures of members who stayed: site, groups, those of _PAIR, n; kept as `pair`."""
+    rows = records.filter(records.sole, records.measure.isin(_across(plan)))
+    counted = _pairs(rows, ("member_id", "site", "groups"))
+    engine.keep("pair", counted)
+
+
+def proportion_moments(engine: Engine, plan: CellPlan, variant: Variant, systems: ir.Table, groups: ir.Table) -> ir.Table:
+    """Moments under a variant: system, group, measure_1, year_1, measure_2, year_2 (codes; years as positions), MOMENTS.
+
+    Pairs of years within each measure, and across the measures of `plan.across`. Only members in the same system and group
+    in both years count. Reads what `build_records`, `build_patterns` and `build_pairs` kept.
+    """
+    wanted = list(variant.measures)
+    patterns, records, pairs = engine.kept("pattern"), engine.kept("record"), engine.kept("pair")
+    stayed = patterns.filter(patterns.sole, patterns.measure.isin(wanted))
+    stayed = stayed.group_by("site", "groups", "measure", "den", "num").agg(n=stayed.n.sum())
+    moved = records.filter(~records.sole, records.measure.isin(wanted))
+    moved = placed(moved.select("member_id", "site", "groups", "measure", "den", "num"), systems, groups, "den", "num")
+    moved = engine.keep(
+        "moved",
+        moved.group_by([*_MEMBER, "measure"]).agg(den=years.union(moved.den), num=years.union(moved.num)),
+    )
+    keys = ["system", "group", "measure", "den", "num"]
+    within = _together(placed(stayed, systems, groups, "den", "num"), moved.group_by(keys).agg(n=moved.count()), keys)
+    across = _across(plan)
+    both = placed(pairs, systems, groups, "den_1", "num_1", "den_2", "num_2")
+    both = _together(
+        both.filter(both.den_2 != 0), _pairs(moved.filter(moved.measure.isin(across)), _MEMBER), ["system", "group", *_PAIR]
+    )
+    result = engine.keep(
+        "moments", _of_one(engine.keep("within", within), plan).union(_of_two(engine.keep("across", both), plan))
+    )
+    engine.drop("moved", "within", "across")
+    return result
+
+
+def _across(plan: CellPlan) -> list[int]:
+    return [code for code, measure in enumerate(plan.measures) if measure.id in plan.across]
+
+
+def _together(first: ir.Table, second: ir.Table, keys: Sequence[str]) -> ir.Table:
+    """Counted patterns of those who stayed and those who moved, as one table with each pattern once."""
+    names = [*keys, "n"]
+    both = first.select(names).union(second.select(names))
+    return both.group_by(list(keys)).agg(n=both.n.sum().cast("int64"))
+
+
+def _pairs(first: ir.Table, member: Sequence[str]) -> ir.Table:
+    """Patterns of two measures of one member, the first before the second, with the number of members that show them."""
+    second = first.view()
+    both = first.join(second, [*[first[name] == second[name] for name in member], first.measure < second.measure])
+    both = both.select(
+        *[first[name] for name in member if name != "member_id"],
+        measure_1=first.measure, den_1=first.den, num_1=first.num,
+        measure_2=second.measure, den_2=second.den, num_2=second.num,
+    )  # fmt: skip
+    return both.group_by(list(both.columns)).agg(n=both.count())
+
+
+def _of_one(patterns: ir.Table, plan: CellPlan) -> ir.Table:
+    """Year pairs within a measure, each unordered pair once."""
+    rows = patterns.select("system", "group", "measure", "den", "num", "n", den_2="den", num_2="num", measure_2="measure")
+    rows = _two_years(rows.rename(measure_1="measure", den_1="den", num_1="num"), plan)
+    return _summed(rows.filter(rows.year_1 <= rows.year_2))
+
+
+def _of_two(patterns: ir.Table, plan: CellPlan) -> ir.Table:
+    """Year pairs of two measures, in both orders."""
+    return _summed(_two_years(patterns, plan))
+
+
+def _two_years(patterns: ir.Table, plan: CellPlan) -> ir.Table:
+    """One row a pattern and pair of its years. The first year is summed out of the pattern before the second is unfolded."""
+    rows = years.unfolded(patterns, "den_1", plan)
+    rows = rows.select(
+        "system",
+        "group",
+        "measure_1",
+        "measure_2",
+        "den_2",
+        "num_2",
+        "n",
+        year_1=rows.position,
+        met_1=years.holds(rows.num_1, rows.position),
+    )
+    keys = [name for name in rows.columns if name != "n"]
+    rows = rows.group_by(keys).agg(n=rows.n.sum().cast("int64"))
+    rows = years.unfolded(rows, "den_2", plan)
+    return rows.select(
+        "system", "group", "measure_1", "year_1", "measure_2", "met_1", "n", year_2=rows.position,
+        met_2=years.holds(rows.num_2, rows.position),
+    )  # fmt: skip
+
+
+def _summed(rows: ir.Table) -> ir.Table:
+    return rows.group_by(["system", "group", "measure_1", "year_1", "measure_2", "year_2"]).agg(
+        den_den=rows.n.sum().cast("int64"),
+        num_den=rows.met_1.ifelse(rows.n, 0).sum().cast("int64"),
+        den_num=rows.met_2.ifelse(rows.n, 0).sum().cast("int64"),
+        num_num=(rows.met_1 & rows.met_2).ifelse(rows.n, 0).sum().cast("decimal(38, 0)"),
+    )
