@@ -38,6 +38,12 @@ class Source:
     engine: str = "duckdb"
     engine_url: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises UsageError at once for an engine that is unknown or cannot work here."""
+        from p4equity.engines import check_engine
+
+        check_engine(self.engine, self.engine_url)
+
 
 @dataclass
 class Run:

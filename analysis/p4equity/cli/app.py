@@ -8,36 +8,30 @@ from typing import Annotated
 
 import typer
 
+from p4equity.cli.options import FIRST, CellsOf, Data, DataOption, Engine, EngineUrl, Resume, RunStudy, Study, Workers
+
 # One thread for linear algebra, set before numpy is imported: the last digits must not depend on the number of cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-FIRST = "bcbsma_pay_for_equity"
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
     help="Evaluate a payer's pay-for-equity contracts: from an extract to the external evaluation report.",
 )  # fmt: skip
 
-Study = Annotated[str, typer.Option("--study", help="Id of a shipped study, or a folder with study.toml.")]
-RunStudy = Annotated[str | None, typer.Option("--study", help="Id or folder. Default: the study the run names.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes and threads to use.")]
-Folder = Annotated[Path, typer.Argument(help="Folder of an extract of tier A, B or C.")]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="Reuse what an earlier attempt finished, where inputs, plan and code have the same content."),
-]
-
 
 @app.command()
 def run(
     study: Study = FIRST,
-    data: Annotated[Path | None, typer.Option("--data", help="Extract (tier A, B or C). Default: a synthetic one.")] = None,
+    data: DataOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the run goes. Default: reports/runs/demo (other studies: their id).")
     ] = None,
     members: Annotated[int | None, typer.Option(min=1000, help="Members of the synthetic extract.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the synthetic extract.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Scenario of the synthetic extract (truth.toml).")] = None,
+    engine: Engine = "duckdb",
+    engine_url: EngineUrl = None,
     workers: Workers = 2,
     resume: Resume = False,
 ) -> None:
@@ -47,8 +41,8 @@ def run(
 
     with show_progress() as progress:
         outcome = run_pipeline(
-            study, data, out, members=members, seed=seed, scenario=scenario, workers=workers, resume=resume, progress=progress,
-            say=tell,
+            study, data, out, members=members, seed=seed, scenario=scenario, engine=engine, engine_url=engine_url,
+            workers=workers, resume=resume, progress=progress, say=tell,
         )  # fmt: skip
     _say_where(outcome.folder, outcome.seconds, outcome.failed_gates)
 
@@ -80,9 +74,11 @@ def simulate(
 
 @app.command()
 def validate(
-    data: Folder,
+    data: Data,
     study: Study = FIRST,
     report: Annotated[Path | None, typer.Option("--report", help="Also write the report as JSON here.")] = None,
+    engine: Engine = "duckdb",
+    engine_url: EngineUrl = None,
 ) -> None:
     """Check an extract against the data dictionary and the study: every problem in one go."""
     from p4equity.cli.progress import console
@@ -95,7 +91,8 @@ def validate(
 
     if report:
         check_file(report)
-    found = check(open_extract(data, load_dictionary(), to_validate=True), load_study(study), load_dictionary())
+    extract = open_extract(data, load_dictionary(), to_validate=True, engine=engine, engine_url=engine_url)
+    found = check(extract, load_study(study), load_dictionary())
     if report:
         found.write_json(report)
     print_report(found, console)
@@ -104,33 +101,38 @@ def validate(
 
 @app.command()
 def cells(
-    data: Folder,
+    data: Data,
     out: Annotated[Path, typer.Option("--out", help="Folder of the tier-B extract to write.")],
     study: Study = FIRST,
+    engine: Engine = "duckdb",
+    engine_url: EngineUrl = None,
     workers: Workers = 2,
 ) -> None:
     """Aggregate an extract to analytic cells: the folder written is itself an extract of tier B (restricted)."""
     from p4equity.cli.stages import write_tier_b
 
-    write_tier_b(study, data, out, workers)
+    write_tier_b(study, data, out, workers, engine, engine_url)
     typer.echo(
         f"Wrote {out} (tier B, not disclosure-checked: keep it restricted). Next: p4equity run --study {study} --data {out}"
     )
 
 
 @app.command()
-def diagnose(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
+def diagnose(data: Data, study: Study = FIRST, engine: Engine = "duckdb", url: EngineUrl = None, workers: Workers = 2) -> None:
     """Run the effect-blind gates alone and print their verdicts."""
     from p4equity.cli.stages import print_gates
+    from p4equity.run_state import Source
 
-    print_gates(study, data, workers)
+    print_gates(study, Source(data, engine=engine, engine_url=url), workers)
 
 
 @app.command()
 def estimate(
-    data: Folder,
+    data: Data,
     out: Annotated[Path, typer.Option("--out", help="Folder for results without a report.")],
     study: Study = FIRST,
+    engine: Engine = "duckdb",
+    engine_url: EngineUrl = None,
     workers: Workers = 2,
     resume: Resume = False,
 ) -> None:
@@ -139,7 +141,10 @@ def estimate(
     from p4equity.pipeline import run as run_pipeline
 
     with show_progress() as progress:
-        outcome = run_pipeline(study, data, out, workers=workers, resume=resume, progress=progress, say=tell, report=False)
+        outcome = run_pipeline(
+            study, data, out, engine=engine, engine_url=engine_url, workers=workers, resume=resume, progress=progress, say=tell,
+            report=False,
+        )  # fmt: skip
     typer.echo(f"Results in {outcome.folder / 'results'}. Next: p4equity render {outcome.folder}")
     _stop_on_failed(outcome.folder, outcome.failed_gates)
 
@@ -160,28 +165,31 @@ def render(
 
 
 @app.command()
-def power(data: Folder, study: Study = FIRST, workers: Workers = 2) -> None:
+def power(data: Data, study: Study = FIRST, engine: Engine = "duckdb", url: EngineUrl = None, workers: Workers = 2) -> None:
     """Detectable effects, pooled and by measure and group, from sampling variances and baseline gaps: no effect is looked at."""
     from p4equity.cli.stages import print_power
+    from p4equity.run_state import Source
 
-    print_power(study, data, workers)
+    print_power(study, Source(data, engine=engine, engine_url=url), workers)
 
 
 @app.command()
 def calibrate(
     study: RunStudy = None,
-    run_dir: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="A finished run, whose cells are read. Default: --data.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Extract (tier A, B or C). Default: a synthetic one.")] = None,
+    run_dir: CellsOf = None,
+    data: DataOption = None,
     draws: Annotated[int, typer.Option("--draws", min=20, help="Simulated data sets a setting.")] = 10_000,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the whole table as CSV here.")] = None,
+    engine: Engine = "duckdb",
+    engine_url: EngineUrl = None,
     workers: Workers = 2,
 ) -> None:
     """How often each method rejects a true null on this study's own cells, its coverage and power: no effect is looked at."""
     from p4equity.cli.calibration import print_calibration
+    from p4equity.run_state import Source
 
-    print_calibration(study or FIRST if run_dir is None else study, run_dir, data, draws, out, workers)
+    source = Source(data, engine=engine, engine_url=engine_url)
+    print_calibration(study or FIRST if run_dir is None else study, run_dir, source, draws, out, workers)
 
 
 @app.command()

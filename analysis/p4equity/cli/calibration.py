@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 def print_calibration(
-    study: str | None, run_dir: Path | None, data: Path | None, draws: int, out: Path | None, workers: int
+    study: str | None, run_dir: Path | None, source: Source, draws: int, out: Path | None, workers: int
 ) -> None:
     """Calibrate and print one line a question and method; `out`: every row as CSV."""
     from p4equity.calibration import calibration_table
     from p4equity.calibration.summary import calibration_summary
     from p4equity.results import write_csv
 
-    if run_dir is not None and data is not None:
+    if run_dir is not None and source.data is not None:
         raise UsageError("two sources of cells", where="--run, --data", expected="one of them", fix="leave one out")
     if out is not None:
         check_file(out)
     with show_progress() as progress:
-        context = _of_run(run_dir, study) if run_dir is not None else _of_extract(str(study), data, workers, progress)
+        context = _of_run(run_dir, study) if run_dir is not None else _of_extract(str(study), source, workers, progress)
         found = calibration_table(
             context, draws=draws, workers=workers, progress=lambda name, done, total: progress(f"calibrate {name}", done, total)
         )
@@ -66,9 +66,9 @@ def _of_run(run_dir: Path, study: str | None) -> Context:
     return Context(loaded, cells.cell, cells.cell_overlap, found, code_version())
 
 
-def _of_extract(study: str, data: Path | None, workers: int, progress: Any) -> Context:
+def _of_extract(study: str, source: Source, workers: int, progress: Any) -> Context:
     with scratch_folder() as scratch:
-        state = Run(load_study(study), scratch, progress, workers, Source(data))
+        state = Run(load_study(study), scratch, progress, workers, source)
         cells_of(state)
         return state.context
 

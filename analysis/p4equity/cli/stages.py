@@ -28,28 +28,29 @@ def ids_first(*columns: str) -> Table:
     return table
 
 
-def write_tier_b(study: str, data: Path, out: Path, workers: int) -> None:
+def write_tier_b(study: str, data: Path, out: Path, workers: int, engine: str = "duckdb", engine_url: str | None = None) -> None:
     """Cells of an extract as a tier-B extract."""
     from p4equity.cells import write_tier_b as write
     from p4equity.cells.store import check_tier_b_target
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
 
-    loaded, extract = load_study(study), open_extract(data, load_dictionary())
+    source = Source(data, engine=engine, engine_url=engine_url)
+    loaded, extract = load_study(study), open_extract(data, load_dictionary(), engine=engine, engine_url=engine_url)
     check_tier_b_target(out)
     check_place(out)
     with show_progress() as progress, scratch_folder() as scratch:
-        cells = cells_of(Run(loaded, scratch, progress, workers, Source(data)))
+        cells = cells_of(Run(loaded, scratch, progress, workers, source))
     write(cells, loaded, out, source=extract)
 
 
-def print_gates(study: str, data: Path, workers: int) -> None:
+def print_gates(study: str, source: Source, workers: int) -> None:
     """Verdicts of the gates; raises DiagnosticsFailed when one fails."""
     from p4equity.diagnostics import diagnose, failed_gates
 
     loaded = load_study(study)
     with scratch_folder() as scratch, show_progress() as progress:
-        state = Run(loaded, scratch, progress, workers, Source(data))
+        state = Run(loaded, scratch, progress, workers, source)
         cells = cells_of(state)
         found = diagnose(state.context, cells.cell_profile)
     table = ids_first("gate", "measure", "finding", "limit", "verdict")
@@ -67,13 +68,13 @@ def print_gates(study: str, data: Path, workers: int) -> None:
         )
 
 
-def print_power(study: str, data: Path, workers: int) -> None:
+def print_power(study: str, source: Source, workers: int) -> None:
     """Detectable changes by measure and group."""
     from p4equity.summaries.precision import power_table
 
     loaded = load_study(study)
     with scratch_folder() as scratch, show_progress() as progress:
-        state = Run(loaded, scratch, progress, workers, Source(data))
+        state = Run(loaded, scratch, progress, workers, source)
         cells_of(state)
         found = power_table(state.context)
     table = ids_first("measure", "group", "with", "without", "detectable, points", "smallest p", "baseline gap")
