@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
@@ -70,3 +71,23 @@ def test_no_worker_sees_an_interrupt() -> None:
     here = Path(__file__).parent
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, check=False)
     assert done.stdout.strip().count("True") == 4, done.stdout + done.stderr
+
+
+def write_down(folder: Path, job: int) -> int:
+    (folder / f"{job}").write_text(str(os.getpid()))
+    time.sleep(600)
+    return job
+
+
+def test_workers_end_with_the_process_that_began_them(tmp_path: Path) -> None:
+    code = (
+        "import test_workers; from functools import partial; from pathlib import Path; "
+        "from p4equity.workers import in_processes; "
+        f"list(in_processes(partial(test_workers.write_down, Path({str(tmp_path)!r})), range(2), 2))"
+    )
+    begun = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+    while begun.poll() is None and len([p for p in tmp_path.iterdir() if p.read_text()]) < 2:
+        time.sleep(0.01)
+    begun.kill()
+    begun.communicate(timeout=60)  # the workers have the same standard output: it is closed when the last of them is gone
+    assert begun.returncode == -signal.SIGKILL
