@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -57,6 +57,7 @@ def fit(
     aggregate: str | None = None,
     conf_level: float = 0.95,
     seed: int = 0,
+    shared: dict[Hashable, Any] | None = None,
     **own: Any,
 ) -> pd.DataFrame:
     """Estimate an effect on any tidy frame with the estimator `id`, one of ESTIMATORS.
@@ -74,6 +75,7 @@ def fit(
     numbers and sizes of clusters, the choice and its reason first among the warnings. With few treated units, or smaller ones
     than the others, wild_bootstrap_unrestricted and the permutation of did reject a true null too often (up to 14% at 5%).
     Cluster-robust and bootstrap errors need three treated and three comparison clusters: else a reason names what answers.
+    shared: a dictionary for all calls on one frame, in which regressions are kept: one serves several methods of inference.
     own: options of the estimator, see its module.
 
     Returns one row an answer, the pooled one first: estimand, group, cohort, event_time, period; estimate, std_error,
@@ -83,18 +85,24 @@ def fit(
     stand in a last row; details in `attrs`: dropped, unbalanced, warnings. Raises UsageError (unknown word or column),
     DataError (unusable values), StudyError (no treated or no comparison unit).
     """
-    given = {k: v for k, v in locals().items() if k not in ("id", "data", "inference", "own")}
-    return _run(id, data, inference, own, given)
+    given = {k: v for k, v in locals().items() if k not in ("id", "data", "inference", "own", "shared")}
+    return _run(id, data, inference, own, given, shared)
 
 
 def _run(
-    id: str, data: pd.DataFrame, inference: str | Sequence[str] | None, own: Mapping[str, Any], given: dict[str, Any]
+    id: str,
+    data: pd.DataFrame,
+    inference: str | Sequence[str] | None,
+    own: Mapping[str, Any],
+    given: dict[str, Any],
+    shared: dict[Hashable, Any] | None,
 ) -> pd.DataFrame:
     """Check the words of a call, then tidy, estimate and print, on one thread."""
     from p4equity.estimators.arguments import clusters, columns, known, level, methods, options, together, whole
     from p4equity.estimators.automatic import AUTO, automatic
     from p4equity.estimators.base import Request
     from p4equity.estimators.rows import to_frame
+    from p4equity.estimators.shared import estimated
     from p4equity.estimators.tidy import tidy
 
     if not isinstance(data, pd.DataFrame):
@@ -118,11 +126,12 @@ def _run(
     chosen = inference is not None or "variance" in own
     request = Request(estimator=id, inference=wanted, chosen=chosen, own=options(own), **given)
     with _threads().limit(limits=1):
-        cells, choice = tidy(data, request), ""
-        if inference == AUTO:
-            request, choice = automatic(cells, request, module)
+        if inference != AUTO:
+            return to_frame(estimated(module, data, request, shared), request)
+        cells = tidy(data, request)
+        request, choice = automatic(cells, request, module)
         frame = to_frame(module.estimate(cells, request), request)
-        frame.attrs["warnings"] = [choice, *frame.attrs["warnings"]] if choice else frame.attrs["warnings"]
+        frame.attrs["warnings"] = [choice, *frame.attrs["warnings"]]
         return frame
 
 

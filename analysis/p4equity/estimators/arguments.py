@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from p4equity.errors import UsageError, did_you_mean
+from p4equity.estimators.tidy import OWN_COLUMNS, WEIGHTS
 from p4equity.inference.cluster_robust import DF, SSC
 from p4equity.inference.joint import TESTS
 from p4equity.inference.two_way import G_DF
@@ -17,7 +18,7 @@ from p4equity.inference.working_model import WORKING_MODELS
 
 WORDS = {
     "wild_weights": SCHEMES, "bootstrap_type": TYPES, "p_type": P_TYPES, "df": DF, "g_df": G_DF, "joint_test": TESTS,
-    "working_model": WORKING_MODELS,
+    "working_model": WORKING_MODELS, "weights_type": WEIGHTS,
 }  # fmt: skip
 WEIGHED_CHANGES = "meta_regression"  # the estimator whose own variance comes from sampling_se
 
@@ -122,7 +123,7 @@ def methods(id: str, module: ModuleType, inference: object, own: Mapping[str, An
 def options(own: Mapping[str, Any]) -> dict[str, Any]:
     """The estimator's own options with numbers as whole numbers and words known, whether this call uses them or not."""
     out = dict(own)
-    for name in ("strata", "sizes"):
+    for name in OWN_COLUMNS:
         if name in out and not isinstance(out[name], str):
             raise UsageError("not a column", where=f"fit: {name}", expected="the name of a column", found=repr(out[name]))
     for name, least in (("draws", 1), ("limit", 2)):

@@ -17,7 +17,7 @@ from p4equity.estimators.reassigned import Reassigned, holders, strata_of
 from p4equity.estimators.tidy import ROWS, Cells
 from p4equity.estimators.values import codes
 
-OPTIONS = ("variance", *OF_VARIANCE, "draws", "limit", "strata", "sizes")
+OPTIONS = ("variance", *OF_VARIANCE, "draws", "limit", "strata", "sizes", "weights_type", "within")
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *FEW_TREATED), CLUSTER_ROBUST, True
 
 
@@ -41,9 +41,12 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
     where there are weights (members; inverse_variance; homoskedastic; see `inference.working_model`); with two clusters g_df
     (min, conventional) and vcov_fix (True: fixest's number where the variance is negative); of the bootstrap draws,
     wild_weights (auto, rademacher, webb, mammen), bootstrap_type (11, 13, 31, 33) and p_type (symmetric, equal_tail), see
-    `inference.wild_bootstrap`; limit, the assignments enumerated before some are drawn; strata; sizes. iid and hc1 take rows as
-    independent; they, and a working_model of rows, take the rows of the data, or those of the gap. Source: Angrist and Pischke
-    (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`, castle doctrine (tests/reference/did).
+    `inference.wild_bootstrap`; limit, the assignments enumerated before some are drawn; strata; sizes; weights_type (aweights;
+    fweights: weights count members, who are the rows N of cr1's factor); within, a column in whose levels, such as measures,
+    units and their periods are compared, with one b for all: a unit's date may differ between levels, and clusters stay those
+    of the units. iid and hc1 take rows as independent; they, and a working_model of rows, take the rows of the data, or those
+    of the gap. Source: Angrist and Pischke (2009), section 5.2. Reference cases: fixest `feols(gap ~ post | system + year)`,
+    castle doctrine (tests/reference/did).
     """
     if request.aggregate not in (None, "cohort"):
         raise UsageError("unknown aggregation", where="fit: aggregate", expected="None or 'cohort'", found=request.aggregate)
@@ -56,9 +59,10 @@ def estimate(cells: Cells, request: Request) -> LinearEstimate:
             terms += _terms(part, len(fits), np.ones(len(part.frame), bool), panel.cohorts[float(cohort)])
             fits.append(_fit(part, request))
             parts.append(part)
-    of_changes = _is_difference_in_changes(panel, request)
+    apart = request.own.get("within") is not None
+    of_changes = not apart and _is_difference_in_changes(panel, request)
     y, treated, strata = changes(panel.frame, panel.Y, panel.treated) if of_changes else ((), None, None)
-    few = tuple(cache(partial(_few_treated, part, request)) for part in parts)
+    few = () if apart else tuple(cache(partial(_few_treated, part, request)) for part in parts)
     other = tuple(cache(partial(_other_dates, part, i > 0, request)) for i, part in enumerate(parts))
     return LinearEstimate(tuple(terms), panel.dropped, panel.unbalanced, tuple(fits), y, treated, "", strata, other, few)
 
@@ -83,7 +87,7 @@ def _fit(panel: Panel, request: Request) -> Fit:
         panel.Y,
         terms,
         panel.covariates(),
-        effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
+        effects=[codes(frame["unit"], frame["group"]), codes(*panel.periods)],
         cluster=panel.column("cluster"),
         cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),
@@ -111,12 +115,14 @@ def _terms(panel: Panel, fit: int, rows: Flags, cohort: object) -> list[Term]:
 def _few_treated(panel: Panel, request: Request) -> FewTreatedDesign:
     frame = panel.frame
     known = request.weights is not None or "sizes" in request.own or bool((frame["rows"] > 1).any())
-    effects = (codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"]))
+    effects = (codes(frame["unit"], frame["group"]), codes(*panel.periods))
     return FewTreatedDesign(panel, _columns(panel, frame["cohort"].to_numpy(float)), effects, codes(frame["cluster"]), known)
 
 
 def _other_dates(panel: Panel, clean: bool, request: Request) -> Reassigned | str:
     """A regression under other dates, or why there is none. clean: it is that of one cohort and its comparison units."""
+    if request.own.get("within") is not None:
+        return "units have dates in several levels, whole rows of which would move: use meta_regression"
     if request.anticipation:
         return "permutation has no window of anticipation, which would move with the dates"
     if clean and request.comparison == "not_yet":
@@ -141,7 +147,7 @@ def under_other_dates(panel: Panel, columns: Callable[[Array], Array]) -> Reassi
         holder,
         panel.Y,
         panel.covariates(),
-        (codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])),
+        (codes(frame["unit"], frame["group"]), codes(*panel.periods)),
         frame["w"].to_numpy(float),
         strata_of(holder, panel.column("stratum") if "stratum" in frame else None),
     )

@@ -116,15 +116,17 @@ def regress(
     n_obs: int,
     cluster2: NDArray[np.object_] | None = None,
     request: Request | None = None,
+    absorber: Absorber | None = None,
 ) -> Fit:
     """Weighted regression of each outcome (N, m) on terms (N, p) and covariates (N, c) with two or three categorical
     effects.
 
     The first effect is the unit. Terms and covariates are residuals on all effects first. Columns that add nothing are
     left out of the coefficients; whether a combination is identified is decided on the moments. cluster2: labels of a
-    second way of clustering. request: its working model, and whether errors of independent rows are asked for.
+    second way of clustering. request: its working model, and whether errors of independent rows are asked for. absorber: these
+    effects with these weights and clusters, where several regressions share them.
     """
-    absorber = Absorber(effects, weights, codes(cluster))
+    absorber = absorber or Absorber(effects, weights, codes(cluster))
     X = absorber.take_out(np.hstack([terms, covariates]))
     model = WORKING_MODELS[0] if request is None else str(request.own.get("working_model", WORKING_MODELS[0]))
     moments = cluster_moments(

@@ -43,14 +43,8 @@ class Panel:
     def take(self, rows: Flags) -> Panel:
         """The panel with some of its rows."""
         frame = self.frame[rows].reset_index(drop=True)
-        return replace(
-            self,
-            frame=frame,
-            Y=self.Y[rows],
-            members=self.members[rows],
-            errors=self.errors[rows],
-            n_obs=int(frame["rows"].sum()),
-        )
+        n = int(frame["rows"].sum())
+        return replace(self, frame=frame, Y=self.Y[rows], members=self.members[rows], errors=self.errors[rows], n_obs=n)
 
     @cached_property
     def treated(self) -> Flags:
@@ -62,6 +56,16 @@ class Panel:
         return np.asarray(self.frame[name].to_numpy(), dtype=object)
 
     @property
+    def level(self) -> tuple[pd.Series, ...]:
+        """The column within whose levels units are compared, where there is one."""
+        return (self.frame["level"],) if "level" in self.frame else ()
+
+    @property
+    def periods(self) -> tuple[pd.Series, ...]:
+        """Columns whose combinations have a period effect each."""
+        return self.frame["time"], self.frame["group"], *self.level
+
+    @property
     def second_cluster(self) -> NDArray[np.object_] | None:
         """Labels of the second way of clustering, where there is one."""
         return self.column("cluster2") if "cluster2" in self.frame else None
@@ -71,7 +75,7 @@ class Panel:
         frame = self.frame
         if self.outcomes != GAP:
             return np.asarray(frame["size" if "size" in frame else "w"].to_numpy(float))
-        n, n_0 = frame["n"].to_numpy(float), frame["n_0"].to_numpy(float)
+        n, n_0 = (frame[c].to_numpy(float) for c in ("n", "n_0"))
         return np.asarray((n * n_0 / (n + n_0), n_0, n)[outcome])
 
     def covariates(self) -> Array:
@@ -153,12 +157,8 @@ def compared_groups(frame: pd.DataFrame, request: Request) -> tuple[str, tuple[s
     """The reference level and the others. Raises UsageError when the reference is not one of the levels."""
     levels = sorted(frame["group"].unique())
     if request.reference is None:
-        raise UsageError(
-            "a group needs its reference",
-            where="fit: reference",
-            expected=f"one of: {', '.join(levels)}",
-            found="nothing",
-        )
+        expected = f"one of: {', '.join(levels)}"
+        raise UsageError("a group needs its reference", where="fit: reference", expected=expected, found="nothing")
     reference = label_of(request.reference, levels)
     if reference not in levels:
         raise UsageError(
@@ -200,8 +200,8 @@ def gap_panel(cells: Cells, request: Request) -> Panel:
     stacked = pd.concat(parts, ignore_index=True).sort_values(["group", *keys], kind="stable").reset_index(drop=True)
     Y = stacked[["gap", "y_0", "y"]].to_numpy(float)
     n1, n0 = stacked["members"].to_numpy(float), stacked["members_0"].to_numpy(float)
-    stratum = ["stratum"] if "stratum" in stacked else []
-    frame = stacked[[*keys, "group", "parent", "cohort", "rows", "n", "n_0", *stratum, *x]].assign(w=stacked["weight"])
+    more = [c for c in ("stratum", "level") if c in stacked]
+    frame = stacked[[*keys, "group", "parent", "cohort", "rows", "n", "n_0", *more, *x]].assign(w=stacked["weight"])
     members = np.stack([n0 + n1, n0, n1], axis=1)
     e1, e0 = stacked["se"].to_numpy(float), stacked["se_0"].to_numpy(float)
     errors = np.stack([np.hypot(e0, e1), e0, e1], axis=1)
@@ -227,14 +227,12 @@ def _one_row_a_cell(frame: pd.DataFrame, request: Request) -> None:
 
 
 def _one_sided(rows: pd.DataFrame, group: str, labels: dict[float, object]) -> list[Dropped]:
-    return [
-        Dropped(
-            str(unit),
-            ", ".join(str(labels[t]) for t in sorted(part["time"].unique())),
-            f"no pair of reference and {group} to form a gap",
-        )
-        for unit, part in rows.groupby("unit", sort=True)
-    ]
+    text = f"no pair of reference and {group} to form a gap"
+    return [Dropped(str(unit), _periods(part, labels), text) for unit, part in rows.groupby("unit", sort=True)]
+
+
+def _periods(rows: pd.DataFrame, labels: dict[float, object]) -> str:
+    return ", ".join(str(labels[t]) for t in sorted(rows["time"].unique()))
 
 
 def without_anticipation(panel: Panel, request: Request) -> Panel:
@@ -244,21 +242,22 @@ def without_anticipation(panel: Panel, request: Request) -> Panel:
     t, c = panel.frame["time"], panel.frame["cohort"]
     window = np.asarray((t >= c - request.anticipation) & (t < c), bool)
     note = tuple(
-        Dropped(
-            str(unit),
-            ", ".join(str(panel.labels[v]) for v in sorted(part["time"].unique())),
-            "within the window of anticipation",
-        )
+        Dropped(str(unit), _periods(part, panel.labels), "within the window of anticipation")
         for unit, part in panel.frame[window].groupby("unit", sort=True)
     )
     return replace(panel.take(~window), dropped=panel.dropped + note)
 
 
+def _distinct(code: Codes, value: Codes) -> Codes:
+    """(N,) how many distinct values the rows of each row's code have."""
+    size = int(value.max(initial=0)) + 1
+    return np.asarray(np.bincount(np.unique(code * size + value) // size)[code])
+
+
 def two_sided(panel: Panel) -> Panel:
     """Leave out unit-groups that cannot contribute: treated throughout their data, or seen in one period only."""
-    place, time = panel.unit_group, codes(panel.frame["time"])
-    size = int(time.max(initial=0)) + 1
-    periods = np.bincount(np.unique(place * size + time) // size)[place]
+    place = panel.unit_group
+    periods = _distinct(place, codes(panel.frame["time"]))
     always = (np.bincount(place, ~panel.treated) == 0)[place]
     single = periods == 1
     note = []
@@ -286,12 +285,12 @@ def not_after(panel: Panel) -> tuple[Dropped, ...]:
 
 def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
     """Units that stay although periods are missing, with the periods they lack."""
+    time, frame = codes(panel.frame["time"]), panel.frame
+    lacking = _distinct(panel.unit_group, time) < _distinct(codes(frame["group"]), time)
     out = []
-    for group in panel.groups:
-        part = panel.frame[panel.frame["group"] == group]
-        every = set(part["time"])
-        seen = part.drop_duplicates(["unit", "time"])["unit"].value_counts()
-        some = part[part["unit"].map(seen) < len(every)] if (seen < len(every)).any() else part[:0]
+    for group in (g for g in panel.groups if lacking.any()):
+        own = np.asarray(frame["group"] == group)
+        every, some = set(frame["time"][own]), frame[own & lacking]
         suffix = "" if group == "all" else f" ({group})"
         for unit, rows in some.groupby("unit", sort=True):
             periods = ", ".join(str(panel.labels[v]) for v in sorted(every - set(rows["time"])))

@@ -15,7 +15,8 @@ from p4equity.estimators.values import WHERE, codes, kind, labels_of, numeric
 from p4equity.inference.working_model import WORKING_MODELS
 
 ROWS = ("iid", "hc1")  # errors of independent rows
-OWN_COLUMNS = ("strata", "sizes")  # options of estimators that name a column
+WEIGHTS = ("aweights", "fweights")
+OWN_COLUMNS = ("strata", "sizes", "within")  # options of estimators that name a column
 EXACT = 2.0**53  # sums of weights beyond it are no counts: floats no longer tell whole numbers apart
 
 
@@ -88,6 +89,9 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     frame["cluster"] = labels_of(data, request.cluster).to_numpy() if request.cluster else frame["parent"]
     if request.cluster2:
         frame["cluster2"] = labels_of(data, request.cluster2).to_numpy()
+    if request.own.get("within") is not None:
+        frame["level"] = labels_of(data, request.own["within"]).to_numpy()
+        frame["unit"] = frame["unit"] + " (" + frame["level"] + ")"
     if request.own.get("strata") is not None:
         frame["stratum"] = labels_of(data, request.own["strata"]).to_numpy()
     if request.own.get("sizes") is not None:
@@ -95,6 +99,8 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     for j, covariate in enumerate(request.covariates):
         frame[f"x{j}"] = numeric(data, covariate, "covariate")
     used, dropped = _complete(frame, labels)
+    if request.own.get("weights_type") == "fweights":
+        _check_counts(used, request)
     if not len(used):
         raise DataError(
             "no row has outcome, unit, time and weight",
@@ -113,7 +119,37 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     # A date after the data (and its window of anticipation) leaves a unit untreated throughout.
     used["cohort"] = used["cohort"].where(used["cohort"] <= last + request.anticipation)
     arms = assigned(frame["unit"], frame["cohort"], last + request.anticipation)
-    return Cells(aggregate(used, request), labels, len(used), dropped, cohorts, arms)
+    cells = aggregate(used, request)
+    return Cells(cells, labels, int(cells["rows"].sum()), dropped, cohorts, arms)
+
+
+def _check_counts(frame: pd.DataFrame, request: Request) -> None:
+    """Raise UsageError unless weights can count rows that are not there, and DataError unless they are whole numbers."""
+    where = "fit: weights_type"
+    if request.weights is None:
+        raise UsageError("frequencies without weights", where=where, expected="weights, the column of counts", found="nothing")
+    if request.group is not None and request.estimator != "triple_difference":
+        raise UsageError(
+            "the rows of a gap are no members",
+            where=where,
+            expected="no group, or triple_difference",
+            found=request.group,
+            fix="use triple_difference, the same regression on the rows of members",
+        )
+    if rows := sorted(set(ROWS) & set(request.inference)):
+        raise UsageError(
+            "errors of independent rows need the rows, not their counts and means",
+            where=where,
+            expected="a cluster-robust method",
+            found=rows[0],
+        )
+    if broken := int((frame["w"] % 1 != 0).sum()):
+        raise DataError(
+            "not a whole number",
+            where=f"{WHERE}, column '{request.weights}'",
+            expected="counts, for weights_type='fweights'",
+            found=f"fractions in {broken} of {len(frame)} rows",
+        )
 
 
 def _positive(values: Array, request: Request) -> Array:
@@ -183,14 +219,15 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     starts = np.ones(len(rows), bool)
     if not by_row(request):
         starts[1:] = np.any([n[1:] != n[:-1] for n in number], axis=0)
-    sums = pd.DataFrame({"w": rows["w"], "rows": 1.0, "se": (rows["w"] * rows["se"]) ** 2, "y": rows["w"] * rows["y"]})
+    n = rows["w"] if request.own.get("weights_type") == "fweights" else 1.0
+    sums = pd.DataFrame({"w": rows["w"], "rows": n, "se": (rows["w"] * rows["se"]) ** 2, "y": rows["w"] * rows["y"]})
     if "size" in rows:
         sums["size"] = rows["size"]
     sums = sums.groupby(np.cumsum(starts)).sum().reset_index(drop=True)
-    kept = [*keys, *(c for c in ("parent", "cohort", "stratum") if c in rows)]
+    kept = [*keys, *(c for c in ("parent", "cohort", "stratum", "level") if c in rows)]
     out = pd.concat([rows.loc[starts, kept].reset_index(drop=True), sums], axis=1)
     out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]
-    if (out["rows"] == 1).all():  # nothing was averaged: keep the caller's numbers to the last digit
+    if starts.all():  # nothing was averaged: keep the caller's numbers to the last digit
         out[["y", "se"]] = rows[["y", "se"]].to_numpy()
     whole = request.weights is not None and bool((frame["w"] % 1 == 0).all()) and float(frame["w"].sum()) < EXACT
     out["members"] = out["w"] if whole else np.nan

@@ -17,8 +17,10 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import ROWS, Cells
 from p4equity.estimators.values import codes
+from p4equity.inference.sweeping import Absorber
 
-OPTIONS = ("method", "variance", *OF_VARIANCE, *triple_cells.OPTIONS)
+OF_CELLS = ("weights_type", "within")
+OPTIONS = ("method", "variance", *OF_VARIANCE, *OF_CELLS, *triple_cells.OPTIONS)
 METHODS_OF_CELLS = ("regression", *two_by_two.METHODS)
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS), CLUSTER_ROBUST, True
 NO_PERMUTATION = "permutation is of one difference in changes: use did or meta_regression with a group"
@@ -38,7 +40,8 @@ def estimate(cells: Cells, request: Request) -> Estimate:
     With one group it is `did` on the gap panel to rounding (coefficients, CR0, CR2, CR3; CR1 differs by its count of
     rows, cells here and gaps there). D itself is held fixed where the parent-time effects do not absorb it.
     Assumptions: parallel gaps, no anticipation beyond `anticipation` periods (left out), one effect for all cohorts
-    and periods when adoption is staggered. Own options of errors and bootstrap as in `did`.
+    and periods when adoption is staggered. Own options of errors and bootstrap, weights_type and
+    within as in `did`.
 
     method='dr', 'reg' or 'ipw' (the default is 'regression') lifts the last one, with options and rows as in group_time: in
     each cohort and period the compared group's change is compared with the reference group's of the same cohort, and with
@@ -60,12 +63,13 @@ def estimate(cells: Cells, request: Request) -> Estimate:
     reference, groups = compared_groups(cells.frame, request)
     panel = _panel(cells, request, reference, groups)
     compared = np.stack([np.asarray(panel.column("group") == g, bool) for g in groups], axis=1)
-    fits = [_fit(panel, request, np.asarray(compared.any(axis=1, keepdims=True)))]
+    absorber = _absorber(panel)
+    fits = [_fit(panel, request, np.asarray(compared.any(axis=1, keepdims=True)), absorber)]
     label = "pooled" if len(groups) > 1 else groups[0]
     everything = np.ones(len(panel.frame), bool)
     terms = [_term(panel, 0, np.array([-1.0]), label, everything, reference)]
     if len(groups) > 1:
-        fits.append(_fit(panel, request, compared))
+        fits.append(_fit(panel, request, compared, absorber))
         for i, g in enumerate(groups):
             rows = (panel.column("group") == g) | (panel.column("group") == reference)
             terms.append(_term(panel, 1, -np.eye(len(groups))[i], g, rows, reference))
@@ -77,7 +81,7 @@ def _by_cells(request: Request) -> bool:
     method = request.own.get("method", "regression")
     known(method, METHODS_OF_CELLS, "method", "fit: triple_difference, method")
     regression = method == "regression"
-    none = (*triple_cells.OPTIONS,) if regression else OF_VARIANCE
+    none = (*triple_cells.OPTIONS,) if regression else (*OF_VARIANCE, *OF_CELLS)
     if wrong := [name for name in none if name in request.own and name != "draws"]:
         raise UsageError(
             f"{wrong[0]} has no part in this method",
@@ -94,7 +98,18 @@ def _panel(cells: Cells, request: Request, reference: str, groups: tuple[str, ..
     return checked(plain_panel(cells, "gap", (reference, *groups)), request)
 
 
-def _fit(panel: Panel, request: Request, compared: Flags) -> Fit:
+def _absorber(panel: Panel) -> Absorber:
+    """Effects of unit and group, parent and period, group and period: every regression of a call has them."""
+    frame = panel.frame
+    effects = [
+        codes(frame["unit"], frame["group"]),
+        codes(frame["parent"], frame["time"], *panel.level),
+        codes(*reversed(panel.periods)),
+    ]
+    return Absorber(effects, frame["w"].to_numpy(float), codes(frame["cluster"]))
+
+
+def _fit(panel: Panel, request: Request, compared: Flags, absorber: Absorber) -> Fit:
     frame = panel.frame
     treated = panel.treated.astype(float)
     covariates = np.column_stack([treated, panel.covariates()])
@@ -102,11 +117,7 @@ def _fit(panel: Panel, request: Request, compared: Flags) -> Fit:
         panel.Y,
         compared.astype(float) * treated[:, None],
         covariates,
-        effects=[
-            codes(frame["unit"], frame["group"]),
-            codes(frame["parent"], frame["time"]),
-            codes(frame["group"], frame["time"]),
-        ],
+        effects=absorber.effects,
         cluster=panel.column("cluster"),
         cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),
@@ -117,6 +128,7 @@ def _fit(panel: Panel, request: Request, compared: Flags) -> Fit:
         ],
         n_obs=panel.n_obs,
         request=request,
+        absorber=absorber,
     )
 
 
@@ -125,7 +137,7 @@ def _term(panel: Panel, fit: int, contrast: Array, group: str, rows: Flags, refe
     starts = panel.frame.loc[panel.treated, "cohort"].unique()
     cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
     is_reference = pd.Series((panel.column("group") == reference).astype(float))
-    share = is_reference[rows].groupby(codes(panel.frame["parent"], panel.frame["time"])[rows]).transform("mean")
+    share = is_reference[rows].groupby(codes(panel.frame["parent"], panel.frame["time"], *panel.level)[rows]).transform("mean")
     paired = np.zeros(len(rows), bool)
     paired[np.flatnonzero(rows)[np.asarray((share > 0) & (share < 1))]] = True
     base, pairs = panel.base(rows), panel.base(paired)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -101,9 +103,9 @@ def labels_of(data: pd.DataFrame, column: str) -> pd.Series:
 
 def codes(*columns: object) -> Codes:
     """One integer code a distinct combination of labels, in the order of the labels as texts."""
-    out = np.zeros(len(np.asarray(columns[0])), np.int64)
+    out: Any = 0
     for column in columns:
-        at, levels = pd.factorize(np.asarray(column), use_na_sentinel=False)
+        at, levels = pd.factorize(column if isinstance(column, pd.Series) else np.asarray(column), use_na_sentinel=False)
         words, rank = np.unique(np.asarray(levels).astype(str), return_inverse=True)
         out = out * len(words) + rank[at]
     return np.asarray(np.unique(out, return_inverse=True)[1], np.int64)

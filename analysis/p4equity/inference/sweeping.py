@@ -48,7 +48,7 @@ class Absorber:
 
     def __init__(self, effects: Sequence[Codes], weights: Array, cluster: Codes) -> None:
         inside = [is_nested(e, cluster) for e in effects]
-        self.weights, self.cluster = weights, cluster
+        self.effects, self.weights, self.cluster = effects, weights, cluster
         self.nested = [e for e, nested in zip(effects, inside, strict=True) if nested]
         self.crossed = [e for e, nested in zip(effects, inside, strict=True) if not nested]
 
