@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from p4equity.study import Analysis, Study
 POINTS = 100.0  # shares to percentage points
 USD = 0.01  # cents to dollars
 COMPANIONS = (("tested", "den", "with_reading"), ("controlled_given_tested", "with_reading", "num"))
+CARRIED = ("measures", "baseline_series", "panel", "companions", "changes")  # of what was made: what other processes need
 Made = TypeVar("Made")
 
 
@@ -47,14 +48,18 @@ class Context:
     overlap: pd.DataFrame
     data_hash: str
     code_version: str
-    memory: dict[Hashable, Any] = field(default_factory=dict)
+    memory: dict[str | tuple[Any, ...], Any] = field(default_factory=dict)
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+    def once(self, key: str | tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """What `make` gives, made at the first call with this key."""
         if key not in self.memory:
             self.memory[key] = make()
         made: Made = self.memory[key]
         return made
+
+    def fitted(self, what: str, arrays: Sequence[np.ndarray[Any, Any]], fit: Callable[[], Made]) -> Made:
+        """The fit of these arrays, made once: analyses that come to the same numbers share it."""
+        return self.once((what, *(np.ascontiguousarray(a).tobytes() for a in arrays)), fit)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -105,14 +110,15 @@ class Context:
     def light(self) -> Context:
         """The context for another process: with everything its analyses need of counts already made, and without their rows."""
         if self.study.data.kind != "counts":
-            return self
+            return replace(self, memory={})
         for analysis in self.study.analyses:
             variant = self.variant(analysis)
             self.panel(variant)
             for measure in self.study.measure_ids(analysis.measures) if analysis.outcome == "companion" else ():
                 if measure in self.measures and self.study.measure(measure).has_reading:
                     self.companions(variant, measure)
-        return replace(self, cell=self.cell.iloc[:0], overlap=self.overlap.iloc[:0])
+        kept = {key: made for key, made in self.memory.items() if (key if isinstance(key, str) else key[0]) in CARRIED}
+        return replace(self, cell=self.cell.iloc[:0], overlap=self.overlap.iloc[:0], memory=kept)
 
     @staticmethod
     def rows(frame: pd.DataFrame, variant: tuple[str, str]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from p4equity.workers import in_processes
 
 Progress = Callable[[str, int, int], None]
 Rows = list[dict[str, Any]]
-WORTH_A_PROCESS = 150  # registered rows from which a second process saves more time than it takes to start
+WORTH_A_PROCESS = 100  # registered rows from which a second process saves more time than it takes to start
 
 
 def evaluate(

@@ -118,7 +118,7 @@ def pooled_rows(context: Context, analysis: Analysis, without: str | None = None
                 rows.append({**common, **permutation_columns(result)})
                 continue
             first = without is None and all(r["inference"] == "permutation" for r in rows)
-            for side, fit in _fits(sides, method, plan.conf_level, tuple(LABELS) if first else ("gap",)).items():
+            for side, fit in _fits(context, sides, method, plan.conf_level, tuple(LABELS) if first else ("gap",)).items():
                 rows.append({**common, **fit_columns(fit, method), "inference": method, "outcome": LABELS[side]})
     except (P4Error, np.linalg.LinAlgError) as error:
         reason = error.problem if isinstance(error, P4Error) else "too few systems for the pooled regression"
@@ -126,14 +126,19 @@ def pooled_rows(context: Context, analysis: Analysis, without: str | None = None
     return rows
 
 
-def _fits(sides: dict[str, Stacked], method: str, conf_level: float, wanted: Sequence[str]) -> dict[str, RandomEffectsFit]:
+def _fits(
+    context: Context, sides: dict[str, Stacked], method: str, conf_level: float, wanted: Sequence[str]
+) -> dict[str, RandomEffectsFit]:
     """The pooled answer for the gap, and its weights applied to the other sides."""
     gap, others = sides["gap"], [side for side in wanted if side != "gap"]
-    if method in ("knapp_hartung", "none"):
-        fit = stacked_meta_regression(gap, conf_level)
-        return {"gap": fit, **{side: stacked_component(sides[side], fit.weights, conf_level) for side in others}}
-    varying = method == "averaged_t_varying"
-    own = stacked_averaged_t(gap, conf_level, varying)
+    varying, plain = method == "averaged_t_varying", method in ("knapp_hartung", "none")
+    weights = () if gap.cell_weights is None else (gap.cell_weights,)
+    own = context.fitted(
+        "pooled, " + ("knapp_hartung" if plain else method), (gap.y, gap.contracts, gap.covariance, gap.strata, *weights),
+        lambda: stacked_meta_regression(gap, conf_level) if plain else stacked_averaged_t(gap, conf_level, varying),
+    )  # fmt: skip
+    if plain:
+        return {"gap": own, **{side: stacked_component(sides[side], own.weights, conf_level) for side in others}}
     return {"gap": own, **{side: stacked_averaged_component(sides[side], own.weights, conf_level, varying) for side in others}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ def regression_rows(context: Context, analysis: Analysis, measure: str, group: s
     windows = tuple((s, tuple(pre), tuple(post)) for s, (pre, post) in context.windows(analysis, arms).items())
     every_year = analysis.estimator == "event_study"
     key = ("frame", context.variant(analysis), measure, group, analysis.outcome, windows, tuple(arms.treated.items()), every_year)
-    return _fitted(context, analysis, measure, group, context.once(key, make))
+    return _fitted(context, analysis, measure, group, context.once(key, make), context.once(("regressions", key), dict))
 
 
 def gap_frame(context: Context, analysis: Analysis, measure: str, group: str, arms: Arms) -> pd.DataFrame:
@@ -88,7 +88,9 @@ def value_frame(context: Context, analysis: Analysis, measure: str, arms: Arms) 
     return frame.astype({"rate": float, "weight": float})
 
 
-def _fitted(context: Context, analysis: Analysis, measure: str, group: str, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _fitted(
+    context: Context, analysis: Analysis, measure: str, group: str, frame: pd.DataFrame, shared: dict[Hashable, Any]
+) -> list[dict[str, Any]]:
     study, gap = context.study, analysis.outcome == "gap"
     options: dict[str, Any] = dict(analysis.options)
     if gap:
@@ -103,7 +105,8 @@ def _fitted(context: Context, analysis: Analysis, measure: str, group: str, fram
     try:
         answers = fit(
             analysis.estimator, frame, outcome="rate", unit="system_id", time="year", cohort="cohort",
-            inference=list(analysis.inference), conf_level=study.inference.conf_level, seed=context.seed(analysis.id), **options,
+            inference=list(analysis.inference), conf_level=study.inference.conf_level, seed=context.seed(analysis.id),
+            shared=shared, **options,
         )  # fmt: skip
     except P4Error as error:
         return _failed(context, analysis, measure, group, error.problem)

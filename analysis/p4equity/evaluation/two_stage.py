@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -213,28 +214,38 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
 
 def _fits(context: Context, question: Question, method: str, sides: Sequence[str]) -> dict[str, RandomEffectsFit]:
     """The answer for the gap, and its weights applied to the other sides."""
-    plan, treated, values, variances = context.study.inference, question.treated, question.values, question.variances
-    level = plan.conf_level
+    treated, values, variances = question.treated, question.values, question.variances
+    name = "knapp_hartung" if method == "none" else method  # the same estimate
+    own = context.fitted(
+        name, (values["gap"], variances["gap"], treated),
+        lambda: _gap_fit(context, method, values["gap"], treated, variances["gap"]),
+    )  # fmt: skip
+
+    def side_fit(side: str) -> RandomEffectsFit:
+        y, v = values[side], variances[side]
+        make = partial(_side_fit, context, method, y, treated, v, own.weights)
+        return context.fitted(f"{name}, a side", (y, v, treated, own.weights), make)
+
+    return {"gap": own, **{side: side_fit(side) for side in sides if side != "gap"}}
+
+
+def _few(treated: NDArray[np.bool_]) -> bool:
+    """With one or two units in an arm the spread is that of the other arm: agreement there must not narrow the interval."""
+    return min(int(treated.sum()), int((~treated).sum())) < SPREAD_SEEN
+
+
+def _gap_fit(context: Context, method: str, y: Array, treated: NDArray[np.bool_], v: Array) -> RandomEffectsFit:
+    plan = context.study.inference
     if method in ("knapp_hartung", "none"):
-        # With one or two units in an arm the spread is that of the other arm: agreement there must not narrow the interval.
-        few = min(int(treated.sum()), int((~treated).sum())) < SPREAD_SEEN
-        gap = meta_regression(values["gap"], treated, variances["gap"], method=plan.tau2, conf_level=level, truncate=few)
-        rest = {
-            side: linear_component(
-                values[side], variances[side], treated, gap.weights, method=plan.tau2, conf_level=level, truncate=few
-            )
-            for side in sides
-            if side != "gap"
-        }
-        return {"gap": gap, **rest}
-    varying = method == "averaged_t_varying"
-    own = averaged_t(values["gap"], treated, variances["gap"], conf_level=level, varying=varying)
-    parts: dict[str, RandomEffectsFit] = {
-        side: averaged_component(values[side], treated, variances[side], own.weights, conf_level=level, varying=varying)
-        for side in sides
-        if side != "gap"
-    }
-    return {"gap": own, **parts}
+        return meta_regression(y, treated, v, method=plan.tau2, conf_level=plan.conf_level, truncate=_few(treated))
+    return averaged_t(y, treated, v, conf_level=plan.conf_level, varying=method == "averaged_t_varying")
+
+
+def _side_fit(context: Context, method: str, y: Array, treated: NDArray[np.bool_], v: Array, weights: Array) -> RandomEffectsFit:
+    plan, level = context.study.inference, context.study.inference.conf_level
+    if method in ("knapp_hartung", "none"):
+        return linear_component(y, v, treated, weights, method=plan.tau2, conf_level=level, truncate=_few(treated))
+    return averaged_component(y, treated, v, weights, conf_level=level, varying=method == "averaged_t_varying")
 
 
 def fit_columns(fit: RandomEffectsFit, method: str) -> dict[str, Any]:
