@@ -10,9 +10,10 @@ import duckdb
 import pytest
 from p4equity.cells import CellTables, build_cells, cells_hash, read_cells, write_tier_b
 from p4equity.dictionary import load_dictionary
-from p4equity.errors import DataError
+from p4equity.errors import DataError, UsageError
 from p4equity.extract import data_places, open_extract
 from p4equity.extract.block import read_block
+from p4equity.pipeline import run
 from p4equity.resources import dictionary_dir
 from p4equity.study import Study, load_study
 from p4equity.synthetic import simulate
@@ -218,6 +219,14 @@ def test_validation_lists_what_is_wrong_with_each_table(home: Path, study: Study
     )
     report = validate(open_extract(home / "x.toml", to_validate=True), study)
     assert {p.table for p in report.errors if p.rule == "unreadable_file"} == {"member", "spending", "attribution"}
+
+
+def test_a_run_never_replaces_the_tables_that_it_reads(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    block = tmp_path_factory.mktemp("elsewhere") / "x.toml"
+    block.write_text(f"{HEAD}member = '{home}/events'\n")
+    with pytest.raises(UsageError, match="the output would replace its own input"):
+        run("bcbsma_pay_for_equity", block, home)
+    assert (home / "events" / "a.parquet").is_file()
 
 
 def test_the_documented_block_is_one(home: Path) -> None:
