@@ -61,9 +61,9 @@ class Records:
             return "not finished before"
         if None in inputs.values():
             return UNKNOWN
-        moved = [n for n in {**record.inputs, **inputs} if record.inputs.get(n) != inputs.get(n)]
-        if moved:
-            return ", ".join(CHANGES.get(name, f"{name} changed") for name in moved)
+        moved = [n for n in {**inputs, **record.inputs} if record.inputs.get(n) != inputs.get(n)]
+        if moved:  # causes from outside explain changes of other stages
+            return ", ".join([CHANGES[n] for n in moved if n in CHANGES] or [f"{n} changed" for n in moved])
         files = hashes(self.folder, record.files)
         lost = [name for name, known in record.files.items() if files.get(name) != known]
         return f"changed since: {lost[0]}" + (f" and {len(lost) - 1} more" if len(lost) > 1 else "") if lost else None

@@ -76,6 +76,8 @@ def test_layouts_fit_the_page() -> None:
         assert sum(layout.widths) <= (LANDSCAPE_WIDTH if layout.landscape else PORTRAIT_WIDTH) + INSET
     assert plan_layout(wide.columns, wide.rows, wide.alignment()).landscape
     assert not plan_layout(small.columns, small.rows, small.alignment()).landscape
+    empty = TableSpec(tuple("a heading of some length" for _ in range(9)), ())
+    assert plan_layout(empty.columns, empty.rows, empty.alignment()).size > 0
     hopeless = TableSpec(tuple(f"column{i}" for i in range(40)), (tuple("unbreakable" for _ in range(40)),))
     layout = plan_layout(hopeless.columns, hopeless.rows, hopeless.alignment())
     assert layout.tight

@@ -42,7 +42,8 @@ def test_what_is_recorded_is_read_again(records: Records, tmp_path: Path) -> Non
         ({"packages": "other"}, "other versions of packages"),
         ({"extract": "other"}, "input changed"),
         ({"extract": "other", "code": "x"}, "other code, input changed"),
-        ({"cells": "another stage"}, "cells changed"),
+        ({"cells": "another stage", "estimate": "x"}, "cells changed, estimate changed"),
+        ({"cells": "another stage", "study": "other"}, "study changed"),
         ({"extract": None}, UNKNOWN),
     ],
 )

@@ -60,7 +60,7 @@ def plan_layout(
             return _layout(size, landscape, [w + spare for w in want], rows)
         if sum(floor) <= room:
             widths = _shared(floor, room, rows, size)
-            if max(_lines(row, widths, size) for row in rows) <= most:
+            if all(_lines(row, widths, size) <= most for row in rows):
                 return _layout(size, landscape, widths, rows)
     return _last_resort(natural, least, rows)
 
