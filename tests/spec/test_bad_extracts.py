@@ -125,7 +125,7 @@ BAD = {
     "empty file": (_truncate("system", 0), [r"table system: system\.parquet: the file is empty"]),
     "scrambled Parquet pages": (
         _scramble,
-        [r"table measure_event: block-0000\.parquet: the content cannot be read", r"expected: a whole parquet file"],
+        [r"table measure_event: measure_event/block-0000\.parquet: the content cannot be read", r"expected: a whole parquet file"],
     ),
     "not text": (
         _text("member", "member.csv", b"member_id,sex\n\xff\xfe\x00QQLEAK,F\n"),
@@ -204,7 +204,7 @@ def test_folders_that_are_no_extract(p4: Any, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
     p4("validate", tmp_path / "photos").fails(10, r"photos: this is not an extract", r"expected: a table", r"found: cat\.jpg")
-    p4("validate", tmp_path / "photos" / "cat.jpg").fails(10, r"no such folder", r"found: a file")
+    p4("validate", tmp_path / "photos" / "cat.jpg").fails(10, r"neither a folder nor a TOML file", r"found: a file")
 
 
 def test_a_damaged_description(damaged: Any, p4: Any) -> None:

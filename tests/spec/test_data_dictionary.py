@@ -101,9 +101,15 @@ def test_every_sql_rule_binds_to_the_columns(dictionary: Dictionary) -> None:
             con.execute(f'CREATE TABLE "{table.name}" ({", ".join(_column(table, n) for n in table.names)})')
             for rule in table.rules:
                 con.execute(f'SELECT count_if(NOT ({rule.check})) FROM "{table.name}"')
+        for s in dictionary.summaries:
+            kept = "".join(f', {sql} AS "{column}"' for column, sql in s.keep.items())
+            by = ", ".join(f'"{c}"' for c in s.by)
+            con.execute(f'CREATE TABLE "{s.name}" AS SELECT {by}, count(*) AS n{kept} FROM "{s.of}" GROUP BY {by}')
         for cross in dictionary.rules:
             names = [d[0] for d in con.execute(cross.sql).description]
             assert all(n.startswith("key_") for n in names), cross.id
+            read = {s.of for s in dictionary.summaries if re.search(rf"\b{s.name}\b", cross.sql)}
+            assert read <= set(cross.tables), cross.id
 
 
 def test_groups_partition_the_recorded_categories(dictionary: Dictionary) -> None:

@@ -66,6 +66,7 @@ def test_broken_dictionary_names_file_and_key(folder: Path) -> None:
         ("measures.toml", "\n[X]\ntitle = 'x'\n", r"measures.toml \[X\]: the key 'short_title' is missing"),
         ("measures.toml", "\n[X\n", "measures.toml: not valid TOML"),
         ("rules.toml", "\n[r]\ntables = ['membr']\n", "did you mean 'member'"),
+        ("rules.toml", "\n[summaries.s]\nof = 'member'\nby = ['membr_id']\n", "did you mean 'member_id'"),
         ("tables/member.yaml", "\n  - : [", "tables/member.yaml: not valid YAML"),
     ]
     for i, (name, text, message) in enumerate(cases):

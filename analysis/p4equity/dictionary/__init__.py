@@ -16,6 +16,7 @@ from p4equity.dictionary.model import (
     Measure,
     RowRule,
     Stratum,
+    Summary,
     Table,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "Measure",
     "RowRule",
     "Stratum",
+    "Summary",
     "Table",
     "codebook",
     "codebook_measures",

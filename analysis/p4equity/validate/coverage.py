@@ -9,12 +9,15 @@ from p4equity.extract import quote_name, quote_text
 from p4equity.study import Study
 from p4equity.validate.model import EMPTY_ARM, Problem
 from p4equity.validate.scan import Source
+from p4equity.validate.summaries import Summaries
 
 if TYPE_CHECKING:
     import duckdb
 
 
-def coverage_problems(con: duckdb.DuckDBPyConnection, study: Study, sources: Mapping[str, Source]) -> Iterator[Problem]:
+def coverage_problems(
+    con: duckdb.DuckDBPyConnection, study: Study, sources: Mapping[str, Source], summaries: Summaries
+) -> Iterator[Problem]:
     """Years, measures, versions and rules the plan needs and the extract lacks."""
     wanted: dict[tuple[str, str], Sequence[str]] = {
         ("measure_event", "measure_id"): sorted({m.events for m in _plan_measures(study) if m.kind == "proportion"}),
@@ -32,7 +35,8 @@ def coverage_problems(con: duckdb.DuckDBPyConnection, study: Study, sources: Map
         source = sources.get(table)
         if source is None or column in source.faulty:
             continue
-        found = {str(r[0]) for r in con.execute(f"SELECT DISTINCT {quote_name(column)} FROM {quote_name(table)}").fetchall()}
+        relation, _ = summaries.narrowest(table, [column])
+        found = {str(r[0]) for r in con.execute(f"SELECT DISTINCT {quote_name(column)} FROM {relation}").fetchall()}
         lost = [v for v in needed if v not in found]
         if lost:
             yield Problem(
@@ -41,7 +45,7 @@ def coverage_problems(con: duckdb.DuckDBPyConnection, study: Study, sources: Map
                 len(lost),
             )  # fmt: skip
     yield from _needed_tables(study, sources)
-    yield from _systems_present(con, study, sources)
+    yield from _systems_present(con, study, sources, summaries)
     yield from _variants_present(con, study, sources)
 
 
@@ -64,13 +68,17 @@ def _plan_measures(study: Study) -> list[Any]:
     return [study.measures[m] for m in sorted(names)]
 
 
-def _systems_present(con: duckdb.DuckDBPyConnection, study: Study, sources: Mapping[str, Source]) -> Iterator[Problem]:
+def _systems_present(
+    con: duckdb.DuckDBPyConnection, study: Study, sources: Mapping[str, Source], summaries: Summaries
+) -> Iterator[Problem]:
     """Every system that is compared has rows; an arm without any leaves nothing to compare, and is named as such."""
-    for table, only in (("attribution", f"rule = {quote_text(study.population.attribution_rule)}"), ("cell", "true")):
+    own = f"rule = {quote_text(study.population.attribution_rule)}"
+    for table, columns, only in (("attribution", ("system_id", "rule"), own), ("cell", ("system_id",), "true")):
         source = sources.get(table)
-        if source is None or source.faulty & {"system_id", "rule"}:
+        if source is None or source.faulty & set(columns):
             continue
-        query = f"SELECT DISTINCT system_id FROM {quote_name(table)} WHERE system_id IS NOT NULL AND {only}"
+        relation, _ = summaries.narrowest(table, columns)
+        query = f"SELECT DISTINCT system_id FROM {relation} WHERE system_id IS NOT NULL AND {only}"
         found = {row[0] for row in con.execute(query).fetchall()}
         for arm in ("participating", "comparison"):
             systems = [s.id for s in study.arm_systems(arm)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from p4equity.dictionary import CrossRule, Measure
+from p4equity.dictionary import CrossRule, Dictionary, Measure
 from p4equity.extract import quote_name, quote_text
 from p4equity.study import Study
 from p4equity.validate.model import Example, Problem
@@ -50,15 +50,15 @@ def create_facts(con: duckdb.DuckDBPyConnection, measures: Iterable[Measure], st
 
 
 def cross_problems(
-    con: duckdb.DuckDBPyConnection, rules: Iterable[CrossRule], sources: Mapping[str, Source], study: Study | None
+    con: duckdb.DuckDBPyConnection, dictionary: Dictionary, sources: Mapping[str, Source], study: Study | None
 ) -> tuple[list[Problem], dict[str, str]]:
     """Problems by rule, and the rules that could not run with the reason. Rules of absent tables are not mentioned."""
     problems: list[Problem] = []
     not_run: dict[str, str] = {}
-    for rule in rules:
+    for rule in dictionary.rules:
         if not all(t in sources for t in rule.tables):
             continue
-        why = _cannot_run(rule, sources, study)
+        why = _cannot_run(rule, " ".join([rule.sql, *_kept(rule, dictionary)]), sources, study)
         if why:
             not_run[rule.id] = why
         else:
@@ -66,12 +66,23 @@ def cross_problems(
     return problems, not_run
 
 
-def _cannot_run(rule: CrossRule, sources: Mapping[str, Source], study: Study | None) -> str:
+def _kept(rule: CrossRule, dictionary: Dictionary) -> Iterator[str]:
+    """What the columns of summaries that a rule reads are made of."""
+    for summary in dictionary.summaries:
+        if _names(summary.name, rule.sql):
+            yield from (sql for column, sql in summary.keep.items() if _names(column, rule.sql))
+
+
+def _names(word: str, sql: str) -> bool:
+    return re.search(rf"\b{re.escape(word)}\b", sql) is not None
+
+
+def _cannot_run(rule: CrossRule, sql: str, sources: Mapping[str, Source], study: Study | None) -> str:
     for table in rule.tables:
         for column in sorted(sources[table].faulty):
-            if re.search(rf"\b{re.escape(column)}\b", rule.sql):
+            if _names(column, sql):
                 return f"column {column} of table {table} is missing or of the wrong type"
-    for name in re.findall(r"study_parameter WHERE name = '(\w+)'", rule.sql):
+    for name in re.findall(r"study_parameter WHERE name = '(\w+)'", sql):
         if study is None or (name in ("frozen_version", "race_version") and study.race is None):
             return f"needs the study's {name}"
     return ""

@@ -1,41 +1,39 @@
-"""Primary and foreign keys: one set-based query each, over hashes first so that large tables stay small in memory."""
+"""Primary and foreign keys: summaries show what may be wrong, and only of that the exact question is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from p4equity.dictionary import ForeignKey
+from p4equity.dictionary import ForeignKey, Summary
 from p4equity.extract import quote_name
 from p4equity.validate.model import Example, Problem
 from p4equity.validate.scan import EXAMPLES, Source, plain
+from p4equity.validate.summaries import REPEATS, Summaries
 
 if TYPE_CHECKING:
     import duckdb
 
-
-def key_problems(con: duckdb.DuckDBPyConnection, source: Source, sources: Mapping[str, Source]) -> Iterator[Problem]:
-    """Duplicate primary keys and orphan foreign keys of one table; keys with faulty columns are left out."""
-    yield from _duplicates(con, source)
-    for key in source.table.foreign_keys:
-        parent = sources.get(key.table)
-        usable = parent is not None and not source.faulty & set(key.fields) and not parent.faulty & set(key.references)
-        absent = [c for c in key.fields if c not in source.files.columns]
-        if parent is not None and usable and not absent:
-            yield from _orphans(con, source, parent, key)
+Reference = tuple[Source, ForeignKey]
 
 
-def _duplicates(con: duckdb.DuckDBPyConnection, source: Source) -> Iterator[Problem]:
+def duplicate_problems(con: duckdb.DuckDBPyConnection, source: Source, by_person: Summary | None) -> Iterator[Problem]:
+    """Primary keys of one table that occur more than once; a key with faulty columns is left out."""
     key = source.table.primary_key
     if not key or source.faulty & set(key):
         return
-    listed, relation = ", ".join(quote_name(k) for k in key), source.relation()
+    listed, rows = ", ".join(map(quote_name, key)), quote_name(source.table.name)
+    if by_person is not None:
+        person, suspects = quote_name(key[0]), f"SELECT * FROM {quote_name(by_person.name)} WHERE {REPEATS}"
+        if con.execute(f"{suspects} LIMIT 1").fetchone() is None:
+            return
+        rows = f"(SELECT t.* FROM {rows} t SEMI JOIN ({suspects}) s ON t.{person} IS NOT DISTINCT FROM s.{person})"
     # Two different keys may share a 64-bit hash; only then is the exact question asked.
-    total, distinct = con.execute(f"SELECT count(*), count(DISTINCT hash({listed})) FROM {relation}").fetchone() or (0, 0)
+    total, distinct = con.execute(f"SELECT count(*), count(DISTINCT hash({listed})) FROM {rows}").fetchone() or (0, 0)
     if total == distinct:
         return
-    groups = f"(SELECT {listed}, count(*) AS n FROM {relation} GROUP BY {listed} HAVING n > 1)"
-    keys, rows = con.execute(f"SELECT count(*), coalesce(sum(n), 0) FROM {groups}").fetchone() or (0, 0)
+    groups = f"(SELECT {listed}, count(*) AS n FROM {rows} GROUP BY {listed} HAVING n > 1)"
+    keys, repeated = con.execute(f"SELECT count(*), coalesce(sum(n), 0) FROM {groups}").fetchone() or (0, 0)
     if not keys:
         return
     shown = [k for k in key if source.shows(k)]
@@ -46,28 +44,59 @@ def _duplicates(con: duckdb.DuckDBPyConnection, source: Source) -> Iterator[Prob
         places = tuple(Example(None, {k: plain(v) for k, v in zip(shown, row, strict=True)}) for row in found)
     yield Problem(
         source.table.name, "duplicate_key", "the key occurs more than once", "keep one row a key",
-        ", ".join(key), source.table.grain, f"{keys:,} keys on {int(rows):,} rows", int(keys), places,
+        ", ".join(key), source.table.grain, f"{keys:,} keys on {int(repeated):,} rows", int(keys), places,
     )  # fmt: skip
 
 
-def _orphans(con: duckdb.DuckDBPyConnection, source: Source, parent: Source, key: ForeignKey) -> Iterator[Problem]:
-    own, theirs = [quote_name(c) for c in key.fields], [quote_name(c) for c in key.references]
-    match = " AND ".join(f"c.{a} = p.{b}" for a, b in zip(own, theirs, strict=True))
-    present = " AND ".join(f"c.{a} IS NOT NULL" for a in own)
-    lost = (
-        f"(SELECT {', '.join(f'c.{a}' for a in own)} FROM {source.relation()} c "
-        f"ANTI JOIN (SELECT {', '.join(theirs)} FROM {parent.relation()}) p ON {match} WHERE {present})"
-    )
-    count = int((con.execute(f"SELECT count(*) FROM {lost}").fetchone() or (0,))[0])
-    if not count:
-        return
+def orphan_problems(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], summaries: Summaries) -> Iterator[Problem]:
+    """Foreign keys whose value is not in the table they refer to; keys with faulty columns are left out."""
+    usable = [(s, key) for s in sources.values() for key in s.table.foreign_keys if _usable(s, key, sources)]
+    by_parent: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for i, (_, key) in enumerate(usable):
+        by_parent.setdefault((key.table, key.references), []).append(i)
+    lost: dict[int, int] = {}
+    for references in by_parent.values():
+        lost |= _orphans(con, {i: usable[i] for i in references}, summaries)
+    for i in sorted(lost):
+        yield _orphan_problem(con, *usable[i], lost[i])
+
+
+def _usable(source: Source, key: ForeignKey, sources: Mapping[str, Source]) -> bool:
+    parent = sources.get(key.table)
+    there = all(c in source.files.columns for c in key.fields)
+    return parent is not None and there and not source.faulty & set(key.fields) and not parent.faulty & set(key.references)
+
+
+def _orphans(con: duckdb.DuckDBPyConnection, references: Mapping[int, Reference], summaries: Summaries) -> dict[int, int]:
+    """Rows without a parent, by reference; all references to one table are looked up at once."""
+    values = []
+    for i, (source, key) in references.items():
+        relation, n = summaries.narrowest(source.table.name, key.fields)
+        values.append(_values(relation, key, f"{i} AS i, {n} AS n"))
+    _, key = next(iter(references.values()))
+    counted = con.execute(f"SELECT i, sum(n) {_without_parent(' UNION ALL '.join(values), key)} GROUP BY i").fetchall()
+    return {int(i): int(n) for i, n in counted}
+
+
+def _values(relation: str, key: ForeignKey, beside: str) -> str:
+    own = [quote_name(c) for c in key.fields]
+    named = ", ".join(f"{c} AS k{j}" for j, c in enumerate(own))
+    return f"SELECT {beside}, {named} FROM {relation} WHERE {' AND '.join(f'{c} IS NOT NULL' for c in own)}"
+
+
+def _without_parent(values: str, key: ForeignKey) -> str:
+    match = " AND ".join(f"c.k{j} = p.{quote_name(theirs)}" for j, theirs in enumerate(key.references))
+    return f"FROM ({values}) c ANTI JOIN {quote_name(key.table)} p ON {match}"
+
+
+def _orphan_problem(con: duckdb.DuckDBPyConnection, source: Source, key: ForeignKey, count: int) -> Problem:
     places: tuple[Example, ...] = ()
     if all(source.shows(c) for c in key.fields):
-        found = con.execute(f"SELECT DISTINCT {', '.join(own)} FROM {lost} ORDER BY ALL LIMIT {EXAMPLES}").fetchall()
+        lost = _without_parent(_values(quote_name(source.table.name), key, "1 AS n"), key)
+        found = con.execute(f"SELECT DISTINCT c.* EXCLUDE n {lost} ORDER BY ALL LIMIT {EXAMPLES}").fetchall()
         places = tuple(Example(None, {c: plain(v) for c, v in zip(key.fields, row, strict=True)}) for row in found)
-    column = ", ".join(key.fields)
-    yield Problem(
+    return Problem(
         source.table.name, "orphan_key", f"the value is not in table {key.table}",
-        f"add the rows to {key.table}, or correct the values", column,
+        f"add the rows to {key.table}, or correct the values", ", ".join(key.fields),
         f"values of {key.table}.{', '.join(key.references)}", None, count, places,
     )  # fmt: skip

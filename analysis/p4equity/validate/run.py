@@ -16,9 +16,10 @@ from p4equity.study import Study
 from p4equity.validate.coverage import coverage_problems
 from p4equity.validate.cross import create_facts, create_views, cross_problems
 from p4equity.validate.facts import fact_problems
-from p4equity.validate.keys import key_problems
+from p4equity.validate.keys import duplicate_problems, orphan_problems
 from p4equity.validate.model import Problem, TableSummary, ValidationReport
 from p4equity.validate.scan import Source, scan, schema_problems
+from p4equity.validate.summaries import drop_unread, make_summaries
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,11 +32,14 @@ def validate(
     study: Study | None = None,
     dictionary: Dictionary | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    threads: int | None = None,
 ) -> ValidationReport:
     """Every problem of an extract in one report; without a study its facts and what its plan needs are not compared.
 
-    One pass over each table for all rules of its columns and rows, one query a key, one a rule across tables. `progress`
-    is called with the name of each step. Raises nothing for a bad extract: see `ValidationReport.raise_for_problems`.
+    One pass over each table for all rules of its columns and rows, one for its keys and what rules across tables ask of it.
+    `progress` is called with the name of each step; `threads` null: as many as the machine has, the report is the same.
+    Raises nothing for a bad extract: see `ValidationReport.raise_for_problems`.
     """
     import duckdb
 
@@ -49,24 +53,32 @@ def validate(
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as con:
         con.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         con.execute(f"SET temp_directory = {quote_text(spill)}")
+        if threads is not None:
+            con.execute(f"SET threads = {int(threads)}")
+        con.execute("SET parquet_metadata_cache = true")  # files are read by many queries
         extract.attach(con)
-        summaries, found = _scan_tables(con, sources, say)
+        tables, found = _scan_tables(con, sources, say)
         problems += found
-        read = {name: s for name, s in sources.items() if name in summaries}
+        read = {name: s for name, s in sources.items() if name in tables}
         create_views(con, read)
         create_facts(con, measures.values(), study)
+        say("counts by member")
+        summaries = make_summaries(con, known.summaries, read)
         for name, source in read.items():
             say(f"keys of {name}")
-            problems += key_problems(con, source, read)
+            problems += duplicate_problems(con, source, summaries.by_person.get(name))
+        say("references between tables")
+        problems += orphan_problems(con, read, summaries)
+        summaries = drop_unread(con, summaries, known.summaries)
         say("rules across tables")
-        found, not_run = cross_problems(con, known.rules, read, study)
+        found, not_run = cross_problems(con, known, read, study)
         problems += found
         if study is not None:
-            problems += [*fact_problems(con, study, read), *coverage_problems(con, study, read)]
+            problems += [*fact_problems(con, study, read), *coverage_problems(con, study, read, summaries)]
     order = {name: i for i, name in enumerate(known.tables)}
     problems.sort(key=lambda p: (p.severity != "error", order.get(p.table.split(",")[0], len(order))))
     seconds = time.perf_counter() - began
-    return ValidationReport(extract.tier, study.id if study else None, tuple(problems), summaries, not_run, seconds)
+    return ValidationReport(extract.tier, study.id if study else None, tuple(problems), tables, not_run, seconds)
 
 
 def _folder_problems(extract: Extract, study: Study | None) -> Iterator[Problem]:
@@ -169,7 +181,7 @@ def _scan_tables(
 ) -> tuple[dict[str, TableSummary], list[Problem]]:
     import duckdb
 
-    summaries: dict[str, TableSummary] = {}
+    tables: dict[str, TableSummary] = {}
     problems: list[Problem] = []
     for name, source in sources.items():
         say(f"rows of {name}")
@@ -178,9 +190,9 @@ def _scan_tables(
         except duckdb.Error as e:
             problems += _broken_rows(con, source, e)
             continue
-        summaries[name] = TableSummary(rows, len(source.files.columns), len(source.files.files))
+        tables[name] = TableSummary(rows, len(source.files.columns), len(source.files.files))
         problems += found
-    return summaries, problems
+    return tables, problems
 
 
 def _broken_rows(con: duckdb.DuckDBPyConnection, source: Source, error: duckdb.Error) -> Iterator[Problem]:
