@@ -65,7 +65,7 @@ class Extract:
             raise DataError(
                 "the table is missing",
                 where=f"{self.path}: table {table}",
-                expected=" or ".join(f"{table}{s}" for s in SUFFIXES) + f", or a folder {table}/ of such files",
+                expected=self.place_of(table),
                 found=", ".join(sorted(self.tables)) or "no table",
                 fix=f"add the table; its columns are in data_dictionary/tables/{table}.yaml",
             )
@@ -73,6 +73,12 @@ class Extract:
             raise fault
         check_complete(self.dictionary.table(table), self.tables[table])
         return self.tables[table]
+
+    def place_of(self, table: str) -> str:
+        """Where a table of this extract may lie, in words."""
+        if self.path.suffix == ".toml":
+            return f"a line under [data.tables] of {self.path.name}: {table} = ..."
+        return " or ".join(f"{table}{s}" for s in SUFFIXES) + f", or a folder {table}/ of such files"
 
     def relation(self, table: str) -> str:
         """A SQL subselect with every column of the dictionary, typed as it says; optional columns that are absent are null.
