@@ -193,7 +193,9 @@ def test_slips_that_show_when_a_table_is_read(home: Path) -> None:
         extract.relation("member")
     with pytest.raises(DataError, match=r"no such table or view(.|\n)*did you mean 'claims.attribution'"):
         extract.relation("attribution")
-    with pytest.raises(DataError, match=r"x.toml: table grant: the table is missing(.|\n)*a line under \[data.tables\] of x.toml"):
+    with pytest.raises(
+        DataError, match=r"x.toml: table grant: the table is missing(.|\n)*a line under \[data.tables\] of x.toml"
+    ):
         extract.relation("grant")
     with pytest.raises(DataError, match=r"both/b.csv: table spending: not a Parquet file"):
         extract.relation("spending")
