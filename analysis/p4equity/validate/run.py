@@ -91,7 +91,7 @@ def _folder_problems(extract: Extract, study: Study | None) -> Iterator[Problem]
         yield Problem(
             table.name, "missing_table", "the table is missing",
             f"add the table; its columns are in data_dictionary/tables/{table.name}.yaml.{hint}", None,
-            f"{table.name}.parquet, {table.name}.csv or a folder {table.name}/", "no such file",
+            extract.place_of(table.name), "nothing",
         )  # fmt: skip
     known = [t.name for t in extract.dictionary.in_tier(extract.tier)]
     for stranger, name in zip(strangers, names, strict=True):
