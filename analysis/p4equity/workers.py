@@ -49,9 +49,11 @@ def in_processes(
             for _ in range(min(workers, len(jobs)) - here):
                 crew.update([_begin(work)])
         waiting = enumerate(jobs)
-        # Who works here, too, answers late: a second job keeps the others busy until then.
-        held = {ours: sum(_hand(ours, waiting) for _ in range(1 + here)) for ours in crew}
-        while (mine := next(waiting, None) if here else None) or any(held.values()):
+        held = {ours: int(_hand(ours, waiting)) for ours in crew}
+        mine = next(waiting, None) if here else None
+        for ours in crew if here else ():  # who works here, too, answers late: a second job keeps the others busy until then
+            held[ours] += _hand(ours, waiting)
+        while mine or any(held.values()):
             if mine is not None:
                 yield mine[0], work(mine[1])
             ready = wait([o for o in crew if held[o]], timeout=0 if mine is not None else None)
@@ -61,6 +63,7 @@ def in_processes(
                     raise error
                 held[ours] += _hand(ours, waiting) - 1
                 yield i, answer
+            mine = next(waiting, None) if here else None
     finally:
         for process in crew.values():
             process.kill()

@@ -32,10 +32,11 @@ def _die(job: int) -> int:
     return job
 
 
+@pytest.mark.parametrize("here", [False, True])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_each_job_has_its_answer(workers: int) -> None:
-    assert dict(in_processes(partial(_square, less=1), range(7), workers)) == {i: i**2 - 1 for i in range(7)}
-    assert dict(in_processes(_square, [], workers)) == {}
+def test_each_job_has_its_answer(workers: int, here: bool) -> None:
+    assert dict(in_processes(partial(_square, less=1), range(7), workers, here=here)) == {i: i**2 - 1 for i in range(7)}
+    assert dict(in_processes(_square, [], workers, here=here)) == {}
     assert not active_children()
 
 
@@ -53,8 +54,21 @@ def test_a_killed_process_is_noticed() -> None:
     assert not active_children()
 
 
-def test_giving_up_early_leaves_no_process() -> None:
-    answers = in_processes(_square, range(100), 2)
+def _process(_: int) -> int:
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def test_this_process_can_be_one_of_them() -> None:
+    places = [place for _, place in in_processes(_process, range(300), 2, here=True)]
+    assert len(set(places)) == 2
+    assert os.getpid() in places
+    assert os.getpid() not in [place for _, place in in_processes(_process, range(4), 2)]
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_giving_up_early_leaves_no_process(here: bool) -> None:
+    answers = in_processes(_square, range(100), 2, here=here)
     next(answers)
     answers.close()
     assert not active_children()

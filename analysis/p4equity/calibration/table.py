@@ -51,7 +51,7 @@ def _answers(jobs: Sequence[tuple[Question, Rules]], workers: int, progress: Pro
     """Rows of each question in order; the largest questions start first."""
     order = sorted(range(len(jobs)), key=lambda i: (-jobs[i][0].cells.y.size, i))
     done: dict[int, list[Row]] = {}
-    for position, rows in in_processes(_work, [jobs[i] for i in order], workers):
+    for position, rows in in_processes(_work, [jobs[i] for i in order], workers, here=True):
         done[order[position]] = rows
         if progress:
             progress(jobs[order[position]][0].measure_id, len(done), len(jobs))
