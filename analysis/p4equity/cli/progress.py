@@ -14,8 +14,12 @@ errors = Console(stderr=True)
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A function (label, done, total) that draws one line a stage; sub-steps ('estimate pooled') share their stage's line."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), TimeElapsedColumn())
+    """A function (label, done, total) that draws one line a stage; sub-steps ('estimate pooled') share their stage's line.
+
+    What is counted is the stage's own: registered rows of estimates, questions of a calibration.
+    """
+    counted = TextColumn("{task.fields[counted]}")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), counted, TimeElapsedColumn())
     with Progress(*columns, console=console, transient=False, disable=not console.is_terminal) as bars:
         known: dict[str, TaskID] = {}
 
@@ -26,8 +30,9 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
                     console.print(f"{stage} ...")
                 return
             if stage not in known:
-                known[stage] = bars.add_task(stage, total=max(total, 1))
-            bars.update(known[stage], description=f"{stage} {detail}".strip(), completed=done, total=max(total, 1))
+                known[stage] = bars.add_task(stage, total=max(total, 1), counted="")
+            words, counted = f"{stage} {detail}".strip(), f"{done}/{total}" if detail else ""
+            bars.update(known[stage], description=words, completed=done, total=max(total, 1), counted=counted)
 
         yield update
 
