@@ -19,6 +19,7 @@ from p4equity.errors import DataError
 from p4equity.pipeline import run
 
 STAGES = ("validate", "cells", "diagnose", "estimate", "calibrate", "disclosure")
+ALL = ("simulate", *STAGES, "exhibits", "report", "briefings")
 TIMES = ("manifest.json", "validation.json", "restricted/stages/validate.json")  # which say how long something took
 
 
@@ -269,3 +270,28 @@ def test_every_file_of_a_run_is_vouched_for(uninterrupted: Path) -> None:
     known = {name for record in stages for name in record["files"]}
     there = {p.relative_to(uninterrupted).as_posix() for p in uninterrupted.rglob("*") if p.is_file()}
     assert {name for name in there - known if not name.startswith("restricted/stages/")} == {"manifest.json"}
+
+
+@pytest.mark.slow
+def test_a_whole_run_killed_in_every_stage(process: Any, tmp_path: Path) -> None:
+    """From a synthetic extract to the briefings: killed half-way through each stage in turn, then left alone."""
+    words = ["run", "--members", 20_000, "--out"]
+    assert process(*words, tmp_path / "once").code == 12  # few members: gates fail, the report is written
+    seconds = json.loads((tmp_path / "once" / "manifest.json").read_text())["seconds"]
+    target, scratch = tmp_path / "run", tmp_path / "t"
+    scratch.mkdir()
+    for at, stage in enumerate(ALL):
+        begun = begin(*words, target, *(["--resume"] if at else []), TMPDIR=str(scratch))
+        while begun.poll() is None and (not working(target).exists() if at == 0 else ALL[at - 1] not in finished(target)):
+            time.sleep(0.005)
+        time.sleep(seconds[stage] / 2)
+        begun.kill()
+        begun.communicate(timeout=60)
+        assert begun.returncode == -signal.SIGKILL, f"{stage} was over before it could be killed"
+        assert not target.exists()
+        assert not list(working(target).rglob("manifest.json"))
+    said = process(*words, target, "--resume", TMPDIR=str(scratch))
+    assert said.code == 12, said.text
+    assert same(target, tmp_path / "once")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["once", "run", "t"]
+    assert list(scratch.iterdir()) == []
