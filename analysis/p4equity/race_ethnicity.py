@@ -3,8 +3,8 @@
 `frozen`: one back-cast version for all years. `contemporaneous`: the version in use when each year was reported. A member
 without a row in a version counts as "unknown" in it. All functions build Ibis expressions; nothing is computed here.
 
-A member's codes of all versions are one integer, a field of `width` bits each: 0 where the member has no row or a category
-outside the scheme, else 2 x (position of the group + 1) + (1 if self-reported).
+A member's codes of all versions are one integer, a field of `width` bits each: 2 x (position of the group + 1), or 0 where the
+member has no row or a category outside the scheme, plus 1 if self-reported.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def member_codes(race: ir.Table, scheme: GroupScheme, versions: Sequence[str]) -
     by_category = race.race_eth.cases(
         *[(category, ibis.literal(2 * (code + 1), "int64")) for category, code in codes.items()], else_=ibis.literal(0, "int64")
     )
-    self_report = (race.source.startswith(SELF_REPORT) & (by_category != 0)).cast("int64")
+    self_report = race.source.startswith(SELF_REPORT).cast("int64")
     shift = race.version.cases(
         *[(version, ibis.literal(i * width(scheme), "int64")) for i, version in enumerate(versions)], else_=ibis.null("int64")
     )
@@ -63,4 +63,4 @@ def group_of(field: Any, scheme: GroupScheme) -> Any:
     import ibis
 
     unknown = code_of_category(scheme).get(UNKNOWN, -1)
-    return (field == 0).ifelse(ibis.literal(unknown, "int64"), (field // 2) - 1)
+    return (field < 2).ifelse(ibis.literal(unknown, "int64"), (field // 2) - 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from p4equity.cells import counts, flow, frames, moments, people, profile, records, spending, stays
-from p4equity.cells.places import Places, groups_of, places, systems_of
+from p4equity.cells.places import Places, groups_of, in_year, places, systems_of
 from p4equity.cells.plan import CellPlan, plan_of
 from p4equity.cells.probability import member_probabilities, probability_sums
 from p4equity.cells.tables import CellTables, canonical, empty
@@ -94,7 +94,7 @@ def _nothing() -> pd.DataFrame:
 def _population(db: Engine, tables: dict[str, ir.Table], found: Places, plan: CellPlan, dictionary: Dictionary) -> ir.Table:
     members = people.build_people(db, tables, plan, dictionary)
     population = stays.build_stays(db, tables["attribution"], members, found, plan)
-    db.keep("kind_by_year", people.kinds_by_year(people.spans(tables["enrollment_span"], plan, dictionary), members, plan))
+    db.keep("kind_by_year", people.kinds_by_year(db.kept("span"), members, plan))
     # The codes of all members, so that each variant works out its groups from a table of a few rows.
     db.keep("code", flow.codes(members, plan).distinct())
     return population
@@ -127,7 +127,7 @@ def _counts(db: Engine, patterns: ir.Table, found: Places, plan: CellPlan, say: 
         say(f"overlap, {variant.map} map, {variant.race_version} race version")
         systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
         read = counted.filter(counted.measure.isin(list(variant.measures)))
-        rows = counts.of_variant(read, systems, groups, ["measure", "stratum"], ["den", "num", "with_reading"])
+        rows = in_year(read, systems, groups, ["practice", "year", "measure", "stratum"], ["den", "num", "with_reading"])
         cells.append(_fetched(db, rows, number))
         pairs.append(_fetched(db, moments.proportion_moments(db, plan, variant, systems, groups), number))
         db.drop("moments")
@@ -136,14 +136,13 @@ def _counts(db: Engine, patterns: ir.Table, found: Places, plan: CellPlan, say: 
 
 def _spending(db: Engine, spent: ir.Table, found: Places, plan: CellPlan) -> tuple[pd.DataFrame, pd.DataFrame]:
     cells, pairs = [], []
+    sums = spending.SpendingSums(db, spent, plan)
     for number, variant in enumerate(plan.variants):
-        if not variant.spending:
-            continue
-        systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
-        wide = frames.frame_of(db.fetch(spending.spending_cells(spent, systems, groups, plan)))
-        cells.append(frames.spending_long(wide, plan).assign(variant=number))
-        wide = frames.frame_of(db.fetch(spending.spending_moments(spent, systems, groups, plan)))
-        pairs.append(frames.spending_pairs(wide, plan).assign(variant=number))
+        if variant.spending:
+            systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
+            cells.append(_fetched(db, sums.cells(systems, groups), number))
+            pairs.append(_fetched(db, sums.moments(systems, groups), number))
+            db.drop("spending_moments")
     return _joined(cells), _joined(pairs)
 
 

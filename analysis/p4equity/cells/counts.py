@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def strata(plan: CellPlan) -> pa.Table:
-    """measure, age, stratum. An age between two strata of a measure has none and stays in it, so that strata never lose members."""
+    """measure, age, stratum. An age between two strata has none and stays in the measure, so that strata lose no members."""
     import pyarrow as pa
 
     rows = [
@@ -33,8 +33,7 @@ def count_cells(patterns: ir.Table, plan: CellPlan) -> ir.Table:
     """Counts by practice, site, groups, measure, year (with its position) and stratum: den, num, with_reading."""
     import ibis
 
-    rows = patterns.group_by("practice", "site", "groups", "measure", "born", "den", "num", "reading").agg(n=patterns.n.sum())
-    rows = years.unfolded(rows, "den", plan)
+    rows = years.unfolded(patterns, "den", plan)
     known = ibis.memtable(strata(plan))
     age = (rows.year - rows.born).cast("int16")
     joined = rows.left_join(known, [rows.measure == known.measure, age == known.age])
@@ -48,12 +47,3 @@ def count_cells(patterns: ir.Table, plan: CellPlan) -> ir.Table:
     return joined.group_by([*names, "stratum"]).agg(
         **{name: joined[name].sum().cast("int64") for name in ("den", "num", "with_reading")}
     )
-
-
-def of_variant(counts: ir.Table, systems: ir.Table, groups: ir.Table, keys: list[str], sums: list[str]) -> ir.Table:
-    """Counts summed to system, practice, group, year and `keys` under a variant; rows in no system or group drop out."""
-    joined = counts.join(systems, "site").join(groups, "groups")
-    joined = joined.filter(years.holds(systems.in_system & groups.in_group, counts.position), groups.group >= 0)
-    names = ["practice", "year", *keys]
-    rows = joined.select(*[counts[name] for name in (*names, *sums)], system=systems.system, group=groups.group)
-    return rows.group_by(["system", "group", *names]).agg(**{name: rows[name].sum().cast(rows[name].type()) for name in sums})

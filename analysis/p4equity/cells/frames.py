@@ -10,8 +10,6 @@ import numpy as np
 from p4equity.cells.flow import FLOW_STEPS
 from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
 from p4equity.cells.profile import RETENTION, UNKNOWN_LEVEL, characteristics
-from p4equity.cells.spending import whole
-from p4equity.cells.tables import exact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,19 +77,6 @@ def cell_frame(counts: pd.DataFrame, spending: pd.DataFrame, practices: Sequence
     )
 
 
-def spending_long(wide: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
-    """One row a system, practice, group and year with member-months, from one row a system, practice and group."""
-    import pandas as pd
-
-    parts = []
-    for i, year in enumerate(plan.years):
-        part = wide[["system", "practice", "group"]].assign(
-            year=year, den=wide[f"den_{i}"], num=wide[f"num_{i}"], num_sq=exact(whole(wide, f"sq_{i}"))
-        )
-        parts.append(part[part["den"] > 0])
-    return pd.concat(parts, ignore_index=True)
-
-
 def overlap_frame(moments: pd.DataFrame, spending: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
     """Overlap moments of all variants: proportions, and spending with the measure after the last."""
     import pandas as pd
@@ -105,24 +90,6 @@ def overlap_frame(moments: pd.DataFrame, spending: pd.DataFrame, plan: CellPlan)
         frame[f"measure_{side}"] = decoded(frame[f"measure_{side}"], ids)
         frame[f"year_{side}"] = frame[f"year_{side}"] + plan.years[0]
     return frame
-
-
-def spending_pairs(wide: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
-    """One row a system, group and pair of years that a member has, from one row a system and group."""
-    import pandas as pd
-
-    parts = []
-    for i, first in enumerate(plan.years):
-        for j, second in enumerate(plan.years[i:], i):
-            sums = {name: wide[f"{name}_{i}_{j}"] for name in ("den_den", "num_den", "den_num")}
-            part = wide[["system", "group"]].assign(
-                year_1=first - plan.years[0],
-                year_2=second - plan.years[0],
-                **sums,
-                num_num=exact(whole(wide, f"num_num_{i}_{j}")),
-            )
-            parts.append(part[part["den_den"] > 0])
-    return pd.concat(parts, ignore_index=True)
 
 
 def profile_frame(counts: pd.DataFrame, retained: pd.DataFrame, plan: CellPlan, dictionary: Dictionary) -> pd.DataFrame:

@@ -85,43 +85,33 @@ def _pairs(first: ir.Table, member: Sequence[str]) -> ir.Table:
 
 def _of_one(patterns: ir.Table, plan: CellPlan) -> ir.Table:
     """Year pairs within a measure, each unordered pair once."""
-    rows = patterns.select("system", "group", "measure", "den", "num", "n", den_2="den", num_2="num", measure_2="measure")
-    rows = _two_years(rows.rename(measure_1="measure", den_1="den", num_1="num"), plan)
-    return _summed(rows.filter(rows.year_1 <= rows.year_2))
+    rows = patterns.select("system", "group", "measure", "den", "num", "n", measure_2="measure", den_2="den", num_2="num")
+    return _by_year_pair(rows.rename(measure_1="measure", den_1="den", num_1="num"), _year_pairs(plan, ordered=True))
 
 
 def _of_two(patterns: ir.Table, plan: CellPlan) -> ir.Table:
     """Year pairs of two measures, in both orders."""
-    return _summed(_two_years(patterns, plan))
+    return _by_year_pair(patterns, _year_pairs(plan, ordered=False))
 
 
-def _two_years(patterns: ir.Table, plan: CellPlan) -> ir.Table:
-    """One row a pattern and pair of its years. The first year is summed out of the pattern before the second is unfolded."""
-    rows = years.unfolded(patterns, "den_1", plan)
-    rows = rows.select(
-        "system",
-        "group",
-        "measure_1",
-        "measure_2",
-        "den_2",
-        "num_2",
-        "n",
-        year_1=rows.position,
-        met_1=years.holds(rows.num_1, rows.position),
-    )
-    keys = [name for name in rows.columns if name != "n"]
-    rows = rows.group_by(keys).agg(n=rows.n.sum().cast("int64"))
-    rows = years.unfolded(rows, "den_2", plan)
-    return rows.select(
-        "system", "group", "measure_1", "year_1", "measure_2", "met_1", "n", year_2=rows.position,
-        met_2=years.holds(rows.num_2, rows.position),
-    )  # fmt: skip
+def _year_pairs(plan: CellPlan, *, ordered: bool) -> ir.Table:
+    """Pairs of years as positions; each unordered pair once when `ordered`, else all."""
+    import ibis
+    import pyarrow as pa
+
+    at = [year - plan.years[0] for year in plan.years]
+    pairs = [(a, b) for a in at for b in at if a <= b or not ordered]
+    first, second = pa.array([a for a, _ in pairs], pa.int64()), pa.array([b for _, b in pairs], pa.int64())
+    return ibis.memtable(pa.table({"year_1": first, "year_2": second}))
 
 
-def _summed(rows: ir.Table) -> ir.Table:
+def _by_year_pair(patterns: ir.Table, pairs: ir.Table) -> ir.Table:
+    rows = patterns.cross_join(pairs)
+    rows = rows.filter(years.holds(rows.den_1, rows.year_1), years.holds(rows.den_2, rows.year_2))
+    met_1, met_2 = years.holds(rows.num_1, rows.year_1), years.holds(rows.num_2, rows.year_2)
     return rows.group_by(["system", "group", "measure_1", "year_1", "measure_2", "year_2"]).agg(
         den_den=rows.n.sum().cast("int64"),
-        num_den=rows.met_1.ifelse(rows.n, 0).sum().cast("int64"),
-        den_num=rows.met_2.ifelse(rows.n, 0).sum().cast("int64"),
-        num_num=(rows.met_1 & rows.met_2).ifelse(rows.n, 0).sum().cast("decimal(38, 0)"),
+        num_den=met_1.ifelse(rows.n, 0).sum().cast("int64"),
+        den_num=met_2.ifelse(rows.n, 0).sum().cast("int64"),
+        num_num=(met_1 & met_2).ifelse(rows.n, 0).sum().cast("decimal(38, 0)"),
     )

@@ -41,7 +41,7 @@ def build_people(engine: Engine, tables: Mapping[str, ir.Table], plan: CellPlan,
         language=code_of(member.language_pref, levels(dictionary, "member", "language_pref")),
         adi_quintile=((member.adi_national_pct - 1) // 20).cast("int8"),
     )
-    covered = coverage(spans(tables["enrollment_span"], plan, dictionary), plan)
+    covered = coverage(engine, tables["enrollment_span"], plan, dictionary)
     joined = member.inner_join(covered, "member_id")
     if plan.undivided:
         return engine.keep("person", joined.mutate(race=_nobody_asked()))
@@ -85,13 +85,14 @@ def spans(enrolled: ir.Table, plan: CellPlan, dictionary: Dictionary) -> ir.Tabl
     return rows.filter(rows.medical, rows["last"] >= rows["first"]).drop("medical")
 
 
-def coverage(covered: ir.Table, plan: CellPlan) -> ir.Table:
-    """One row a member: covered and enough (years), plan_kind (null where spans differ)."""
+def coverage(engine: Engine, enrolled: ir.Table, plan: CellPlan, dictionary: Dictionary) -> ir.Table:
+    """One row a member: covered and enough (years), plan_kind (null where spans differ). Keeps the spans as `span`."""
     import ibis
 
     table, columns = month_counts(plan)
     known = ibis.memtable(table)
-    rows = covered.join(known, covered["first"] * _months(plan) + covered["last"] == known.key)
+    rows = spans(enrolled, plan, dictionary)
+    rows = engine.keep("span", rows.join(known, rows["first"] * _months(plan) + rows["last"] == known.key).drop("key"))
     counted = rows.group_by("member_id").agg(
         **{name: rows[name].sum().cast("int64") for name in columns}, low=rows.plan_kind.min(), high=rows.plan_kind.max()
     )
@@ -113,7 +114,7 @@ def _months(plan: CellPlan) -> int:
 
 
 def month_counts(plan: CellPlan) -> tuple[pa.Table, list[str]]:
-    """Months a year, BITS each, of every span of months from first to last: key (first x months + last) and the packed columns."""
+    """Months a year of every span from first to last month, BITS each: key (first x months + last) and the packed columns."""
     import numpy as np
     import pyarrow as pa
 
@@ -128,21 +129,17 @@ def month_counts(plan: CellPlan) -> tuple[pa.Table, list[str]]:
     return pa.table({"key": pa.array(first * months + last, pa.int32())} | dict(zip(columns, packed, strict=True))), columns
 
 
-def kinds_by_year(covered: ir.Table, people: ir.Table, plan: CellPlan) -> ir.Table:
+def kinds_by_year(spans: ir.Table, people: ir.Table, plan: CellPlan) -> ir.Table:
     """Members whose product or market changed: member_id, kind, in_kind (the years in which it was that of the last month)."""
     import ibis
-    import pyarrow as pa
 
     mixed = people.filter(people.plan_kind.isnull()).select("member_id")
-    rows = covered.semi_join(mixed, "member_id")
-    known = ibis.memtable(pa.table({"position": pa.array([year - plan.years[0] for year in plan.years], pa.int32())}))
-    rows = rows.cross_join(known)
+    rows = spans.semi_join(mixed, "member_id").cross_join(ibis.memtable(years.positions(plan)))
     rows = rows.filter(rows["first"] // 12 <= rows.position, rows.position <= rows["last"] // 12)
     # The latest span of the year, packed so that one maximum finds its kind.
-    latest = ibis.least(rows["last"], rows.position * 12 + 11).cast("int64") * 32768 + rows.plan_kind
+    latest = ibis.least(rows["last"].cast("int64"), rows.position * 12 + 11) * 32768 + rows.plan_kind
     by_year = rows.group_by("member_id", "position").agg(latest=latest.max())
     by_year = by_year.select(
-        "member_id", kind=(by_year.latest % 32768).cast("int64"),
-        at=ibis.literal(1, "int64") << by_year.position.cast("int64"),
+        "member_id", kind=by_year.latest % 32768, at=ibis.literal(1, "int64") << by_year.position
     )  # fmt: skip
     return by_year.group_by("member_id", "kind").agg(in_kind=years.union(by_year["at"]))

@@ -29,8 +29,8 @@ NOWHERE = -1  # a practice, site, system or group that there is not
 class Places:
     """Small tables on practices: `practices` (practice_id, practice, site), and by map `systems` (site, system, in_system).
 
-    A practice is the position of its id in `ids`, which are sorted; `in_system` are years as bits; `later`: sites whose baseline system
-    is that of a later span.
+    A practice is the position of its id in `ids`, which are sorted; `in_system` are years as bits; `later`: sites whose baseline
+    system is that of a later span.
     """
 
     ids: tuple[str, ...]
@@ -97,11 +97,9 @@ def groups_of(groups: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
     in_use = {version: i * width(plan.scheme) for i, version in enumerate(plan.versions)}
     of_year = {year: plan.frozen if variant.race_version == "frozen" else plan.contemporaneous[year] for year in plan.years}
     rows = [(shift, years.mask(plan, [y for y, v in of_year.items() if v == version])) for version, shift in in_use.items()]
-    known = ibis.memtable(
-        pa.table(
-            {"shift": pa.array([s for s, at in rows if at], pa.int64()), "at": pa.array([at for _, at in rows if at], pa.int64())}
-        )
-    )
+    used = [(shift, at) for shift, at in rows if at]
+    table = {"shift": pa.array([s for s, _ in used], pa.int64()), "at": pa.array([at for _, at in used], pa.int64())}
+    known = ibis.memtable(pa.table(table))
     both = groups.cross_join(known)
     field: Any = (both.groups >> both["shift"]) & (2 ** width(plan.scheme) - 1)
     both = both.select("groups", "at", group=group_of(field, plan.scheme))
@@ -119,3 +117,11 @@ def placed(rows: ir.Table, systems: ir.Table, groups: ir.Table, *masks: str) -> 
     cut = {name: rows[name] & at for name in masks}
     split = joined.select(*[rows[name] for name in others], system=systems.system, group=groups.group, **cut)
     return split.filter(split[masks[0]] != 0, split.group != NOWHERE)
+
+
+def in_year(counts: ir.Table, systems: ir.Table, groups: ir.Table, keys: list[str], sums: list[str]) -> ir.Table:
+    """Counts of one year (with its position) summed to system, group and `keys`; rows in no system or group drop out."""
+    joined = counts.join(systems, "site").join(groups, "groups")
+    joined = joined.filter(years.holds(systems.in_system & groups.in_group, counts.position), groups.group != NOWHERE)
+    rows = joined.select(*[counts[name] for name in (*keys, *sums)], system=systems.system, group=groups.group)
+    return rows.group_by(["system", "group", *keys]).agg(**{name: rows[name].sum().cast(rows[name].type()) for name in sums})

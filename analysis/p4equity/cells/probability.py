@@ -19,7 +19,7 @@ MICRO = 1_000_000
 
 
 def member_probabilities(raw: ir.Table, plan: CellPlan) -> ir.Table:
-    """One row a member: member_id and p_i, the probability of the i-th group of the scheme in micro-units, of the frozen version."""
+    """One row a member: member_id and p_i, the probability of the i-th group of the scheme in micro-units; frozen version."""
     rows = raw.filter(raw.version == plan.frozen)
     found: dict[str, Any] = {}
     for i, group in enumerate(plan.scheme.groups):
@@ -32,13 +32,16 @@ def member_probabilities(raw: ir.Table, plan: CellPlan) -> ir.Table:
 def probability_sums(engine: Engine, records: ir.Table, members: ir.Table, systems: ir.Table, plan: CellPlan) -> ir.Table:
     """Wide sums by system, measure and year: p_i, y_i (of p y) and p_i_j for i <= j."""
     count = len(plan.scheme.groups)
-    joined = records.join(members, "member_id")
+    # Kept before it is summed: DuckDB sums a kept table several times faster than what comes out of a join.
+    joined = engine.keep(
+        "probable", records.join(members, "member_id").select("site", "measure", "den", "num", *[f"p_{i}" for i in range(count)])
+    )
     sums = {f"p_{i}": joined[f"p_{i}"].sum().cast("int64") for i in range(count)}
     sums |= {
         f"p_{i}_{j}": (joined[f"p_{i}"] * joined[f"p_{j}"]).sum().cast("int64") for i in range(count) for j in range(i, count)
     }
     # A member's probabilities are the same in all years, so that only patterns of years meet the years.
-    patterns = engine.keep("probable", joined.group_by("site", "measure", "den", "num").agg(**sums))
+    patterns = joined.group_by("site", "measure", "den", "num").agg(**sums)
     placed = patterns.join(systems, "site")
     placed = placed.select(
         "system", "measure", *sums, den=placed.den & placed.in_system, num=placed.num & placed.in_system

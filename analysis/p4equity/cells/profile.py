@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity.cells import years
 from p4equity.cells.people import levels
-from p4equity.cells.places import Places, placed
+from p4equity.cells.places import Places, in_year
 from p4equity.cells.plan import CellPlan, Variant
 from p4equity.cells.stays import in_systems
 from p4equity.dictionary import Dictionary
@@ -41,10 +41,10 @@ def characteristics(dictionary: Dictionary) -> Mapping[str, tuple[str, ...]]:
 def build_profiles(
     engine: Engine, stays: ir.Table, kinds: ir.Table, found: Places, plan: CellPlan, dictionary: Dictionary
 ) -> None:
-    """Eligible years of members as patterns: characteristic, level, site, groups, eligible, n; kept as `profile`.
+    """Eligible member-years by characteristic: characteristic, level, site, groups, year, position, n; kept as `profile`.
 
-    The level of `age_band` is the year of birth and that of `race_source` the codes with their source: both need the year.
-    `kinds`: members whose product or market changed, as `kinds_by_year` has them.
+    The level of `race_source` is the codes of all versions with their source: which of them counts is the variant's. `kinds`:
+    members whose product or market changed, as `kinds_by_year` has them.
     """
     import ibis
 
@@ -65,8 +65,12 @@ def build_profiles(
     ]  # fmt: skip
     for name, level in (("product", kind.plan_kind // markets), ("market", kind.plan_kind % markets)):
         parts.append(_named(kind.select("site", "groups", "eligible", "n", level=level.cast("int64")), name))
-    engine.keep("profile", ibis.union(*parts))
-    engine.drop("plan_kind")
+    rows = years.unfolded(engine.keep("profile_pattern", ibis.union(*parts)), "eligible", plan)
+    level = (rows.characteristic == "age_band").ifelse(_band(rows.year - rows.level), rows.level)
+    rows = rows.select("site", "groups", "year", "position", "characteristic", "n", level=level)
+    keys = [name for name in rows.columns if name != "n"]
+    engine.keep("profile", rows.group_by(keys).agg(n=rows.n.sum().cast("int64")))
+    engine.drop("plan_kind", "profile_pattern")
 
 
 def _counted(rows: ir.Table, name: str) -> ir.Table:
@@ -81,14 +85,13 @@ def _named(rows: ir.Table, name: str) -> ir.Table:
 
 def profile_counts(engine: Engine, plan: CellPlan, variant: Variant, systems: ir.Table, groups: ir.Table) -> ir.Table:
     """Eligible member-years under a variant: system, group, year, characteristic, level (code), n."""
-    rows = years.unfolded(placed(engine.kept("profile"), systems, groups, "eligible"), "eligible", plan)
-    level = (rows.characteristic == "age_band").ifelse(_band(rows.year - rows.level), rows.level)
+    rows = engine.kept("profile")
+    level = rows.level
     if not plan.undivided:
         source = (rows.level >> _shift(plan, variant, rows.year)) & 1
         level = (rows.characteristic == "race_source").ifelse(source, level)
-    rows = rows.select("system", "group", "year", "characteristic", "n", level=level.cast("int64"))
-    keys = ["system", "group", "year", "characteristic", "level"]
-    return rows.group_by(keys).agg(n=rows.n.sum().cast("int64"))
+    rows = rows.mutate(level=level)
+    return in_year(rows, systems, groups, ["year", "characteristic", "level"], ["n"])
 
 
 def _band(age: Any) -> Any:

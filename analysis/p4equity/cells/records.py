@@ -1,4 +1,4 @@
-"""What the measures say of members: years in the denominator and the numerator as bits, one row a member, measure and practice."""
+"""What the measures say of members: years in denominator and numerator as bits, one row a member, measure and practice."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ def build_stays(engine: Engine, attribution: ir.Table, people: ir.Table, found: 
     """One row a member and practice with covered years, kept as `stay`.
 
     Columns: member_id, practice and site (NOWHERE: a practice of no system), at (years covered and attributed here), eligible
-    (those of them with the minimum months), sole (the member was covered nowhere else), race and groups (the codes of all versions,
-    with and without their source) and those of WHO.
+    (those of them with the minimum months), sole (the member was covered nowhere else), race and groups (the codes of all
+    versions, with and without their source) and those of WHO.
     """
     import ibis
 

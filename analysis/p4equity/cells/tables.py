@@ -53,8 +53,8 @@ class CellTables:
 
     def items(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Names and frames, in a fixed order."""
-        for field in fields(self):
-            yield field.name, getattr(self, field.name)
+        for table in fields(self):
+            yield table.name, getattr(self, table.name)
 
 
 def columns(table: str) -> dict[str, str]:
@@ -70,14 +70,6 @@ def _dtypes() -> dict[str, Any]:
     return {TEXT: "str", YEAR: "int64", COUNT: "Int64", EXACT: pd.ArrowDtype(pa.decimal128(38, 0)), REAL: "float64"}
 
 
-def exact(values: Sequence[int]) -> pd.Series:
-    """Whole numbers of any size as a column of decimals."""
-    import pandas as pd
-    import pyarrow as pa
-
-    return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, pa.decimal128(38, 0))))
-
-
 def empty(table: str) -> pd.DataFrame:
     """A table of cells without rows."""
     import pandas as pd
@@ -91,10 +83,8 @@ def canonical(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
     dtypes = _dtypes()
     absent = pd.Series(pd.NA, frame.index, dtype="Int64")
-    order = _order([frame[key] if key in frame else absent for key in KEYS[table]])
-    out = {
-        name: _typed(frame[name] if name in frame else absent, dtypes[kind]).take(order) for name, kind in columns(table).items()
-    }
+    order = _order([frame.get(key, absent) for key in KEYS[table]])
+    out = {name: _typed(frame.get(name, absent), dtypes[kind]).take(order) for name, kind in columns(table).items()}
     return pd.DataFrame({name: column.reset_index(drop=True) for name, column in out.items()})
 
 

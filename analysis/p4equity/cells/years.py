@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from p4equity.cells.plan import CellPlan
 
@@ -38,20 +39,19 @@ def union(masks: Any) -> Any:
 
 
 def unfolded(rows: ir.Table, column: str, plan: CellPlan) -> ir.Table:
-    """One row for each year that `column` holds, with `position` (the bit) and `year`; the other columns as they are.
-
-    Joined by the distinct masks, of which there are few, so that no row is made only to be dropped.
-    """
+    """One row for each year that `column` holds, with `position` (the bit) and `year`; the other columns as they are."""
     import ibis
+
+    both = rows.cross_join(ibis.memtable(positions(plan)))
+    return both.filter(holds(both[column], both.position))
+
+
+def positions(plan: CellPlan) -> pa.Table:
+    """position and year of every year of the study."""
     import pyarrow as pa
 
-    years = pa.table(
-        {
-            "position": pa.array([year - plan.years[0] for year in plan.years], pa.int64()),
-            "year": pa.array(plan.years, pa.int16()),
-        }
-    )
-    distinct = rows.select(mask_of_years=rows[column]).distinct()
-    pairs = distinct.cross_join(ibis.memtable(years))
-    pairs = pairs.filter(holds(pairs.mask_of_years, pairs.position))
-    return rows.join(pairs, rows[column] == pairs.mask_of_years).drop("mask_of_years")
+    columns = {
+        "position": pa.array([y - plan.years[0] for y in plan.years], pa.int64()),
+        "year": pa.array(plan.years, pa.int16()),
+    }
+    return pa.table(columns)
