@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Byte code is written once, or every process of a run and of the tests would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test test-slow setup lint lock edition clean help
+.PHONY: report test test-slow test-spark setup setup-spark lint lock edition clean help
 .DEFAULT_GOAL := report
 
 help:  ## what each target does
@@ -20,13 +20,17 @@ report: setup  ## the report of the first study from a synthetic extract
 # two workers, in the order that tests/conftest.py gives, so that what a file shares is made once.
 test: setup  ## style, types, import layers and tests
 	@($(STYLE)) >$(VENV)/lint.log 2>&1 & lint=$$!; \
-	  $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
+	  $(BIN)/python -m pytest -q -m "not slow and not spark" -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
 	  wait $$lint; style=$$?; cat $(VENV)/lint.log; \
 	  [ $$tests -eq 0 ] && [ $$style -eq 0 ]
 
 # The long simulations behind the claims on size and coverage.
 test-slow: setup  ## the long simulations
 	@$(BIN)/python -m pytest -q -m slow -n 2 tests
+
+# The cells of Spark and DuckDB, integer for integer, and what happens when Spark dies. Needs Java 17 or 21.
+test-spark: setup-spark  ## the Spark engine against DuckDB
+	@$(BIN)/python -m pytest -q -m spark tests/spark
 
 STYLE = $(BIN)/ruff check . \
   && { $(BIN)/ruff format --check -q . || { echo "format with: $(BIN)/ruff format ."; exit 1; }; } \
@@ -41,10 +45,22 @@ setup: $(VENV)/.ready  ## the environment in .venv from the hash-pinned lock
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@sh .ci/setup.sh "$(PYTHON)" "$(VENV)"
 
+setup-spark: $(VENV)/.spark  ## Spark in .venv, from its own hash-pinned lock
+
+# pyspark is published as source only: what builds it is pinned as well, and installed first.
+$(VENV)/.spark: requirements-spark.lock $(VENV)/.ready
+	@echo "Adding Spark to $(VENV): $$(sed -n 's/==.*//p' $< | paste -sd ' '), about 450 MB."
+	@sed -n '/^setuptools==/,/[^\\]$$/p' $< >$(VENV)/builder.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/builder.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation --use-pep517 -r $<
+	@cp $< $@
+
 # For maintainers: refresh the lock (needs uv).
 lock:
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	sed -n 's/^spark = \["\(.*\)"\]$$/\1", "setuptools/p' pyproject.toml | sed 's/", "/\n/g' | uv pip compile - \
+	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-spark.lock
 
 # Make the committed synthetic edition again, after a change that moves numbers.
 edition: setup  ## the committed synthetic edition again

@@ -82,11 +82,12 @@ def test_nothing_restricted_and_nothing_large_is_committed(tracked: list[Path], 
     assert [n for n, p in zip(names, tracked, strict=True) if p.stat().st_size == 0 and not n.endswith("py.typed")] == []
 
 
-def test_the_lock_names_no_index_and_every_package_has_hashes(top: Path) -> None:
-    text = (top / "requirements.lock").read_text("utf-8")
+@pytest.mark.parametrize(("lock", "packages"), [("requirements.lock", 100), ("requirements-spark.lock", 3)])
+def test_the_locks_name_no_index_and_every_package_has_hashes(top: Path, lock: str, packages: int) -> None:
+    text = (top / lock).read_text("utf-8")
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links|@ (file|git)", text)
     entries = re.split(r"\n(?=[a-zA-Z0-9])", text.strip())
-    assert len(entries) > 100
+    assert len(entries) >= packages
     assert [e.splitlines()[0] for e in entries if "--hash=sha256:" not in e or not re.match(r"[\w.-]+(\[.*\])?==", e)] == []
 
 
@@ -95,6 +96,8 @@ def test_the_lock_holds_every_declared_dependency(top: Path, project: dict[str, 
     locked = {normal(name) for name in re.findall(r"^([\w.-]+)(?:\[.*\])?==", text, flags=re.M)}
     declared = [*runtime(project), *for_tests(project), *project["build-system"]["requires"]]
     assert [d for d in declared if name_of(d) not in locked] == []
+    beside = (top / "requirements-spark.lock").read_text("utf-8")
+    assert [d for d in for_spark(project) if not re.search(rf"^{name_of(d)}==", beside, flags=re.M)] == []
 
 
 def normal(name: str) -> str:
@@ -113,6 +116,10 @@ def for_tests(project: dict[str, Any]) -> list[str]:
     return list(project["project"]["optional-dependencies"]["test"])
 
 
+def for_spark(project: dict[str, Any]) -> list[str]:
+    return list(project["project"]["optional-dependencies"]["spark"])
+
+
 def third_party(trees: list[ast.AST]) -> set[str]:
     """Top-level names of imported modules that are neither the standard library's nor the package's own."""
     names: set[str] = set()
@@ -127,10 +134,13 @@ def third_party(trees: list[ast.AST]) -> set[str]:
 
 def test_the_package_imports_what_it_declares(modules: list[Module], project: dict[str, Any]) -> None:
     owners = packages_distributions()
-    declared = {name_of(d) for d in runtime(project)}
+    declared, extra = {name_of(d) for d in runtime(project)}, {name_of(d) for d in for_spark(project)}
     imported = third_party([m.tree for m in modules])
-    used = {normal(owner) for name in imported for owner in owners.get(name, [f"{name} (not installed)"])}
-    assert sorted(used - declared) == [], "imported, not declared"
+    used = {
+        normal(owner) for name in imported for owner in owners.get(name, [name if name in extra else f"{name} (not installed)"])
+    }
+    assert sorted(used - declared - extra) == [], "imported, not declared"
+    assert sorted(extra - used) == [], "declared in the extra, not imported"
     assert sorted(declared - used - set(NOT_IMPORTED)) == [], "declared, not imported"
 
 
