@@ -86,7 +86,7 @@ class Panel:
     def base(self, rows: Flags, outcome: int = 0) -> Base:
         """Counts behind the rows; comparison clusters hold units never treated, or treated after the first cohort."""
         frame, start = self.frame, self.frame["cohort"].to_numpy()[rows]
-        time, cluster = frame["time"].to_numpy()[rows], codes(frame["cluster"])[rows]
+        time, cluster = frame["time"].to_numpy()[rows], self.cluster[rows]
         years = [float(y) for t in np.unique(time) if (y := year_of(self.labels.get(float(t)))) is not None]
         after = time >= start
         later = np.isnan(start) | (start > start[after].min(initial=np.inf))
@@ -99,6 +99,11 @@ class Panel:
             len(np.unique(cluster[after])),
             len(np.unique(cluster[later])),
         )
+
+    @cached_property
+    def cluster(self) -> Codes:
+        """(N,) codes of the cluster."""
+        return codes(self.frame["cluster"])
 
     @cached_property
     def _cell(self) -> Codes:
@@ -161,13 +166,8 @@ def compared_groups(frame: pd.DataFrame, request: Request) -> tuple[str, tuple[s
         raise UsageError("a group needs its reference", where="fit: reference", expected=expected, found="nothing")
     reference = label_of(request.reference, levels)
     if reference not in levels:
-        raise UsageError(
-            f"no group '{reference}'",
-            where="fit: reference",
-            expected=f"a level of column '{request.group}'",
-            found=reference,
-            fix=did_you_mean(reference, levels),
-        )
+        expected, fix = f"a level of column '{request.group}'", did_you_mean(reference, levels)
+        raise UsageError(f"no group '{reference}'", where="fit: reference", expected=expected, found=reference, fix=fix)
     others = tuple(level for level in levels if level != reference)
     if not others:
         raise UsageError("no group to compare", where="fit: group", expected="two levels or more", found=reference)
@@ -285,14 +285,16 @@ def not_after(panel: Panel) -> tuple[Dropped, ...]:
 
 def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
     """Units that stay although periods are missing, with the periods they lack."""
-    time, frame = codes(panel.frame["time"]), panel.frame
-    lacking = _distinct(panel.unit_group, time) < _distinct(codes(frame["group"]), time)
+    period = codes(panel.frame["time"])
+    lacking = _distinct(panel.unit_group, period) < _distinct(codes(panel.frame["group"]), period)
+    if not lacking.any():
+        return ()
+    unit, group, time = panel.column("unit"), panel.column("group"), panel.frame["time"].to_numpy()
     out = []
-    for group in (g for g in panel.groups if lacking.any()):
-        own = np.asarray(frame["group"] == group)
-        every, some = set(frame["time"][own]), frame[own & lacking]
-        suffix = "" if group == "all" else f" ({group})"
-        for unit, rows in some.groupby("unit", sort=True):
-            periods = ", ".join(str(panel.labels[v]) for v in sorted(every - set(rows["time"])))
-            out.append(Dropped(str(unit), periods, f"stays, without these periods{suffix}"))
+    for g in panel.groups:
+        every, some = set(time[group == g]), lacking & (group == g)
+        suffix = "" if g == "all" else f" ({g})"
+        for u in sorted(set(unit[some])):
+            periods = ", ".join(str(panel.labels[v]) for v in sorted(every - set(time[some & (unit == u)])))
+            out.append(Dropped(str(u), periods, f"stays, without these periods{suffix}"))
     return tuple(out)

@@ -223,7 +223,7 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     sums = pd.DataFrame({"w": rows["w"], "rows": n, "se": (rows["w"] * rows["se"]) ** 2, "y": rows["w"] * rows["y"]})
     if "size" in rows:
         sums["size"] = rows["size"]
-    sums = sums.groupby(np.cumsum(starts)).sum().reset_index(drop=True)
+    sums = (sums if starts.all() else sums.groupby(pd.Series(np.cumsum(starts), sums.index)).sum()).reset_index(drop=True)
     kept = [*keys, *(c for c in ("parent", "cohort", "stratum", "level") if c in rows)]
     out = pd.concat([rows.loc[starts, kept].reset_index(drop=True), sums], axis=1)
     out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from p4equity.errors import UsageError
 from p4equity.estimators import group_time, triple_cells, two_by_two
@@ -136,10 +135,10 @@ def _term(panel: Panel, fit: int, contrast: Array, group: str, rows: Flags, refe
     """The row of one coefficient; a cluster counts where it has the reference group and a compared one in the same period."""
     starts = panel.frame.loc[panel.treated, "cohort"].unique()
     cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
-    is_reference = pd.Series((panel.column("group") == reference).astype(float))
-    share = is_reference[rows].groupby(codes(panel.frame["parent"], panel.frame["time"], *panel.level)[rows]).transform("mean")
-    paired = np.zeros(len(rows), bool)
-    paired[np.flatnonzero(rows)[np.asarray((share > 0) & (share < 1))]] = True
+    place = codes(panel.frame["parent"], panel.frame["time"], *panel.level)
+    of_reference = np.asarray(panel.column("group") == reference)
+    both = [np.bincount(place[rows & side], minlength=place.max() + 1) > 0 for side in (of_reference, ~of_reference)]
+    paired = rows & (both[0] & both[1])[place]
     base, pairs = panel.base(rows), panel.base(paired)
     base = replace(base, n_treated_clusters=pairs.n_treated_clusters, n_comparison_clusters=pairs.n_comparison_clusters)
     return Term("att_gap", contrast, base, fit, 0, group, cohort)

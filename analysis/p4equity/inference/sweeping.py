@@ -49,6 +49,9 @@ class Absorber:
     def __init__(self, effects: Sequence[Codes], weights: Array, cluster: Codes) -> None:
         inside = [is_nested(e, cluster) for e in effects]
         self.effects, self.weights, self.cluster = effects, weights, cluster
+        self._latest: tuple[Array, Array] | None = (
+            None  # columns and their residuals: regressions that share effects share outcomes
+        )
         self.nested = [e for e, nested in zip(effects, inside, strict=True) if nested]
         self.crossed = [e for e, nested in zip(effects, inside, strict=True) if not nested]
 
@@ -96,15 +99,20 @@ class Absorber:
         Frisch, Waugh and Lovell: a regression on these residuals has the coefficients, scores and cluster moments of the
         regression with the effects as dummies, but a column that is mostly a common trend keeps its digits.
         """
+        if self._latest is not None and self._latest[0] is columns:
+            return self._latest[1]
         root, basis, out = np.sqrt(self.weights)[:, None], self._crossed_basis, columns
         for _ in range(PASSES):
             out, _ = self.sweep(out)
             out = out - basis @ (basis.T @ (root * out)) / root
-        return np.asarray(out)
+        self._latest = (columns, np.asarray(out))
+        return self._latest[1]
 
     def take_out(self, columns: Array) -> Array:
         """Regressors (N, m) less all effects, as `residuals`, and exactly zero where nothing but rounding is left."""
+        latest = self._latest
         out, w = self.residuals(columns), self.weights
+        self._latest = latest
         return np.asarray(out * (np.sqrt(w @ out**2) > ABSORBED * np.sqrt(w @ columns**2)))
 
 
