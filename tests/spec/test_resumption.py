@@ -184,7 +184,7 @@ def test_what_is_reused_and_what_is_not(again: Again, uninterrupted: Path, monke
     before = content(again.target)
     truth = again.study / "truth.toml"
     truth.write_text(truth.read_text() + "\n# another word\n")
-    for code, why_now in (("", "study changed"), ("0" * 64, "other code, study changed")):
+    for code, why_now in (("", "study changed"), ("0" * 64, "study changed, other code")):
         if code:
             monkeypatch.setattr("p4equity.inputs.code_version", lambda: "0" * 64)
         with pytest.raises(KeyboardInterrupt):
@@ -217,6 +217,32 @@ def test_another_seed_is_another_extract(one_analysis: Path, tmp_path: Path) -> 
     kept = f"Finished stages are kept in {working(tmp_path / 'run')}: simulate. Repeat with --resume to go on from validate."
     new = "validate: not finished before"
     assert said == [kept, "simulate: reused", new, kept, "simulate: other options", new, kept]
+
+
+def test_tables_in_a_catalog_are_always_read_again(extract_cells: Path, one_analysis: Path, tmp_path: Path) -> None:
+    """Nobody knows what a database holds without reading it; what depends on its cells alone is reused when they are the same."""
+    database, block = tmp_path / "warehouse.duckdb", tmp_path / "data.toml"
+    with duckdb.connect(str(database)) as con:
+        con.execute(f"CREATE TABLE cell AS SELECT * FROM '{extract_cells / 'cell.parquet'}'")
+    others = {p.stem: p for p in extract_cells.glob("*.parquet") if p.stem != "cell"}
+    tables = "".join(f'{name} = "{path}"\n' for name, path in others.items())
+    block.write_text(f'[data]\ntier = "B"\nsynthetic = true\n\n[data.tables]\ncell = {{ table = "cell" }}\n{tables}')
+    said: list[str] = []
+
+    def progress(label: str, *_: int) -> None:
+        if label == "estimate":
+            stop()
+
+    for _ in range(2):
+        said.clear()
+        with pytest.raises(KeyboardInterrupt):
+            run(
+                one_analysis, block, tmp_path / "run", engine_url=str(database), workers=1, report=False, resume=True,
+                progress=progress, say=said.append,
+            )  # fmt: skip
+    unknown = "its input lies in an engine's catalog, whose content cannot be known"
+    expected = [f"validate: {unknown}", f"cells: {unknown}", "diagnose: reused", "estimate: not finished before"]
+    assert said[:-1] == expected
 
 
 def test_a_file_that_vanishes_on_the_way(again: Again, extract_cells: Path) -> None:
