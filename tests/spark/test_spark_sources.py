@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from p4equity.engines import Engine, open_engine
@@ -46,7 +47,7 @@ def block(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     member = pq.read_table(plain / "member" / "block-0000.parquet").rename_columns({"member_id": "MBR ID"})
     dead = member["death_year"].is_valid()
     (here / "member").mkdir()
-    alive = member.filter(pa.compute.invert(dead)).drop_columns("death_year")
+    alive = member.filter(pc.invert(dead)).drop_columns("death_year")
     pq.write_table(alive.append_column("death_year", pa.nulls(len(alive))), here / "member" / "a.parquet")
     pq.write_table(member.filter(dead).select(member.column_names[::-1]), here / "member" / "b.parquet")
     (here / "x.toml").write_text(
