@@ -82,6 +82,19 @@ def test_folders_above_the_extract_name_nothing(tmp_path: Path) -> None:
         open_extract(folder).relation("spending")
 
 
+def test_names_are_no_patterns(tmp_path: Path) -> None:
+    for place, year in (("x*", 2019), ("x[1]", 2020), ("xx", 2021), ("x1", 2022)):
+        for end in ("parquet", "csv"):
+            put(tmp_path / place / end / f"measure_event/a.{end}", EVENT | {"year": year})
+            put(tmp_path / place / end / f"spending/year={year}/a.{end}", {"member_id": "M1"})
+    for place, year in (("x*", 2019), ("x[1]", 2020)):
+        for end in ("parquet", "csv"):
+            assert read(tmp_path / place / end, "measure_event", "year") == [(year,)]
+            with duckdb.connect() as con:
+                source = open_extract(tmp_path / place / end).source("spending")
+                assert con.execute(f"SELECT year FROM {source.reader}").fetchall() == [(year,)]
+
+
 def test_folders_of_one_table_nest_alike(tmp_path: Path) -> None:
     put(tmp_path / "measure_event/year=2021/a.parquet", EVENT)
     put(tmp_path / "measure_event/b.parquet", EVENT | {"year": 2022})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +27,8 @@ def footers() -> Any:
 
 
 def listing(files: Sequence[Path]) -> str:
-    """Files as the list that DuckDB's readers take."""
-    return "[" + ", ".join(quote_text(f) for f in files) + "]"
+    """Files as the list that DuckDB's readers take; stars and brackets in their names are no patterns."""
+    return "[" + ", ".join(quote_text(glob.escape(str(f))) for f in files) + "]"
 
 
 def csv_schemas(table: TableFiles) -> list[Schema]:
