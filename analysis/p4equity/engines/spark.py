@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity.engines import spark_faults, spark_tables
 from p4equity.engines.base import Engine
+from p4equity.engines.spark_dialect import SparkCompiler
 from p4equity.engines.spark_process import SparkProcess
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class SparkEngine(Engine):
         self._kept: dict[str, Any] = {}
         try:
             self._backend = self._process.do(ibis.pyspark.connect, self._session)
+            self._backend.compiler = SparkCompiler()
         except BaseException:
             self._process.close()
             raise
