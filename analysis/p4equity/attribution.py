@@ -97,18 +97,3 @@ def practice_years(spans: ir.Table, systems: Sequence[str], years: Sequence[int]
         mapped_later=all_years.mapped_later.fill_null(False),
         system_as_treated=treated.system_as_treated,
     )
-
-
-def member_years(attribution: ir.Table, rule: str, years: Sequence[int], practices: ir.Table) -> ir.Table:
-    """One row an attributed member-year: member_id, year, practice_id, and the systems of `practice_years` (null: in none)."""
-    rows = attribution.filter(attribution.rule == rule, attribution.year.isin(list(years)))
-    rows = rows.select("member_id", "practice_id", year=rows.year.cast("int16"))
-    joined = rows.left_join(practices, ["practice_id", "year"])
-    return joined.select(
-        rows.member_id,
-        rows.year,
-        rows.practice_id,
-        practices.system_baseline,
-        practices.system_as_treated,
-        mapped_later=practices.mapped_later.fill_null(False),
-    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from p4equity.cells import counts, flow, frames, moments, people, profile, records, spending, stays
-from p4equity.cells.places import Places, groups_of, in_year, places, systems_of
+from p4equity.cells.places import Places, build_places, in_year, places, read_under
 from p4equity.cells.plan import CellPlan, plan_of
 from p4equity.cells.probability import member_probabilities, probability_sums
 from p4equity.cells.tables import CellTables, canonical, empty
@@ -47,29 +47,29 @@ def build_cells(
         tables = {name: db.table(extract, name) for name in _names(extract, plan)}
         say("population")
         found = places(db, tables["practice_system_span"], plan)
-        population = _population(db, tables, found, plan, dictionary)
+        _population(db, tables, found, plan, dictionary)
         say("measures")
-        events = records.build_records(db, tables["measure_event"], population, plan)
+        events = records.build_records(db, tables["measure_event"], db.kept("stay"), plan)
         patterns = records.build_patterns(db, events)
         moments.build_pairs(db, events, plan)
         say("profiles")
-        profile.build_retention(db, population)
-        profile_table, flow_table = _profiles(db, population, found, plan, dictionary)
+        profile_table, flow_table = _profiles(db, found, plan, dictionary)
         say("cells")
-        cell, overlap = _counts(db, patterns, found, plan, say)
+        rows = in_year(db, counts.count_cells(patterns, plan), ["practice", "year", "measure", "stratum"], list(counts.COUNTS))
+        cell = frames.frame_of(db.fetch(read_under(rows, plan)))
+        say("overlap")
+        overlap = frames.frame_of(db.fetch(moments.proportion_moments(db, plan)))
+        more_cells = more_overlap = None
         if "spending" in tables:
             say("spending")
-            spent = spending.build_spending(db, tables["spending"], population, plan)
-            more_cells, more_overlap = _spending(db, spent, found, plan)
-        else:
-            more_cells = more_overlap = _nothing()
-        probable = _probabilities(db, tables, events, found, plan) if "race_probability" in tables else empty("cell_probability")
+            more_cells, more_overlap = _spending(db, tables["spending"], plan)
+        probable = _probabilities(db, tables["race_probability"], events, plan) if "race_probability" in tables else None
     return CellTables(
         canonical("cell", frames.cell_frame(cell, more_cells, found.ids, plan)),
         canonical("cell_overlap", frames.overlap_frame(overlap, more_overlap, plan)),
         canonical("cell_profile", profile_table),
         canonical("cell_flow", flow_table),
-        probable,
+        empty("cell_probability") if probable is None else canonical("cell_probability", probable),
     )
 
 
@@ -85,78 +85,29 @@ def _names(extract: Extract, plan: CellPlan) -> list[str]:
     return names
 
 
-def _nothing() -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame()
-
-
-def _population(db: Engine, tables: dict[str, ir.Table], found: Places, plan: CellPlan, dictionary: Dictionary) -> ir.Table:
+def _population(db: Engine, tables: dict[str, ir.Table], found: Places, plan: CellPlan, dictionary: Dictionary) -> None:
     members = people.build_people(db, tables, plan, dictionary)
     population = stays.build_stays(db, tables["attribution"], members, found, plan)
-    db.keep("kind_by_year", people.kinds_by_year(db.kept("span"), members, plan))
-    # The codes of all members, so that each variant works out its groups from a table of a few rows.
-    db.keep("code", flow.codes(members, plan).distinct())
-    return population
+    build_places(db, population, members, found, plan)
 
 
-def _places(db: Engine, found: Places, plan: CellPlan, number: int) -> tuple[ir.Table, ir.Table]:
-    """Systems of sites and groups of codes under a variant, as small tables."""
-    variant = plan.variants[number]
-    return systems_of(found, variant), db.keep(f"groups_{number}", groups_of(db.kept("code"), plan, variant))
+def _profiles(db: Engine, found: Places, plan: CellPlan, dictionary: Dictionary) -> tuple[pd.DataFrame, pd.DataFrame]:
+    population = db.kept("stay")
+    kinds = db.keep("kind_by_year", people.kinds_by_year(db.kept("span"), db.kept("person"), plan))
+    profile.build_profiles(db, population, kinds, found, plan, dictionary)
+    profile.build_retention(db, population)
+    counted, retained = (frames.frame_of(db.fetch(of(db, plan))) for of in (profile.profile_counts, profile.retention_counts))
+    left = frames.frame_of(db.fetch(flow.flow_counts(db, plan)))
+    return frames.profile_frame(counted, retained, plan, dictionary), frames.flow_frame(left, plan)
 
 
-def _profiles(
-    db: Engine, population: ir.Table, found: Places, plan: CellPlan, dictionary: Dictionary
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    profile.build_profiles(db, population, db.kept("kind_by_year"), found, plan, dictionary)
-    counted, retained = [], []
-    for number, variant in enumerate(plan.variants):
-        systems, groups = _places(db, found, plan, number)
-        counted.append(_fetched(db, profile.profile_counts(db, plan, variant, systems, groups), number))
-        retained.append(_fetched(db, profile.retention_counts(db, population, plan, systems, groups), number))
-        if number == 0:
-            left = _fetched(db, flow.flow_counts(db, plan, systems, groups), number)
-    return frames.profile_frame(_joined(counted), _joined(retained), plan, dictionary), frames.flow_frame(left, plan)
+def _spending(db: Engine, raw: ir.Table, plan: CellPlan) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows = spending.build_spending(db, raw, db.kept("stay"), plan)
+    by_practice, stayed, moved = spending.spending_sums(db, rows, plan)
+    place = frames.place_frame(db.fetch(db.kept("place")), plan)
+    return frames.spending_cells(by_practice, place, plan), frames.spending_moments(stayed, moved, place, plan)
 
 
-def _counts(db: Engine, patterns: ir.Table, found: Places, plan: CellPlan, say: Progress) -> tuple[pd.DataFrame, pd.DataFrame]:
-    counted = db.keep("counted", counts.count_cells(patterns, plan))
-    cells, pairs = [], []
-    for number, variant in enumerate(plan.variants):
-        say(f"overlap, {variant.map} map, {variant.race_version} race version")
-        systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
-        read = counted.filter(counted.measure.isin(list(variant.measures)))
-        rows = in_year(read, systems, groups, ["practice", "year", "measure", "stratum"], ["den", "num", "with_reading"])
-        cells.append(_fetched(db, rows, number))
-        pairs.append(_fetched(db, moments.proportion_moments(db, plan, variant, systems, groups), number))
-        db.drop("moments")
-    return _joined(cells), _joined(pairs)
-
-
-def _spending(db: Engine, spent: ir.Table, found: Places, plan: CellPlan) -> tuple[pd.DataFrame, pd.DataFrame]:
-    cells, pairs = [], []
-    sums = spending.SpendingSums(db, spent, plan)
-    for number, variant in enumerate(plan.variants):
-        if variant.spending:
-            systems, groups = systems_of(found, variant), db.kept(f"groups_{number}")
-            cells.append(_fetched(db, sums.cells(systems, groups), number))
-            pairs.append(_fetched(db, sums.moments(systems, groups), number))
-            db.drop("spending_moments")
-    return _joined(cells), _joined(pairs)
-
-
-def _probabilities(db: Engine, tables: dict[str, ir.Table], events: ir.Table, found: Places, plan: CellPlan) -> pd.DataFrame:
-    members = member_probabilities(tables["race_probability"], plan)
-    sums = probability_sums(db, events, members, systems_of(found, plan.primary), plan)
-    return canonical("cell_probability", frames.probability_frame(frames.frame_of(db.fetch(sums)), plan, plan.primary))
-
-
-def _fetched(db: Engine, rows: ir.Table, variant: int) -> pd.DataFrame:
-    return frames.frame_of(db.fetch(rows)).assign(variant=variant)
-
-
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(parts, ignore_index=True)
+def _probabilities(db: Engine, raw: ir.Table, events: ir.Table, plan: CellPlan) -> pd.DataFrame:
+    sums = probability_sums(db, events, member_probabilities(raw, plan), plan)
+    return frames.probability_frame(frames.frame_of(db.fetch(sums)), plan, plan.primary)

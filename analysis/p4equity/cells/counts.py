@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+COUNTS = ("den", "num", "with_reading")
+
+
 def strata(plan: CellPlan) -> pa.Table:
     """measure, age, stratum. An age between two strata has none and stays in the measure, so that strata lose no members."""
     import pyarrow as pa
@@ -44,6 +47,4 @@ def count_cells(patterns: ir.Table, plan: CellPlan) -> ir.Table:
         num=years.holds(rows.num, rows.position).ifelse(rows.n, 0),
         with_reading=years.holds(rows.reading, rows.position).ifelse(rows.n, 0),
     )  # fmt: skip
-    return joined.group_by([*names, "stratum"]).agg(
-        **{name: joined[name].sum().cast("int64") for name in ("den", "num", "with_reading")}
-    )
+    return joined.group_by([*names, "stratum"]).agg(**{name: joined[name].sum().cast("int64") for name in COUNTS})

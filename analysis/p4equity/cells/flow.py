@@ -23,18 +23,14 @@ FLOW_STEPS = (
 )
 
 
-def codes(people: ir.Table, plan: CellPlan) -> ir.Table:
-    """groups of each member: the codes of all race versions without their source."""
-    return people.select(groups=without_source(people.race, plan.scheme, plan.versions))
-
-
-def flow_counts(engine: Engine, plan: CellPlan, systems: ir.Table, groups: ir.Table) -> ir.Table:
+def flow_counts(engine: Engine, plan: CellPlan) -> ir.Table:
     """Members by step, system, group and year under the primary variant: step, system and group (codes, NOWHERE: none), year, n.
 
     The step on groups is left to the reader of these rows: they are by group.
     """
     import ibis
 
+    systems, groups = (table.filter(table.variant == 0) for table in (engine.kept("system"), engine.kept("group")))
     people, stays, records = engine.kept("person"), engine.kept("stay"), engine.kept("record")
     one = ibis.literal(NOWHERE, "int32")
     everyone = people.select(at="covered", site=one, groups=without_source(people.race, plan.scheme, plan.versions))

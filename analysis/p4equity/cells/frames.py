@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from p4equity.cells.flow import FLOW_STEPS
+from p4equity.cells.moments import MOMENTS
 from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
 from p4equity.cells.profile import RETENTION, UNKNOWN_LEVEL, characteristics
+from p4equity.cells.spending import LOW, positions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +57,7 @@ def labelled(frame: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
     )
 
 
-def cell_frame(counts: pd.DataFrame, spending: pd.DataFrame, practices: Sequence[str], plan: CellPlan) -> pd.DataFrame:
+def cell_frame(counts: pd.DataFrame, spending: pd.DataFrame | None, practices: Sequence[str], plan: CellPlan) -> pd.DataFrame:
     """Cells of all variants: counts of the proportions, and spending with the measure after the last."""
     import pandas as pd
 
@@ -66,7 +69,7 @@ def cell_frame(counts: pd.DataFrame, spending: pd.DataFrame, practices: Sequence
         stratum=counts["measure"] * strata + counts["stratum"], with_reading=counts["with_reading"].where(reads)
     )
     parts = [counts]
-    if len(spending):
+    if spending is not None:
         parts.append(spending.assign(measure=len(plan.measures), stratum=len(names)))
     frame = labelled(pd.concat(parts, ignore_index=True), plan)
     ids = [m.id for m in plan.measures] + ([plan.spending.id] if plan.spending else [])
@@ -77,12 +80,74 @@ def cell_frame(counts: pd.DataFrame, spending: pd.DataFrame, practices: Sequence
     )
 
 
-def overlap_frame(moments: pd.DataFrame, spending: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+def place_frame(place: pa.Table, plan: CellPlan) -> pd.DataFrame:
+    """The places of all variants that read spending: variant, site, groups, system, group, at."""
+    rows = place.to_pandas()
+    return rows[rows["variant"].isin([number for number, variant in enumerate(plan.variants) if variant.spending])]
+
+
+def spending_cells(wide: pd.DataFrame, place: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """One row a variant, system, practice, group and year with member-months, from one row a practice, site and codes."""
+    import pandas as pd
+
+    parts = [
+        wide[["practice", "site", "groups"]].assign(**_columns(wide, ("den", "num", "num_sq"), str(i)), position=i)
+        for i in positions(plan)
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows[rows["den"] > 0].merge(place, on=["site", "groups"])
+    rows = rows[(rows["at"].to_numpy() >> rows["position"].to_numpy()) & 1 == 1]
+    rows = rows.assign(year=rows["position"] + plan.years[0])
+    return _whole(rows, ["variant", "system", "practice", "group", "year"], "num_sq")
+
+
+def spending_moments(stayed: pd.DataFrame, moved: pd.DataFrame, place: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """One row a variant, system, group and pair of years (positions) that a member has in both."""
+    import pandas as pd
+
+    parts: dict[str, list[pd.DataFrame]] = {"stayed": [], "moved": []}
+    moved = moved[moved["variant"].isin(set(place["variant"]))]
+    for i, j in combinations_with_replacement(positions(plan), 2):
+        parts["stayed"].append(stayed[["site", "groups"]].assign(**_columns(stayed, MOMENTS, f"{i}_{j}"), year_1=i, year_2=j))
+        of_moved = moved[["variant", "system", "group"]].assign(**_columns(moved, MOMENTS, f"{i}_{j}"), year_1=i, year_2=j)
+        parts["moved"].append(of_moved)
+    rows = pd.concat(parts["stayed"], ignore_index=True)
+    rows = rows[rows["den_den"] > 0].merge(place, on=["site", "groups"])
+    at = rows["at"].to_numpy()
+    rows = rows[(at >> rows["year_1"].to_numpy()) & (at >> rows["year_2"].to_numpy()) & 1 == 1]
+    both = pd.concat([rows, *parts["moved"]], ignore_index=True)
+    return _whole(both[both["den_den"] > 0], ["variant", "system", "group", "year_1", "year_2"], "num_num")
+
+
+def _columns(wide: pd.DataFrame, names: Sequence[str], suffix: str) -> dict[str, pd.Series]:
+    """The columns of one year or pair of years under their own names; products with a part of 0 where there is only one."""
+    found = {}
+    for name in names:
+        if f"{name}_{suffix}" in wide:
+            found[name] = wide[f"{name}_{suffix}"]
+        else:
+            found |= {f"{name}_low": wide[f"{name}_{suffix}_low"], f"{name}_high": wide.get(f"{name}_{suffix}_high", 0)}
+    return found
+
+
+def _whole(rows: pd.DataFrame, keys: list[str], product: str) -> pd.DataFrame:
+    """Sums by key, the two parts of a product as one exact decimal."""
+    import pandas as pd
+    import pyarrow as pa
+
+    values = [name for name in rows.columns if name not in (*keys, "site", "groups", "at", "position")]
+    sums = rows.groupby(keys, as_index=False)[values].sum()
+    whole = [int(high) * 2**LOW + int(low) for high, low in zip(sums[f"{product}_high"], sums[f"{product}_low"], strict=True)]
+    exact = pd.arrays.ArrowExtensionArray(pa.array(whole, pa.decimal128(38, 0)))
+    return sums.drop(columns=[f"{product}_high", f"{product}_low"]).assign(**{product: exact})
+
+
+def overlap_frame(moments: pd.DataFrame, spending: pd.DataFrame | None, plan: CellPlan) -> pd.DataFrame:
     """Overlap moments of all variants: proportions, and spending with the measure after the last."""
     import pandas as pd
 
     parts = [moments]
-    if len(spending):
+    if spending is not None:
         parts.append(spending.assign(measure_1=len(plan.measures), measure_2=len(plan.measures)))
     frame = labelled(pd.concat(parts, ignore_index=True), plan)
     ids = [m.id for m in plan.measures] + ([plan.spending.id] if plan.spending else [])

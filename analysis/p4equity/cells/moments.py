@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p4equity.cells import years
-from p4equity.cells.places import placed
-from p4equity.cells.plan import CellPlan, Variant
+from p4equity.cells.places import placed, read_under
+from p4equity.cells.plan import CellPlan
 from p4equity.engines import Engine
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOMENTS = ("den_den", "num_den", "den_num", "num_num")
 _PAIR = ("measure_1", "den_1", "num_1", "measure_2", "den_2", "num_2")
-_MEMBER = ("member_id", "system", "group")
+_PLACE = ("variant", "system", "group")
 
 
 def build_pairs(engine: Engine, records: ir.Table, plan: CellPlan) -> None:
@@ -30,34 +30,26 @@ def build_pairs(engine: Engine, records: ir.Table, plan: CellPlan) -> None:
     engine.keep("pair", counted)
 
 
-def proportion_moments(engine: Engine, plan: CellPlan, variant: Variant, systems: ir.Table, groups: ir.Table) -> ir.Table:
-    """Moments under a variant: system, group, measure_1, year_1, measure_2, year_2 (codes; years as positions), MOMENTS.
+def proportion_moments(engine: Engine, plan: CellPlan) -> ir.Table:
+    """Moments of all variants: variant, system, group, measure_1, year_1, measure_2, year_2 (codes; years as positions), MOMENTS.
 
     Pairs of years within each measure, and across the measures of `plan.across`. Only members in the same system and group
-    in both years count. Reads what `build_records`, `build_patterns` and `build_pairs` kept.
+    in both years count. Reads what `build_records`, `build_patterns`, `build_pairs` and `build_places` kept.
     """
-    wanted = list(variant.measures)
     patterns, records, pairs = engine.kept("pattern"), engine.kept("record"), engine.kept("pair")
-    stayed = patterns.filter(patterns.sole, patterns.measure.isin(wanted))
+    stayed = patterns.filter(patterns.sole)
     stayed = stayed.group_by("site", "groups", "measure", "den", "num").agg(n=stayed.n.sum())
-    moved = records.filter(~records.sole, records.measure.isin(wanted))
-    moved = placed(moved.select("member_id", "site", "groups", "measure", "den", "num"), systems, groups, "den", "num")
-    moved = engine.keep(
-        "moved",
-        moved.group_by([*_MEMBER, "measure"]).agg(den=years.union(moved.den), num=years.union(moved.num)),
-    )
-    keys = ["system", "group", "measure", "den", "num"]
-    within = _together(placed(stayed, systems, groups, "den", "num"), moved.group_by(keys).agg(n=moved.count()), keys)
-    across = _across(plan)
-    both = placed(pairs, systems, groups, "den_1", "num_1", "den_2", "num_2")
-    both = _together(
-        both.filter(both.den_2 != 0), _pairs(moved.filter(moved.measure.isin(across)), _MEMBER), ["system", "group", *_PAIR]
-    )
-    result = engine.keep(
-        "moments", _of_one(engine.keep("within", within), plan).union(_of_two(engine.keep("across", both), plan))
-    )
-    engine.drop("moved", "within", "across")
-    return result
+    moved = records.filter(~records.sole).select("member_id", "site", "groups", "measure", "den", "num")
+    moved = read_under(placed(engine, moved, "den", "num"), plan)
+    moved = moved.group_by(["member_id", *_PLACE, "measure"]).agg(den=years.union(moved.den), num=years.union(moved.num))
+    moved = engine.keep("moved", moved)
+    keys = [*_PLACE, "measure", "den", "num"]
+    within = _together(read_under(placed(engine, stayed, "den", "num"), plan), moved.group_by(keys).agg(n=moved.count()), keys)
+    both = placed(engine, pairs, "den_1", "num_1", "den_2", "num_2")
+    both = both.filter(both.den_2 != 0)
+    both = _together(both, _pairs(moved.filter(moved.measure.isin(_across(plan))), ("member_id", *_PLACE)), [*_PLACE, *_PAIR])
+    of_one, of_two = _of_one(engine.keep("within", within), plan), _of_two(engine.keep("across", both), plan)
+    return of_one.union(of_two)
 
 
 def _across(plan: CellPlan) -> list[int]:
@@ -85,7 +77,7 @@ def _pairs(first: ir.Table, member: Sequence[str]) -> ir.Table:
 
 def _of_one(patterns: ir.Table, plan: CellPlan) -> ir.Table:
     """Year pairs within a measure, each unordered pair once."""
-    rows = patterns.select("system", "group", "measure", "den", "num", "n", measure_2="measure", den_2="den", num_2="num")
+    rows = patterns.select(*_PLACE, "measure", "den", "num", "n", measure_2="measure", den_2="den", num_2="num")
     return _by_year_pair(rows.rename(measure_1="measure", den_1="den", num_1="num"), _year_pairs(plan, ordered=True))
 
 
@@ -109,7 +101,7 @@ def _by_year_pair(patterns: ir.Table, pairs: ir.Table) -> ir.Table:
     rows = patterns.cross_join(pairs)
     rows = rows.filter(years.holds(rows.den_1, rows.year_1), years.holds(rows.den_2, rows.year_2))
     met_1, met_2 = years.holds(rows.num_1, rows.year_1), years.holds(rows.num_2, rows.year_2)
-    return rows.group_by(["system", "group", "measure_1", "year_1", "measure_2", "year_2"]).agg(
+    return rows.group_by([*_PLACE, "measure_1", "year_1", "measure_2", "year_2"]).agg(
         den_den=rows.n.sum().cast("int64"),
         num_den=met_1.ifelse(rows.n, 0).sum().cast("int64"),
         den_num=met_2.ifelse(rows.n, 0).sum().cast("int64"),

@@ -12,7 +12,7 @@ from p4equity.attribution import practice_years
 from p4equity.cells import years
 from p4equity.cells.plan import CellPlan, Variant
 from p4equity.engines import Engine
-from p4equity.race_ethnicity import group_of, whole_population, width
+from p4equity.race_ethnicity import group_of, whole_population, width, without_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ def places(engine: Engine, spans: ir.Table, plan: CellPlan) -> Places:
     for map_ in MAPS:
         known = rows[rows[f"system_{map_}"].notna()]
         for practice, system, at in _years_of(known, f"system_{map_}", plan):
-            of_practice[practice].add((map_, system, at))
+            of_practice[str(practice)].add((map_, system, at))
     kinds = {practice: (practice in flagged, frozenset(facts)) for practice, facts in of_practice.items()}
     sites = {kind: i for i, kind in enumerate(sorted(set(kinds.values()), key=lambda k: (k[0], sorted(k[1]))))}
     practices = {
@@ -65,8 +65,9 @@ def places(engine: Engine, spans: ir.Table, plan: CellPlan) -> Places:
 
 
 def _years_of(rows: pd.DataFrame, column: str, plan: CellPlan) -> Iterable[tuple[str, int, int]]:
-    for (practice, system), part in rows.groupby(["practice_id", column]):
-        yield str(practice), int(system), years.mask(plan, set(part["year"]))
+    bits = rows.assign(bit=1 << (rows["year"].astype("int64") - plan.years[0]).to_numpy())
+    found = bits.groupby(["practice_id", column], as_index=False)["bit"].sum()  # a practice has one row a year
+    return zip(found["practice_id"], found[column].astype("int64").tolist(), found["bit"].tolist(), strict=True)
 
 
 def _table(rows: list[tuple[int, int, int]]) -> pa.Table:
@@ -76,52 +77,94 @@ def _table(rows: list[tuple[int, int, int]]) -> pa.Table:
     return pa.table({name: pa.array([row[i] for row in rows], kind) for i, (name, kind) in enumerate(kinds.items())})
 
 
-def systems_of(found: Places, variant: Variant) -> ir.Table:
-    """site, system, in_system: the years in which a site is in a system under the variant's map."""
-    import ibis
+def system_table(found: Places, plan: CellPlan) -> pa.Table:
+    """variant, site, system, in_system: the years in which a site is in a system under the map of a variant."""
+    import pyarrow as pa
 
-    return ibis.memtable(found.systems[variant.map])
+    parts = [
+        found.systems[variant.map].append_column("variant", pa.array([number] * len(found.systems[variant.map]), pa.int8()))
+        for number, variant in enumerate(plan.variants)
+    ]
+    return pa.concat_tables(parts)
 
 
-def groups_of(groups: ir.Table, plan: CellPlan, variant: Variant) -> ir.Table:
-    """groups, group, in_group: the years in which members with these codes are in a group under the variant's race version.
+def group_table(codes: ir.Table, plan: CellPlan) -> ir.Table:
+    """variant, groups, group, in_group: the years in which members with these codes are in a group under the race version of a
+    variant; group NOWHERE where they are in none.
 
-    `groups`: a column of distinct codes as `without_source` makes them.
+    `codes`: a column `groups` of distinct codes as `without_source` makes them.
     """
     import ibis
     import pyarrow as pa
 
-    if plan.undivided:
-        whole = ibis.literal(whole_population(plan.scheme), "int64")
-        return groups.select("groups", group=whole, in_group=ibis.literal(years.mask(plan, plan.years), "int64"))
-    in_use = {version: i * width(plan.scheme) for i, version in enumerate(plan.versions)}
-    of_year = {year: plan.frozen if variant.race_version == "frozen" else plan.contemporaneous[year] for year in plan.years}
-    rows = [(shift, years.mask(plan, [y for y, v in of_year.items() if v == version])) for version, shift in in_use.items()]
-    used = [(shift, at) for shift, at in rows if at]
-    table = {"shift": pa.array([s for s, _ in used], pa.int64()), "at": pa.array([at for _, at in used], pa.int64())}
-    known = ibis.memtable(pa.table(table))
-    both = groups.cross_join(known)
+    rows: list[tuple[int, int, int]] = []
+    for number, variant in enumerate(plan.variants):
+        of_year = {year: version_in_use(plan, variant, year) for year in plan.years}
+        shifts = {version: i * width(plan.scheme) for i, version in enumerate(plan.versions)} or {"": 0}
+        masks = {shift: years.mask(plan, [y for y, v in of_year.items() if v == version]) for version, shift in shifts.items()}
+        rows += [(number, shift, at) for shift, at in masks.items() if at]
+    kinds = {"variant": pa.int8(), "shift": pa.int64(), "at": pa.int64()}
+    known = ibis.memtable(pa.table({n: pa.array([row[i] for row in rows], k) for i, (n, k) in enumerate(kinds.items())}))
+    both = codes.cross_join(known)
     field: Any = (both.groups >> both["shift"]) & (2 ** width(plan.scheme) - 1)
-    both = both.select("groups", "at", group=group_of(field, plan.scheme))
-    return both.group_by("groups", "group").agg(in_group=years.union(both["at"]))
+    whole = whole_population(plan.scheme)
+    group = group_of(field, plan.scheme) if whole is None else ibis.literal(whole, "int64")
+    both = both.select("variant", "groups", "at", group=group)
+    return both.group_by("variant", "groups", "group").agg(in_group=years.union(both["at"]))
 
 
-def placed(rows: ir.Table, systems: ir.Table, groups: ir.Table, *masks: str) -> ir.Table:
-    """Rows split by system and group: columns of `rows` without site and groups, `masks` cut to the years of each place.
+def version_in_use(plan: CellPlan, variant: Variant, year: int) -> str:
+    """The version of the race and ethnicity data that a variant takes for a year; empty where members are not divided."""
+    if plan.undivided:
+        return ""
+    return plan.frozen if variant.race_version == "frozen" else plan.contemporaneous[year]
+
+
+def build_places(engine: Engine, stays: ir.Table, people: ir.Table, found: Places, plan: CellPlan) -> None:
+    """Keeps what variants differ in: `system` and `group` as above; `place`, one row a variant, site, groups, system and group.
+
+    Columns of `place`: these five and at, the years in which members of the site with these codes are in both.
+    """
+    import ibis
+
+    codes = people.select(groups=without_source(people.race, plan.scheme, plan.versions)).distinct()
+    groups = engine.keep("group", group_table(codes, plan))
+    systems = engine.keep("system", ibis.memtable(system_table(found, plan)))
+    pairs = stays.filter(stays.site != NOWHERE).select("site", "groups").distinct()
+    joined = pairs.join(systems, "site").join(groups, ["variant", "groups"])
+    at = joined.in_system & joined.in_group
+    place = joined.select("variant", "site", "groups", "system", "group", at=at)
+    engine.keep("place", place.filter(place["at"] != 0, place.group != NOWHERE))
+
+
+def placed(engine: Engine, rows: ir.Table, *masks: str) -> ir.Table:
+    """Rows split by variant, system and group instead of site and groups, `masks` cut to the years of each place.
 
     The first mask decides: rows without a year there drop out.
     """
-    joined = rows.join(systems, "site").join(groups, "groups")
-    at = systems.in_system & groups.in_group
+    place = engine.kept("place")
     others = [name for name in rows.columns if name not in (*masks, "site", "groups")]
-    cut = {name: rows[name] & at for name in masks}
-    split = joined.select(*[rows[name] for name in others], system=systems.system, group=groups.group, **cut)
-    return split.filter(split[masks[0]] != 0, split.group != NOWHERE)
+    joined = rows.join(place, ["site", "groups"])
+    cut = {name: rows[name] & place["at"] for name in masks}
+    split = joined.select(*[rows[n] for n in others], place.variant, place.system, place.group, **cut)
+    return split.filter(split[masks[0]] != 0)
 
 
-def in_year(counts: ir.Table, systems: ir.Table, groups: ir.Table, keys: list[str], sums: list[str]) -> ir.Table:
-    """Counts of one year (with its position) summed to system, group and `keys`; rows in no system or group drop out."""
-    joined = counts.join(systems, "site").join(groups, "groups")
-    joined = joined.filter(years.holds(systems.in_system & groups.in_group, counts.position), groups.group != NOWHERE)
-    rows = joined.select(*[counts[name] for name in (*keys, *sums)], system=systems.system, group=groups.group)
-    return rows.group_by(["system", "group", *keys]).agg(**{name: rows[name].sum().cast(rows[name].type()) for name in sums})
+def in_year(engine: Engine, counts: ir.Table, keys: list[str], sums: list[str]) -> ir.Table:
+    """Counts of one year (with its position) summed to variant, system, group and `keys`; rows in no system or group drop out."""
+    place = engine.kept("place")
+    joined = counts.join(place, ["site", "groups"])
+    joined = joined.filter(years.holds(place["at"], counts.position))
+    rows = joined.select(*[counts[name] for name in (*keys, *sums)], place.variant, place.system, place.group)
+    totals = {name: rows[name].sum().cast(rows[name].type()) for name in sums}
+    return rows.group_by(["variant", "system", "group", *keys]).agg(**totals)
+
+
+def read_under(rows: ir.Table, plan: CellPlan) -> ir.Table:
+    """Rows of a variant and measure that the study reads."""
+    import ibis
+    import pyarrow as pa
+
+    pairs = [(number, code) for number, variant in enumerate(plan.variants) for code in variant.measures]
+    table = {"variant": pa.array([n for n, _ in pairs], pa.int8()), "measure": pa.array([c for _, c in pairs], pa.int8())}
+    return rows.semi_join(ibis.memtable(pa.table(table)), ["variant", "measure"])

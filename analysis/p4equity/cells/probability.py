@@ -29,9 +29,9 @@ def member_probabilities(raw: ir.Table, plan: CellPlan) -> ir.Table:
     return rows.select("member_id", **found)
 
 
-def probability_sums(engine: Engine, records: ir.Table, members: ir.Table, systems: ir.Table, plan: CellPlan) -> ir.Table:
+def probability_sums(engine: Engine, records: ir.Table, members: ir.Table, plan: CellPlan) -> ir.Table:
     """Wide sums by system, measure and year: p_i, y_i (of p y) and p_i_j for i <= j."""
-    count = len(plan.scheme.groups)
+    count, systems = len(plan.scheme.groups), engine.kept("system")
     # Kept before it is summed: DuckDB sums a kept table several times faster than what comes out of a join.
     joined = engine.keep(
         "probable", records.join(members, "member_id").select("site", "measure", "den", "num", *[f"p_{i}" for i in range(count)])
@@ -42,7 +42,7 @@ def probability_sums(engine: Engine, records: ir.Table, members: ir.Table, syste
     }
     # A member's probabilities are the same in all years, so that only patterns of years meet the years.
     patterns = joined.group_by("site", "measure", "den", "num").agg(**sums)
-    placed = patterns.join(systems, "site")
+    placed = patterns.join(systems.filter(systems.variant == 0), "site")
     placed = placed.select(
         "system", "measure", *sums, den=placed.den & placed.in_system, num=placed.num & placed.in_system
     ).filter(lambda t: t.den != 0)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from p4equity.cells import years
 from p4equity.cells.people import levels
-from p4equity.cells.places import Places, in_year
-from p4equity.cells.plan import CellPlan, Variant
+from p4equity.cells.places import NOWHERE, Places, in_year, version_in_use
+from p4equity.cells.plan import CellPlan
 from p4equity.cells.stays import in_systems
 from p4equity.dictionary import Dictionary
 from p4equity.engines import Engine
@@ -83,28 +83,31 @@ def _named(rows: ir.Table, name: str) -> ir.Table:
     return rows.select("site", "groups", "eligible", "level", "n", characteristic=ibis.literal(name))
 
 
-def profile_counts(engine: Engine, plan: CellPlan, variant: Variant, systems: ir.Table, groups: ir.Table) -> ir.Table:
-    """Eligible member-years under a variant: system, group, year, characteristic, level (code), n."""
-    rows = engine.kept("profile")
-    level = rows.level
-    if not plan.undivided:
-        source = (rows.level >> _shift(plan, variant, rows.year)) & 1
-        level = (rows.characteristic == "race_source").ifelse(source, level)
-    rows = rows.mutate(level=level)
-    return in_year(rows, systems, groups, ["year", "characteristic", "level"], ["n"])
+def profile_counts(engine: Engine, plan: CellPlan) -> ir.Table:
+    """Eligible member-years of all variants: variant, system, group, year, characteristic, level (code), n."""
+    rows = in_year(engine, engine.kept("profile"), ["year", "characteristic", "level"], ["n"])
+    if plan.undivided:
+        return rows
+    source = (rows.level >> _shift(plan, rows.variant, rows.year)) & 1
+    rows = rows.mutate(level=(rows.characteristic == "race_source").ifelse(source, rows.level))
+    keys = [name for name in rows.columns if name != "n"]
+    return rows.group_by(keys).agg(n=rows.n.sum().cast("int64"))
 
 
 def _band(age: Any) -> Any:
     return sum(((age >= start).cast("int64") for start in AGE_STARTS[1:]), (age >= AGE_STARTS[0]).cast("int64"))
 
 
-def _shift(plan: CellPlan, variant: Variant, year: Any) -> Any:
-    """Position of the bit that says how the group of a year was obtained."""
+def _shift(plan: CellPlan, variant: Any, year: Any) -> Any:
+    """Position of the bit that says how the group of a year was obtained under a variant."""
     import ibis
 
-    version = {y: plan.frozen if variant.race_version == "frozen" else plan.contemporaneous[y] for y in plan.years}
-    position = {v: ibis.literal(i * width(plan.scheme), "int64") for i, v in enumerate(plan.versions)}
-    return year.cases(*[(y, position[v]) for y, v in version.items()], else_=ibis.literal(0, "int64"))
+    position = {version: i * width(plan.scheme) for i, version in enumerate(plan.versions)}
+    shift: Any = ibis.literal(0, "int64")
+    for number, of_variant in enumerate(plan.variants):
+        cases = [(y, ibis.literal(position[version_in_use(plan, of_variant, y)], "int64")) for y in plan.years]
+        shift = (variant == number).ifelse(year.cases(*cases, else_=ibis.literal(0, "int64")), shift)
+    return shift
 
 
 def build_retention(engine: Engine, stays: ir.Table) -> None:
@@ -113,23 +116,28 @@ def build_retention(engine: Engine, stays: ir.Table) -> None:
     engine.keep("staying", rows.group_by("site", "groups", "eligible", "at").agg(n=rows.count()))
 
 
-def retention_counts(engine: Engine, stays: ir.Table, plan: CellPlan, systems: ir.Table, groups: ir.Table) -> ir.Table:
-    """Eligible members of the baseline year still covered, in the same system, in a later one: system, group, level (year), n."""
+def retention_counts(engine: Engine, plan: CellPlan) -> ir.Table:
+    """Eligible members of the baseline year still covered, in the same system, in a later one, under all variants.
+
+    Columns: variant, system, group, level (year), n.
+    """
     first = years.mask(plan, [plan.baseline_year])
     later = years.mask(plan, [year for year in plan.years if year > plan.baseline_year])
+    stays, systems, groups = engine.kept("stay"), engine.kept("system"), engine.kept("group")
     stayed = engine.kept("staying").join(systems, "site")
-    stayed = stayed.select(
-        "system", "groups", "n", eligible=stayed.eligible & stayed.in_system, at=stayed["at"] & stayed.in_system
-    )
+    names = ["variant", "system", "groups", "eligible", "at"]
+    here = {"eligible": stayed.eligible & stayed.in_system, "at": stayed["at"] & stayed.in_system}
+    stayed = stayed.select("variant", "system", "groups", "n", **here)
     moved = stays.filter(~stays.sole).join(systems, "site")
-    moved = moved.select(
-        "member_id", "system", "groups", eligible=moved.eligible & moved.in_system, at=moved["at"] & moved.in_system
+    here = {"eligible": moved.eligible & moved.in_system, "at": moved["at"] & moved.in_system}
+    moved = moved.select("member_id", "variant", "system", "groups", **here)
+    moved = moved.group_by("member_id", "variant", "system", "groups").agg(
+        eligible=years.union(moved.eligible), at=years.union(moved["at"])
     )
-    moved = moved.group_by("member_id", "system", "groups").agg(eligible=years.union(moved.eligible), at=years.union(moved["at"]))
-    names = ["system", "groups", "eligible", "at"]
     both = stayed.select(*names, "n").union(moved.group_by(names).agg(n=moved.count()))
-    both = both.filter((both.eligible & first) != 0)
-    both = both.select("system", "groups", "n", at=both["at"] & later).filter(lambda t: t["at"] != 0)
-    of_group = groups.filter((groups.in_group & first) != 0, groups.group >= 0).select("groups", "group")
-    rows = years.unfolded(both.join(of_group, "groups").select("system", "group", "n", "at"), "at", plan)
-    return rows.group_by("system", "group", level=rows.year).agg(n=rows.n.sum().cast("int64"))
+    both = both.filter((both.eligible & first) != 0, (both["at"] & later) != 0)
+    both = both.select("variant", "system", "groups", "n", at=both["at"] & later)
+    of_group = groups.filter((groups.in_group & first) != 0, groups.group != NOWHERE).select("variant", "groups", "group")
+    rows = both.join(of_group, ["variant", "groups"]).select("variant", "system", "group", "n", "at")
+    rows = years.unfolded(rows, "at", plan)
+    return rows.group_by("variant", "system", "group", level=rows.year).agg(n=rows.n.sum().cast("int64"))

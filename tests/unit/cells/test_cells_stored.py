@@ -38,7 +38,7 @@ def test_progress_names_each_step(random_extract: Extract, small_study: Study) -
     build_cells(random_extract, small_study, load_dictionary(), threads=1, progress=said.append)
     assert said[0] == "population"
     assert said[-1] == "spending"
-    assert len([s for s in said if s.startswith("overlap")]) == 3
+    assert "overlap" in said
 
 
 def test_fingerprint_knows_every_value_and_no_order(random_cells: CellTables) -> None:
