@@ -95,14 +95,11 @@ class Records:
             self.forget(stage)
         self.sweep()
 
-    def sweep(self, keep: Iterable[str] = ()) -> None:
-        """Remove every file of the folder that no finished stage vouches for, but for top folders to `keep`."""
+    def sweep(self) -> None:
+        """Remove every file of the folder that no finished stage vouches for."""
         known = {self.folder / path for record in self.known.values() for path in record.files}
         known |= {self._file(stage) for stage in self.known}
-        left_alone = {self.folder / name for name in keep}
         for path in sorted(self.folder.rglob("*"), reverse=True):  # what a folder holds before the folder
-            if left_alone & {path, *path.parents}:
-                continue
             if path.is_dir() and not path.is_symlink():
                 if not any(path.iterdir()):
                     path.rmdir()

@@ -80,7 +80,7 @@ def _keep(run: Run, stages: Sequence[Stage], records: Records, say: Say) -> None
         shutil.rmtree(run.folder, ignore_errors=True)
         return
     with suppress(OSError):
-        records.sweep(keep=["failed"])  # where the report stage leaves a notebook that did not run through
+        records.sweep()
     rest = [stage.name for stage in stages if stage.name not in records.known]
     then = f"go on from {rest[0]}" if rest else "finish"
     say(f"Finished stages are kept in {run.folder}: {', '.join(finished)}. Repeat with --resume to {then}.")

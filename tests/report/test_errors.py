@@ -94,6 +94,14 @@ def test_failed_rendering_leaves_the_old_document(run_dir: Path, tmp_path: Path)
     assert [p.name for p in stem.parent.iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_document_that_does_not_run_through_is_kept_beside_the_run(run_dir: Path, tmp_path: Path) -> None:
+    bad = write_notebook(tmp_path / "bad.ipynb", OPEN, "1 / 0")
+    with pytest.raises(P4Error, match=r"ZeroDivisionError.*\n.*failed/S02\.ipynb to see the traceback"):
+        render_document(run_dir, bad, run_dir / "briefings" / "S02", {}, study=study())
+    assert (run_dir.parent / "failed" / "S02.ipynb").is_file()
+    assert not (run_dir / "failed").exists()
+
+
 def test_docx_holds_picture_alt_text_and_tables(rendered: RenderedReport) -> None:
     with zipfile.ZipFile(rendered.paths["docx"]) as archive:
         document = archive.read("word/document.xml").decode()

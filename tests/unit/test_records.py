@@ -71,13 +71,11 @@ def test_files_are_judged_by_content(records: Records, tmp_path: Path) -> None:
 
 
 def test_only_what_finished_stages_wrote_stays(records: Records, tmp_path: Path) -> None:
-    (tmp_path / "failed").mkdir()
-    (tmp_path / "failed" / "notebook").touch()
     (tmp_path / "link").symlink_to(tmp_path / "extract", target_is_directory=True)
-    records.sweep(keep=["failed"])
+    records.sweep()
     kept = {"extract/member/a.parquet", "extract/member/b.parquet", "restricted/cell.parquet"}
     stages = {(FOLDER / f"{stage}.json").as_posix() for stage in records.known}
-    assert files(tmp_path) == kept | stages | {"failed/notebook"}
+    assert files(tmp_path) == kept | stages
     assert not (tmp_path / "link").is_symlink()
     records.take_up(["cells", "estimate"], tmp_path / "no earlier run")
     assert files(tmp_path) == {"restricted/cell.parquet", (FOLDER / "cells.json").as_posix()}

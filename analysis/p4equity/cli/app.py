@@ -85,6 +85,7 @@ def validate(
     from p4equity.dictionary import load_dictionary
     from p4equity.extract import open_extract
     from p4equity.places import check_file
+    from p4equity.scratch import scratch_folder
     from p4equity.study import load_study
     from p4equity.validate import validate as check
     from p4equity.validate.terminal import print_report
@@ -92,7 +93,8 @@ def validate(
     if report:
         check_file(report)
     extract = open_extract(data, load_dictionary(), to_validate=True, engine=engine, engine_url=engine_url)
-    found = check(extract, load_study(study), load_dictionary())
+    with scratch_folder():
+        found = check(extract, load_study(study), load_dictionary())
     if report:
         found.write_json(report)
     print_report(found, console)

@@ -12,7 +12,7 @@ from p4equity.errors import DiagnosticsFailed
 from p4equity.finished import check_results, whole_facts
 from p4equity.pipeline import cells_of, render
 from p4equity.places import check_place
-from p4equity.run_folder import registered_study
+from p4equity.run_folder import registered_study, sole_writer
 from p4equity.run_state import Run, Source
 from p4equity.scratch import scratch_folder
 from p4equity.study import load_study
@@ -93,5 +93,5 @@ def render_again(run_dir: Path, study: str | None, workers: int, progress: Calla
     check_results(run_dir, facts)
     state = Run(loaded, run_dir, progress, workers)
     state.about = facts
-    with scratch_folder():
+    with scratch_folder(), sole_writer(run_dir.resolve()):
         render(state)

@@ -15,7 +15,7 @@ from p4equity.errors import UsageError
 from p4equity.report.compose import Document, compose
 from p4equity.report.facts import Facts, facts_of, is_synthetic, write_context
 from p4equity.report.pandoc import to_docx, to_html, to_pdf
-from p4equity.report.run_notebooks import Job, Progress, run_jobs
+from p4equity.report.run_notebooks import Job, Progress, failed_beside, run_jobs
 
 if TYPE_CHECKING:
     from p4equity.study import Study
@@ -109,7 +109,7 @@ def render_documents(
         runs = [Job(job.notebook, job.out_stem.name, {"run_dir": up, **job.parameters}) for job in here]
         audience = str(here[0].parameters.get("audience", "public"))
         facts = _prepare(run_dir, study, edition=edition, audience=audience, synthetic=synthetic)
-        executed = run_jobs(runs, out, workers=workers, progress=progress)
+        executed = run_jobs(runs, out, workers=workers, progress=progress, failed_dir=failed_beside(run_dir))
         for job, done in zip(here, executed, strict=True):
             document = compose([done.path], facts, title_from_heading=True)
             paths, spent = _write(document, facts, run_dir, job.out_stem, formats)

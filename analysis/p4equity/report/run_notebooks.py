@@ -68,7 +68,7 @@ def run_jobs(
     """As `run_notebooks`, with parameters of its own for each job."""
     prepared = [_load(job) for job in jobs]
     out_dir.mkdir(parents=True, exist_ok=True)
-    failed = failed_dir or _failed_dir(out_dir)
+    failed = failed_dir or failed_beside(out_dir.parent)
     done = 0
     results: list[Executed] = []
     with own_kernel() as kernel, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
@@ -171,10 +171,10 @@ def _failure(job: Job, error: Exception, working: Path, failed: Path) -> P4Error
     )
 
 
-def _failed_dir(out_dir: Path) -> Path:
-    """`reports/failed/` of the checkout that holds the run, else `failed/` beside the run: its own folder goes when it fails."""
+def failed_beside(run_dir: Path) -> Path:
+    """`reports/failed/` of the checkout that holds the run, else `failed/` beside the run, whose own folder may go."""
     reports = root() / "reports"
-    return reports / "failed" if out_dir.resolve().is_relative_to(reports) else out_dir.parent.parent / "failed"
+    return reports / "failed" if run_dir.resolve().is_relative_to(reports) else run_dir.parent / "failed"
 
 
 def _short(path: Path) -> str:
