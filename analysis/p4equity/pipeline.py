@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p4equity.engines import check_engine
 from p4equity.errors import UsageError
 from p4equity.places import check_place
 from p4equity.resources import study_reference
@@ -62,6 +63,7 @@ def run(
     target = out or root() / "reports" / "runs" / ("demo" if loaded.id == FIRST_STUDY else loaded.id)
     check_target(target, [loaded.folder, *(data_places(Path(data)) if data is not None else ())])
     check_place(target)
+    check_engine(engine, engine_url)
     _check_options(loaded, data, {"members": members, "seed": seed, "scenario": scenario})
     source = Source(data and Path(data), members, seed, scenario, engine, engine_url)
     with scratch_folder(), sole_writer(target) as working:
