@@ -114,14 +114,15 @@ def test_a_small_plan_starts_no_process(small_study: Study, monkeypatch: pytest.
 
 def test_nothing_is_fitted_twice(small_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     plan.evaluate(made_context(replace(small_study, analyses=small_study.analyses[:1])))  # every module is loaded
-    calls = {name: _counted(name, monkeypatch) for name in ONCE}
+    calls, cells = {name: _counted(name, monkeypatch) for name in ONCE}, _counted("estimators.tidy.tidy", monkeypatch)
     context = made_context(small_study)
     plan.evaluate(context)
     for name, found in calls.items():
         assert found, name
         assert max(found.values()) == 1, f"{name}: {sum(found.values())} calls, {len(found)} of them different"
-    before = sum(calls["estimators.linear.regress"].values())
-    assert before == 2 * 12 + 12  # two weightings, and one event study, which answers for how far trends may part, too
+    questions = 12  # measures and groups
+    assert sum(calls["estimators.linear.regress"].values()) == 3 * questions  # the event study answers two analyses
+    assert sum(cells.values()) == 3 * questions  # two weightings of the registered years, and all years
 
 
 def _counted(name: str, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
