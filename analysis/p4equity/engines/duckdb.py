@@ -33,6 +33,7 @@ class DuckDBEngine(Engine):
             settings["threads"] = threads
         self._spill = tempfile.TemporaryDirectory(prefix="p4equity-")
         self._backend = ibis.duckdb.connect(temp_directory=self._spill.name, **settings)
+        self._kept: dict[str, ir.Table] = {}
 
     def table(self, extract: Extract, name: str) -> ir.Table:
         extract.attach(self._backend.con)
@@ -41,14 +42,16 @@ class DuckDBEngine(Engine):
         return self._backend.table(f"extract_{name}")
 
     def keep(self, name: str, expression: ir.Table) -> ir.Table:
-        return self._backend.create_table(name, expression, temp=True)
+        self._kept[name] = self._backend.create_table(name, expression, temp=True)
+        return self._kept[name]
 
     def kept(self, name: str) -> ir.Table:
-        return self._backend.table(name)
+        return self._kept[name]
 
     def drop(self, *names: str) -> None:
         for name in names:
             self._backend.raw_sql(f'DROP TABLE "{name}"')
+            del self._kept[name]
 
     def fetch(self, expression: ir.Table) -> pa.Table:
         return self._backend.to_pyarrow(expression)
