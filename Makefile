@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Byte code is written once, or every process of a run and of the tests would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test test-slow test-spark setup setup-spark lint lock edition clean help
+.PHONY: report test test-slow test-spark bench setup setup-spark lint lock edition clean help
 .DEFAULT_GOAL := report
 
 help:  ## what each target does
@@ -31,6 +31,19 @@ test-slow: setup  ## the long simulations
 # The cells of Spark and DuckDB, integer for integer, and what happens when Spark dies. Needs Java 17 or 21.
 test-spark: setup-spark  ## the Spark engine against DuckDB
 	@$(BIN)/python -m pytest -q -m spark tests/spark
+
+# What the toolkit takes beside a bare scan, beside other libraries and as members grow; half an hour on two idle cores. Options:
+# MEMBERS=120000, GROWTH=10 (that size too), ONLY=scans,plan, QUICK=1.
+bench: setup $(VENV)-bench/.ready  ## the benchmark: ratios, peak memory, growth
+	@PYTHONPATH=analysis $(BIN)/python -m bench $(if $(MEMBERS),--members $(MEMBERS)) $(if $(GROWTH),--growth $(GROWTH)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
+# The libraries it is compared with have an environment and a hash-pinned lock of their own; the package needs none of them.
+$(VENV)-bench/.ready: requirements-bench.lock | $(VENV)/.ready
+	@echo "Setting up $(VENV)-bench, the libraries to compare with: $$(grep -c '==' $<) pinned packages, 1.2 GB."
+	@rm -rf $(VENV)-bench && $(BIN)/python -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --require-hashes -r $<
+	@cp $< $@
 
 STYLE = $(BIN)/ruff check . \
   && { $(BIN)/ruff format --check -q . || { echo "format with: $(BIN)/ruff format ."; exit 1; }; } \
@@ -61,6 +74,8 @@ lock:
 	  --no-emit-index-url --no-annotate --no-header -o requirements.lock
 	sed -n 's/^spark = \["\(.*\)"\]$$/\1", "setuptools/p' pyproject.toml | sed 's/", "/\n/g' | uv pip compile - \
 	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-spark.lock
+	sed -n 's/^bench = \["\(.*\)"\]$$/\1/p' pyproject.toml | sed 's/", "/\n/g' | uv pip compile - --constraint requirements.lock \
+	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-bench.lock
 
 # Make the committed synthetic edition again, after a change that moves numbers.
 edition: setup  ## the committed synthetic edition again
@@ -68,4 +83,4 @@ edition: setup  ## the committed synthetic edition again
 	@$(BIN)/p4equity release reports/runs/edition reports/editions/synthetic
 
 clean:
-	rm -rf $(VENV) reports/runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench reports/runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -121,7 +121,7 @@ def for_spark(project: dict[str, Any]) -> list[str]:
 
 
 def third_party(trees: list[ast.AST]) -> set[str]:
-    """Top-level names of imported modules that are neither the standard library's nor the package's own."""
+    """Top-level names of imported modules that are neither the standard library's nor the project's own."""
     names: set[str] = set()
     for tree in trees:
         for node in ast.walk(tree):
@@ -129,7 +129,7 @@ def third_party(trees: list[ast.AST]) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"p4equity"}
+    return names - set(sys.stdlib_module_names) - {"p4equity", "bench"}
 
 
 def test_the_package_imports_what_it_declares(modules: list[Module], project: dict[str, Any]) -> None:
