@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from p4equity.errors import UsageError
+from p4equity.cli.guard import guarded
+from p4equity.errors import DataError, UsageError
 from p4equity.resources import root
 from p4equity.study import load_study
 from rich.console import Console
@@ -47,7 +48,7 @@ def bench(
         data = Path(place) / "extract"
         made = simulated(run, members, data)
         if made.failed:
-            raise SystemExit(f"no extract to measure: {made.failed}")
+            raise DataError("no extract to measure", where="simulate", found=made.failed, fix="see that --scratch has space")
         cells = scans(run, data) if {"scans", "regressions", "methods", "plan"} & set(parts) else Path()
         steps = {
             "regressions": lambda: regressions(run, data, cells), "methods": lambda: other_methods(run, cells),
@@ -100,4 +101,4 @@ def sizes(text: str) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    guarded(lambda: typer.run(bench))
