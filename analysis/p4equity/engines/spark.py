@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from p4equity.engines import spark_faults, spark_tables
@@ -33,7 +34,7 @@ class SparkEngine(Engine):
             self._backend = self._process.do(ibis.pyspark.connect, self._session)
             self._backend.compiler = SparkCompiler()
         except BaseException:
-            self._process.close()
+            self.__exit__(*sys.exc_info())
             raise
 
     def table(self, extract: Extract, name: str) -> ir.Table:

@@ -11,6 +11,7 @@ from p4equity.errors import P4Error
 if TYPE_CHECKING:
     from p4equity.engines.spark_process import SparkProcess
 
+PATIENCE = 10  # seconds
 # Spark's names of what goes wrong with values and with files; nothing else of its text is repeated.
 UNFIT = (
     "CAST_INVALID_INPUT", "CAST_OVERFLOW", "ARITHMETIC_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE", "DIVIDE_BY_ZERO",
@@ -26,12 +27,14 @@ MORE = "give Spark more memory (local mode: SPARK_DRIVER_MEMORY=8g; executors: s
 
 def in_words(error: Exception, process: SparkProcess) -> Exception | None:
     """The error as a message of ours; None for one that is not of Spark, or that nobody has foreseen."""
-    from py4j.protocol import Py4JError
+    from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException
 
-    if not isinstance(error, Py4JError | PySparkException | OSError):
+    if not isinstance(error, Py4JError | PySparkException | ConnectionError):
         return None
-    code = process.ended()
+    # An error that Java did not throw is a broken connection, and connections break a moment before the process is gone.
+    broken = not isinstance(error, Py4JJavaError | PySparkException)
+    code = process.ended(PATIENCE if broken else 0)
     if code is not None:
         return _java_ended(code)
     text = str(error)

@@ -99,12 +99,10 @@ class SparkProcess:
         self._idle = True
         return result
 
-    def ended(self) -> int | None:
-        """The exit code of the Java process when it is no more (negative: the signal), else null."""
-        if self._java is None:
-            return None
+    def ended(self, patience: float = 0) -> int | None:
+        """The exit code of the Java process when it is no more (negative: the signal), else null after `patience` seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._java.wait(1)  # its connections break a moment before it is gone
+            return self._java.wait(patience) if self._java is not None else None
         return None
 
     def close(self) -> None:

@@ -31,6 +31,11 @@ def typed(session: Any, extract: Extract, name: str) -> Any:
     """
     source, schema = extract.source(name), extract.dictionary.table(name)
     if source.kind == "catalog":
+        if not session.catalog.tableExists(source.table):
+            raise DataError(
+                f"no such table or view in Spark's catalog: {source.table}", where=f"table {name}", expected=source.table,
+                found="nothing of that name", fix="check [data.tables], and that spark-defaults.conf names the catalog",
+            )  # fmt: skip
         return _select(_renamed(session.table(source.table), source.renames), schema, typed=True)
     # Spark takes the columns of one file for those of all: files that differ are read apart.
     parts = [_renamed(_read(session, part), source.renames) for part in source.alike]
@@ -74,6 +79,12 @@ def _read(session: Any, source: TableFiles) -> Any:
         raise DataError(
             "a compressed file whose name does not say so", where=f"table {source.name}", expected="names that end in .csv.gz",
             found=source.names[0], fix="rename the files: Spark goes by their names",
+        )  # fmt: skip
+    hidden = next((name for file, name in zip(source.files, source.names, strict=True) if file.name.startswith(("_", "."))), None)
+    if hidden is not None:
+        raise DataError(
+            "a file whose name begins with _ or ., which Spark passes over", where=f"table {source.name}",
+            expected="names that begin with a letter or a number", found=hidden, fix="rename the file",
         )  # fmt: skip
     files, reader = [_pattern(file) for file in source.files], session.read
     if source.partitions and source.base:
