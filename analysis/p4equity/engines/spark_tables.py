@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from p4equity.dictionary import Field, Table
-    from p4equity.extract import Extract, TableFiles
+    from p4equity.extract import CatalogTable, Extract, TableFiles
 
 TYPES = {"string": "string", "integer": "bigint", "number": "double", "boolean": "boolean", "date": "date"}
 _INTEGERS = ("tinyint", "smallint", "int", "bigint")
@@ -31,12 +31,7 @@ def typed(session: Any, extract: Extract, name: str) -> Any:
     """
     source, schema = extract.source(name), extract.dictionary.table(name)
     if source.kind == "catalog":
-        if not session.catalog.tableExists(source.table):
-            raise DataError(
-                f"no such table or view in Spark's catalog: {source.table}", where=f"table {name}", expected=source.table,
-                found="nothing of that name", fix="check [data.tables], and that spark-defaults.conf names the catalog",
-            )  # fmt: skip
-        return _select(_renamed(session.table(source.table), source.renames), schema, typed=True)
+        return _select(_renamed(_in_catalog(session, source), source.renames), schema, typed=True)
     # Spark takes the columns of one file for those of all: files that differ are read apart.
     parts = [_renamed(_read(session, part), source.renames) for part in source.alike]
     empty = [{c for c in source.columns if part.in_files.get(source.renames.get(c, c)) == NOTHING} for part in source.alike]
@@ -96,6 +91,18 @@ def _read(session: Any, source: TableFiles) -> Any:
         files, schema=text, header=True, sep=",", quote='"', escape='"', nullValue="", emptyValue="", multiLine=True,
         mode="FAILFAST", encoding="UTF-8",
     )  # fmt: skip
+
+
+def _in_catalog(session: Any, source: CatalogTable) -> Any:
+    from pyspark.errors import AnalysisException
+
+    try:
+        return session.table(source.table)
+    except AnalysisException as error:
+        raise DataError(
+            "no such table or view in Spark's catalog", where=f"table {source.name}", expected=source.table,
+            found=error.getCondition(), fix="check [data.tables], and that spark-defaults.conf names the catalog",
+        ) from None  # fmt: skip
 
 
 def _pattern(file: Path) -> str:
