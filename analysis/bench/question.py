@@ -31,6 +31,12 @@ class Question:
     rows: pd.DataFrame
 
     @property
+    def cohorts(self) -> dict[tuple[str, str, int], float]:
+        """First treated year by measure, system and year, NaN for comparison systems: which cells the question has."""
+        rows = self.rows.astype({"cohort": "float64"}).itertuples(index=False)
+        return {(str(m), str(s), int(y)): float(c) for m, s, y, c in rows}
+
+    @property
     def years(self) -> list[int]:
         """All years that any system contributes."""
         return sorted(int(y) for y in self.rows["year"].unique())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from p4equity.study import Study
 
 from bench.question import Question, primary_question, staggered_question
@@ -24,8 +25,10 @@ def read_question(cells: Path, study: Study, question: Question) -> pd.DataFrame
         "map": [study.population.map], "race_version": [study.race.primary if study.race else "frozen"],
         "measure_id": question.measures, "group": question.groups, "year": question.years,
     }  # fmt: skip
-    sums = cell_sums(cells, KEYS, where)
-    return sums.assign(rate=sums["num"] / sums["den"]).merge(question.rows, on=["measure_id", "system_id", "year"])
+    sums, known = cell_sums(cells, KEYS, where), question.cohorts
+    at = list(zip(sums["measure_id"], sums["system_id"], sums["year"], strict=True))
+    sums = sums.assign(rate=sums["num"] / sums["den"], cohort=[known.get(key, np.nan) for key in at])
+    return sums[np.array([key in known for key in at])]
 
 
 def primary_from_cells(cells: Path, study: Study, spec: Mapping[str, Any]) -> dict[str, float]:
