@@ -24,7 +24,7 @@ def member_probabilities(raw: ir.Table, plan: CellPlan) -> ir.Table:
     found: dict[str, Any] = {}
     for i, group in enumerate(plan.scheme.groups):
         # Each column is rounded by itself: sums of integers are the same in every engine, sums of decimals are not.
-        parts = [(rows[name] * MICRO + 0.5).floor().cast("int64") for name in group.probabilities]
+        parts = [(rows[name].cast("float64") * MICRO + 0.5).floor().cast("int64") for name in group.probabilities]
         found[f"p_{i}"] = sum(parts[1:], parts[0])
     return rows.select("member_id", **found)
 
