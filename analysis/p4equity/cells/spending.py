@@ -56,9 +56,8 @@ def columns(plan: CellPlan) -> list[str]:
 def build_spending(engine: Engine, raw: ir.Table, stays: ir.Table, plan: CellPlan) -> ir.Table:
     """A row a member and practice, kept as `spending`: member_id, sole, practice, site, groups, at, cents and months by year."""
     raw = raw.filter(raw.months > 0, raw.year.isin(list(plan.years)))
-    rows = raw.select(
-        "member_id", "year", months=raw.months.cast("int64"), cents=(raw.allowed_total.cast("float64") * 100).round().cast("int64")
-    )  # fmt: skip
+    amount = raw.allowed_total.cast("float64")
+    rows = raw.select("member_id", "year", months=raw.months.cast("int64"), cents=(amount * 100).round().cast("int64"))
     # A member has one row a year, so that the union of the bits is the value itself.
     wide = {cents(i): (rows.year == plan.years[0] + i).ifelse(rows.cents, 0).bit_or() for i in positions(plan)}
     for name in dict.fromkeys(map(months, positions(plan))):
