@@ -144,7 +144,7 @@ def other_methods(bench: Bench, cells: Path) -> None:
     theirs = bench.other("wildboottest", "the same by wildboottest", gaps=gaps)
     bench.keep(
         Figure("bootstrap", f"{bench.draws:,} restricted draws, each measure and group", boot),
-        Figure("bootstrap", "the same by wildboottest", theirs, "own", ratio(theirs, boot), faster=True),
+        Figure("bootstrap", "the same by wildboottest", theirs, "of ours", ratio(theirs, boot), faster=True),
     )
     keys, noise = ("measure", "group"), 4 * math.sqrt(0.5 / bench.draws)  # four errors of a difference of two drawn p values
     pair = boot.answer, theirs.answer

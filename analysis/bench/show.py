@@ -101,7 +101,7 @@ def cells_of(figure: Figure) -> tuple[str, ...]:
     m = figure.measured
     if m.failed:
         return figure.part, figure.name, "failed", "", "", "", f"{'bar missed: ' if figure.met is False else ''}{m.failed}"
-    times = "" if math.isnan(figure.ratio) else f"{figure.ratio:.1f}x {'faster' if figure.faster else figure.of}".strip()
+    times = "" if math.isnan(figure.ratio) else f"{figure.ratio:.1f}x {'the time ' if figure.faster else ''}{figure.of}"
     first = f"{m.first:.3f}" if len(m.wall) > 1 else ""
     memory = f"{m.peak / 1e6:,.0f}" if m.peak else ""
     words = {None: "", True: "met", False: "[bold red]bar missed[/]"}[figure.met]
