@@ -9,19 +9,33 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
 
-ENDED = 128 + signal.SIGTERM  # the exit code of a process that was asked to end
+INTERRUPTED, ENDED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes of a process that was asked to end
 _waiting: list[bool] = []  # one item a block that must not be left half-way
 _asked = False
+_interrupted = False
 
 
 def end_when_asked() -> None:
     """From now on SIGTERM ends this process as Ctrl-C does: with all that was begun undone. Only for a main thread."""
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in the background of a shell
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def asked_to_end() -> bool:
     """Whether SIGTERM came, even where the exception it raised was lost (in a destructor, say)."""
     return _asked
+
+
+def exit_code_asked_for() -> int | None:
+    """The exit code when this process was asked to end. A library may answer a signal with an error of its own, DuckDB does."""
+    return ENDED if _asked else INTERRUPTED if _interrupted else None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    _interrupted = True
+    signal.default_int_handler(number, frame)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -76,6 +76,27 @@ def test_a_file_that_may_not_be_read(damaged: Any, p4: Any, monkeypatch: pytest.
     )
 
 
+@pytest.mark.parametrize(("asked", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_query_that_is_stopped(asked: signal.Signals, code: int) -> None:
+    """DuckDB answers a signal during a query with a RuntimeError, and what the handler raised is lost."""
+    script = f"""
+import os
+from p4equity.cli.guard import guarded
+from p4equity.interrupts import end_when_asked
+end_when_asked()
+def query():
+    try:
+        os.kill(os.getpid(), {int(asked)})
+    except BaseException:
+        pass
+    raise RuntimeError("Query interrupted")
+guarded(query)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.strip() == "Stopped. No unfinished output was left."
+
+
 @pytest.mark.parametrize(
     ("asked", "whole_group", "code"), [(signal.SIGINT, True, 130), (signal.SIGTERM, True, 143), (signal.SIGTERM, False, 143)]
 )

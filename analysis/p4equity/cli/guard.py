@@ -10,32 +10,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 from p4equity.errors import P4Error
-from p4equity.interrupts import ENDED
+from p4equity.interrupts import ENDED, INTERRUPTED, exit_code_asked_for
 from p4equity.workers import WorkerStopped
 
 DEBUG = "P4EQUITY_DEBUG"
-INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def guarded(verb: Callable[[], object]) -> None:
     """Run the command line; errors are printed plainly and set the exit code. P4EQUITY_DEBUG=1 raises unexpected ones."""
-    from p4equity.cli.progress import errors
-
     try:
         verb()
     except SystemExit as stop:
         if stop.code in (INTERRUPTED, ENDED):
-            errors.print("Stopped. No unfinished output was left.", markup=False)
+            _say_stopped()
         raise
-    except P4Error as error:
-        _say(type(error).__name__, error.message())
-        sys.exit(error.exit_code)
     except Exception as error:
+        if (code := exit_code_asked_for()) is not None:
+            _say_stopped()
+            sys.exit(code)
+        if isinstance(error, P4Error):
+            _say(type(error).__name__, error.message())
+            sys.exit(error.exit_code)
         if os.environ.get(DEBUG) == "1":
             raise
         _say("Error", in_words(error).message())
         sys.exit(1)
+
+
+def _say_stopped() -> None:
+    from p4equity.cli.progress import errors
+
+    errors.print("Stopped. No unfinished output was left.", markup=False)
 
 
 def _say(kind: str, message: str) -> None:
