@@ -50,7 +50,7 @@ def parquet_without_optional_columns(folder: Path) -> str:
 
 
 def parquet_in_folders_that_name_columns(folder: Path) -> str:
-    write(f"FROM {ROWS}", folder / "delivery=1999" / "s", "PARTITION_BY (effective, contract_id), FORMAT parquet")
+    write(f"FROM {ROWS}", folder / "delivery=1999" / "s", "PARTITION_BY (effective, system_id), FORMAT parquet")
     return '"delivery=1999/s"'
 
 
@@ -123,7 +123,7 @@ def test_tables_of_the_catalog(spark: Engine, tmp_path: Path) -> None:
 
 
 def test_a_table_that_the_catalog_lacks(spark: Engine, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no such table.*claims\.none") as caught:
+    with pytest.raises(DataError, match=r"no such table(.|\n)*claims\.none") as caught:
         spark.table(described(tmp_path, TABLE, '{ table = "claims.none" }'), TABLE)
     assert caught.value.fix
 
@@ -139,3 +139,16 @@ def test_a_file_that_spark_would_pass_over(name: str, spark: Engine, tmp_path: P
     write(f"FROM {ROWS}", tmp_path / name)
     with pytest.raises(DataError, match="begins with"):
         spark.table(described(tmp_path, TABLE, f'"{name}"'), TABLE)
+
+
+def test_folders_whose_names_spark_would_misread(spark: Engine, tmp_path: Path) -> None:
+    write(f"FROM {ROWS}", tmp_path / "s", "PARTITION_BY (contract_id), FORMAT parquet")
+    with pytest.raises(DataError, match="beyond ASCII") as caught:
+        spark.table(described(tmp_path, TABLE, '"s"'), TABLE)
+    assert caught.value.fix
+
+
+def test_compression_that_the_name_hides(spark: Engine, tmp_path: Path) -> None:
+    write(f"FROM {ROWS}", tmp_path / "s.csv", "FORMAT csv, HEADER, COMPRESSION gzip")
+    with pytest.raises(DataError, match=r"does not end in \.gz"):
+        spark.table(described(tmp_path, TABLE, '{ path = "s.csv", format = "csv.gz" }'), TABLE)

@@ -22,6 +22,7 @@ NATIVE = {
     "string": ("string",), "integer": _INTEGERS, "number": ("double", "float", "decimal", *_INTEGERS), "boolean": ("boolean",),
     "date": ("date",),
 }  # fmt: skip
+ABOVE_ASCII = re.compile("%[89a-f][0-9a-f]", re.IGNORECASE)
 
 
 def typed(session: Any, extract: Extract, name: str) -> Any:
@@ -70,17 +71,7 @@ def _renamed(frame: Any, renames: Mapping[str, str]) -> Any:
 
 def _read(session: Any, source: TableFiles) -> Any:
     """Files that are alike. Folders named key=value give texts, which are cast like any other column: '007' stays '007'."""
-    if source.packed and any(file.suffix != ".gz" for file in source.files):
-        raise DataError(
-            "a compressed file whose name does not say so", where=f"table {source.name}", expected="names that end in .csv.gz",
-            found=source.names[0], fix="rename the files: Spark goes by their names",
-        )  # fmt: skip
-    hidden = next((name for file, name in zip(source.files, source.names, strict=True) if file.name.startswith(("_", "."))), None)
-    if hidden is not None:
-        raise DataError(
-            "a file whose name begins with _ or ., which Spark passes over", where=f"table {source.name}",
-            expected="names that begin with a letter or a number", found=hidden, fix="rename the file",
-        )  # fmt: skip
+    _check_names(source)
     files, reader = [_pattern(file) for file in source.files], session.read
     if source.partitions and source.base:
         reader = reader.option("basePath", f"file:{source.base.absolute()}")
@@ -91,6 +82,22 @@ def _read(session: Any, source: TableFiles) -> Any:
         files, schema=text, header=True, sep=",", quote='"', escape='"', nullValue="", emptyValue="", multiLine=True,
         mode="FAILFAST", encoding="UTF-8",
     )  # fmt: skip
+
+
+def _check_names(source: TableFiles) -> None:
+    """Raises DataError for names that Spark takes otherwise than DuckDB does, without a word."""
+    names, folders = [file.name for file in source.files], [str(file.parent) for file in source.files if source.partitions]
+    faults = (
+        (source.packed and not all(name.endswith(".gz") for name in names), "is compressed, but does not end in .gz"),
+        (any(name.startswith(("_", ".")) for name in names), "begins with _ or ., so that Spark passes over it"),
+        (any(ABOVE_ASCII.search(folder) for folder in folders), "has a letter beyond ASCII written as %XX, which Spark misreads"),
+    )
+    for found, what in faults:
+        if found:
+            raise DataError(
+                f"the name of a file or folder {what}", where=f"table {source.name}",
+                expected="names that Spark reads as DuckDB does", fix="rename it, or aggregate with --engine duckdb",
+            )  # fmt: skip
 
 
 def _in_catalog(session: Any, source: CatalogTable) -> Any:
