@@ -11,6 +11,7 @@ CELLS = {
     "attribution": ("member_id", "year", "practice_id", "rule"),
     "practice_system_span": ("practice_id", "start", "end", "system_id"),
     "race_ethnicity": ("member_id", "version", "source", "race_eth"),
+    "race_probability": ("member_id", "version", "p_white", "p_black", "p_hispanic", "p_asian", "p_aian", "p_multi"),
     "measure_event": ("member_id", "measure_id", "year", "denominator", "exclusion", "numerator", "has_reading", "age_at_31dec"),
     "spending": ("member_id", "year", "months", "allowed_total"),
 }
