@@ -93,7 +93,7 @@ def _population(db: Engine, tables: dict[str, ir.Table], found: Places, plan: Ce
 
 def _profiles(db: Engine, found: Places, plan: CellPlan, dictionary: Dictionary) -> tuple[pd.DataFrame, pd.DataFrame]:
     population = db.kept("stay")
-    kinds = db.keep("kind_by_year", people.kinds_by_year(db.kept("span"), db.kept("person"), plan))
+    kinds = db.keep("kind_by_year", people.kinds_by_year(db, db.kept("span"), db.kept("person"), plan))
     profile.build_profiles(db, population, kinds, found, plan, dictionary)
     profile.build_retention(db, population)
     counted, retained = (frames.frame_of(db.fetch(of(db, plan))) for of in (profile.profile_counts, profile.retention_counts))

@@ -106,7 +106,6 @@ def spending_moments(stayed: pd.DataFrame, moved: pd.DataFrame, place: pd.DataFr
     import pandas as pd
 
     parts: dict[str, list[pd.DataFrame]] = {"stayed": [], "moved": []}
-    moved = moved[moved["variant"].isin(set(place["variant"]))]
     for i, j in combinations_with_replacement(positions(plan), 2):
         parts["stayed"].append(stayed[["site", "groups"]].assign(**_columns(stayed, MOMENTS, f"{i}_{j}"), year_1=i, year_2=j))
         of_moved = moved[["variant", "system", "group"]].assign(**_columns(moved, MOMENTS, f"{i}_{j}"), year_1=i, year_2=j)

@@ -129,12 +129,12 @@ def month_counts(plan: CellPlan) -> tuple[pa.Table, list[str]]:
     return pa.table({"key": pa.array(first * months + last, pa.int32())} | dict(zip(columns, packed, strict=True))), columns
 
 
-def kinds_by_year(spans: ir.Table, people: ir.Table, plan: CellPlan) -> ir.Table:
+def kinds_by_year(engine: Engine, spans: ir.Table, people: ir.Table, plan: CellPlan) -> ir.Table:
     """Members whose product or market changed: member_id, kind, in_kind (the years in which it was that of the last month)."""
     import ibis
 
     mixed = people.filter(people.plan_kind.isnull()).select("member_id")
-    rows = spans.semi_join(mixed, "member_id").cross_join(ibis.memtable(years.positions(plan)))
+    rows = engine.keep("mixed_span", spans.semi_join(mixed, "member_id")).cross_join(ibis.memtable(years.positions(plan)))
     rows = rows.filter(rows["first"] // 12 <= rows.position, rows.position <= rows["last"] // 12)
     # The latest span of the year, packed so that one maximum finds its kind.
     latest = ibis.least(rows["last"].cast("int64"), rows.position * 12 + 11) * 32768 + rows.plan_kind

@@ -15,7 +15,7 @@ from p4equity.engines import Engine
 from p4equity.race_ethnicity import group_of, whole_population, width, without_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import ibis.expr.types as ir
     import pandas as pd
@@ -137,12 +137,14 @@ def build_places(engine: Engine, stays: ir.Table, people: ir.Table, found: Place
     engine.keep("place", place.filter(place["at"] != 0, place.group != NOWHERE))
 
 
-def placed(engine: Engine, rows: ir.Table, *masks: str) -> ir.Table:
+def placed(engine: Engine, rows: ir.Table, *masks: str, variants: Sequence[int] | None = None) -> ir.Table:
     """Rows split by variant, system and group instead of site and groups, `masks` cut to the years of each place.
 
-    The first mask decides: rows without a year there drop out.
+    The first mask decides: rows without a year there drop out. `variants`: only these.
     """
     place = engine.kept("place")
+    if variants is not None:
+        place = place.filter(place.variant.isin(list(variants)))
     others = [name for name in rows.columns if name not in (*masks, "site", "groups")]
     joined = rows.join(place, ["site", "groups"])
     cut = {name: rows[name] & place["at"] for name in masks}

@@ -98,7 +98,8 @@ def spending_sums(engine: Engine, rows: ir.Table, plan: CellPlan) -> tuple[pd.Da
         sums |= product(f"num_sq_{i}", rows[cents(i)], rows[cents(i)])
     by_practice = engine.fetch(rows.group_by("practice", "site", "groups").agg(**sums)).to_pandas()
     moved = rows.filter(~rows.sole).select("member_id", "site", "groups", "at", *columns(plan))
-    moved = cut(placed(engine, moved, "at"), plan)
+    spending = [number for number, variant in enumerate(plan.variants) if variant.spending]
+    moved = cut(placed(engine, moved, "at", variants=spending), plan)
     place = ["variant", "system", "group"]
     of_member = {name: moved[name].bit_or() for name in columns(plan)}
     moved = engine.keep("moved_spending", moved.group_by(["member_id", *place]).agg(**of_member))

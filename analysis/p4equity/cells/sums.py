@@ -40,7 +40,7 @@ def cell_sums(source: Path | Extract, by: Sequence[str], where: Mapping[str, Seq
     if "suppressed" in files.columns:
         rows += " WHERE NOT coalesce(CAST(suppressed AS BOOLEAN), false)"
     query = f"SELECT {keys}, {sums} FROM ({rows}) WHERE {' AND '.join(kept) or 'true'} GROUP BY ALL ORDER BY ALL"
-    # A cursor of the process's own database: opening another takes as long as the query. Catalogs are attached to one of their own.
+    # A cursor of the process's own database: opening another takes as long as the query. Catalogs get one of their own.
     with duckdb.connect() if isinstance(source, Extract) else duckdb.default_connection().cursor() as connection:
         if isinstance(source, Extract):
             source.attach(connection)
