@@ -26,7 +26,9 @@ def read_question(cells: Path, study: Study, question: Question) -> pd.DataFrame
         "measure_id": question.measures, "group": question.groups, "year": question.years,
     }  # fmt: skip
     sums, known = cell_sums(cells, KEYS, where), question.cohorts
-    at = list(zip(sums["measure_id"], sums["system_id"], sums["year"], strict=True))
+    at = list(
+        zip(*(sums[key].to_numpy(dtype=object) for key in ("measure_id", "system_id", "year")), strict=True)
+    )  # not value by value
     sums = sums.assign(rate=sums["num"] / sums["den"], cohort=[known.get(key, np.nan) for key in at])
     return sums[np.array([key in known for key in at])]
 

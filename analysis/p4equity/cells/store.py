@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAMES = ("cell", "cell_overlap", "cell_profile", "cell_flow", "cell_probability")
 TRUTH = "truth.json"
+ROW_GROUP = 1 << 15
 
 
 def write_cells(tables: CellTables, folder: Path) -> None:
@@ -34,7 +35,8 @@ def write_cells(tables: CellTables, folder: Path) -> None:
     for name, frame in tables.items():
         rows = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         partial = folder / f".{name}.parquet.partial"
-        pq.write_table(rows, partial, compression="zstd")
+        # Small groups of rows: a reader of one variant passes over the others.
+        pq.write_table(rows, partial, compression="zstd", row_group_size=ROW_GROUP)
         partial.replace(folder / f"{name}.parquet")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -51,14 +53,15 @@ def to_frame(estimate: Estimate, request: Request) -> pd.DataFrame:
             warnings += [f"{term.estimand}, {term.group}, {inference}: {text}" for text in answer.warnings]
     if estimate.dropped:
         rows.append(_left_out(estimate, request))
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for column in _INTEGER:
-        frame[column] = pd.array([None if v is None or not np.isfinite(v) else int(v) for v in frame[column]], dtype="Int64")
-    cohorts = [row["cohort"] for row in rows]
-    whole = all(v is None or isinstance(v, int) for v in cohorts)
-    frame["cohort"] = pd.array(cohorts, dtype="Int64") if whole else pd.Series(cohorts, dtype=object)
-    for column in ("period", "reason"):
-        frame[column] = pd.Series([row[column] for row in rows], dtype=object)
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in COLUMNS}
+    whole = all(v is None or isinstance(v, int) for v in columns["cohort"])
+    for name in _INTEGER:
+        values = [None if v is None or not np.isfinite(v) else int(v) for v in columns[name]]
+        columns[name] = pd.array(values, dtype="Int64")
+    columns["cohort"] = pd.array(columns["cohort"], dtype="Int64") if whole else pd.Series(columns["cohort"], dtype=object)
+    for name in ("period", "reason"):
+        columns[name] = pd.Series(columns[name], dtype=object)
+    frame = pd.DataFrame(columns)
     frame.attrs["dropped"] = [_record(d) for d in estimate.dropped]
     frame.attrs["unbalanced"] = [_record(d) for d in estimate.unbalanced]
     frame.attrs["warnings"] = list(dict.fromkeys(warnings))
