@@ -180,6 +180,12 @@ def write_extract(folder: Path, tables: Mapping[str, pd.DataFrame], *, as_csv: b
     return open_extract(folder)
 
 
+@pytest.fixture(scope="session")
+def make_extract() -> Callable[..., Extract]:
+    """`write_extract`, for tests that change the tables first."""
+    return write_extract
+
+
 def spans(*rows: tuple[str, str, str | None, str]) -> pd.DataFrame:
     """Practices in systems: practice, first day, last day, system."""
     return pd.DataFrame(rows, columns=["practice_id", "start", "end", "system_id"])

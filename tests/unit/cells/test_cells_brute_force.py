@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement, product
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from p4equity.cells import CellTables
+from p4equity.extract import Extract
+from p4equity.study import Study
 
 GROUPS = {"NH White": "white", "NH Black": "black", "Hispanic": "hispanic", "NH Asian": "asian", "declined": "other"}
 VERSION = {"frozen": dict.fromkeys((2021, 2022, 2023), "F"), "contemporaneous": {2021: "V1", 2022: "V1", 2023: "V2"}}
@@ -212,3 +216,24 @@ def test_sums_of_probabilities(random_tables: Tables, random_cells: CellTables) 
     }
     assert found == dict(expected)
     assert (f["p"].isna() == (f["group_1"] != f["group_2"])).all()
+
+
+def test_products_of_the_largest_amounts_are_exact(
+    random_tables: Tables, small_study: Study, build: Callable[[Extract, Study], CellTables], tmp_path: Path,
+    make_extract: Callable[..., Extract],
+) -> None:  # fmt: skip
+    money = random_tables["spending"]
+    amounts = [99_999_999.99 - i if i % 7 == 0 else v for i, v in enumerate(money["allowed_total"])]
+    tables = {**random_tables, "spending": money.assign(allowed_total=amounts)}
+    expected: Counter[tuple[object, ...]] = Counter()
+    for person in people(tables).values():
+        place = places(tables, person, "baseline", "frozen")
+        for first, second in combinations_with_replacement(sorted(set(place) & set(person.money)), 2):
+            if place[first] == place[second]:
+                expected[(*place[first], first, second)] += person.money[first][1] * person.money[second][1]
+    f = build(make_extract(tmp_path / "extract", tables, as_csv=False), small_study).cell_overlap
+    f = f[(f["measure_1"] == "SPEND") & (f["map"] == "baseline") & (f["race_version"] == "frozen")]
+    keys = ["system_id", "group", "year_1", "year_2"]
+    found = {tuple(k): int(v) for k, v in zip(f[keys].itertuples(index=False), f["num_num"], strict=True)}
+    assert max(found.values()) > 2**64
+    assert found == dict(expected)
