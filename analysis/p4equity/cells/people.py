@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MID_MONTH = 15
-BITS = 5  # a year has at most 12 months
+BITS = 5  # of a year's months, of which there are at most 12, where years are packed
 A_COLUMN = 12  # years in one integer of BITS each
 
 

@@ -11,6 +11,7 @@ from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 from p4equity.cells import years
+from p4equity.cells.people import A_COLUMN, BITS
 from p4equity.cells.places import placed
 from p4equity.cells.plan import CellPlan
 from p4equity.cells.stays import in_systems
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     Product = Callable[[str, Any, Any], dict[str, Any]]
 
-BITS = 5  # months of a year, packed
-A_COLUMN = 12
 LOW = 17  # where one factor of a large product is split, so that sums of both parts stay within 64 bits
 MOST = 2.0**61  # sums of squares up to here are summed as 64-bit integers
 
@@ -89,7 +88,7 @@ def spending_sums(engine: Engine, rows: ir.Table, plan: CellPlan) -> tuple[pd.Da
     """Sums of the kept rows as wide frames of counts: by practice, by place of those who stayed, by place of those who moved.
 
     By practice, site and groups: den_i (member-months), num_i (cents), num_sq_i (squares). By place (site and groups; variant,
-    system and group): the four moments of each pair of years i <= j. Products come in two parts, see `whole`.
+    system and group): the four moments of each pair of years i <= j. Products come in two parts, see `_exact_product`.
     """
     product = _exact_product(engine, rows, plan)
     sums: dict[str, Any] = {}

@@ -68,53 +68,30 @@ estimator = "meta_regression"
 measures = "contracted"
 groups = "pooled"
 inference = ["knapp_hartung"]
-# Sensitivity analyses that read everything, so that every variant has every measure; what a plan asks for less is left out.
-[[analysis]]
-id = "other_map"
-registered = "secondary"
-outcome = "gap"
-estimator = "meta_regression"
-measures = ["COL", "EED"]
-groups = "pooled"
-inference = ["knapp_hartung"]
-contracts = "any"
-map = "as_treated"
-[[analysis]]
-id = "other_map_spending"
-registered = "secondary"
-outcome = "spending"
-estimator = "meta_regression"
-measures = "spending"
-groups = "pooled"
-inference = ["knapp_hartung"]
-contracts = "any"
-map = "as_treated"
-[[analysis]]
-id = "other_version"
-registered = "secondary"
-outcome = "gap"
-estimator = "meta_regression"
-measures = ["COL", "EED"]
-groups = "pooled"
-inference = ["knapp_hartung"]
-contracts = "any"
-race_version = "contemporaneous"
-[[analysis]]
-id = "other_version_spending"
-registered = "secondary"
-outcome = "spending"
-estimator = "meta_regression"
-measures = "spending"
-groups = "pooled"
-inference = ["knapp_hartung"]
-contracts = "any"
-race_version = "contemporaneous"
 [disclosure]
 threshold = 11
 system_names = "public"
 [report]
 sections = ["at_a_glance"]
 """
+
+# Sensitivity analyses that read everything, so that every variant has every measure: a plan that asks for less gets less.
+STUDY += "".join(
+    f"""
+[[analysis]]
+id = "{variant}_{outcome}"
+registered = "secondary"
+outcome = "{outcome}"
+estimator = "meta_regression"
+measures = {measures}
+groups = "pooled"
+inference = ["knapp_hartung"]
+contracts = "any"
+{key} = "{variant}"
+"""
+    for key, variant in (("map", "as_treated"), ("race_version", "contemporaneous"))
+    for outcome, measures in (("gap", '["COL", "EED"]'), ("spending", '"spending"'))
+)
 
 SYSTEMS = """
 [[system]]
