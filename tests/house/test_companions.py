@@ -13,19 +13,19 @@ from p4equity import errors, exhibits
 from p4equity.cli.app import app
 from p4equity.dictionary import load_dictionary
 from p4equity.estimators import ESTIMATORS
+from p4equity.evaluation.tasks import OWN, own_question
 from p4equity.report.hygiene import problems
 from p4equity.resources import notebooks_dir, studies_dir
 from p4equity.study import load_study
 from p4equity.study.names import ESTIMATOR_NAMES, INFERENCE_NAMES, estimator_name, inference_name
 from p4equity.study.vocabulary import ESTIMATORS as REGISTERABLE
-from p4equity.study.vocabulary import GATES, INFERENCES, INFERENCES_OF
+from p4equity.study.vocabulary import GATES, INFERENCES, INFERENCES_OF, OWN_QUESTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Module
 
-OWN_QUESTION = "system_change"  # registered like an estimator, answered by evaluation/by_system.py from the two-stage changes
 DESCRIBED_ONLY = {"protocol": "the plan of a study is study.toml; the table describes it for exchange with registries"}
 NUMBERED = re.compile(r"(\d\d)_([a-z_]+)\.ipynb")
 EXHIBIT_ID = re.compile(r"[FT](\d+|_[A-Z0-9]+)")
@@ -56,14 +56,22 @@ def test_the_readme_of_reference_values_has_a_line_for_every_folder(top: Path) -
 
 
 def test_every_estimator_can_be_registered_and_every_registered_one_exists(modules: list[Module]) -> None:
-    assert set(ESTIMATORS) == set(REGISTERABLE) - {OWN_QUESTION}
+    assert set(ESTIMATORS) == set(REGISTERABLE) - set(OWN_QUESTIONS)
     files = {m.name for m in modules}
     assert all(f"estimators/{name}.py" in files for name in ESTIMATORS)
 
 
+def test_every_question_of_this_field_has_its_file() -> None:
+    assert set(OWN) == set(OWN_QUESTIONS)
+    for name in OWN_QUESTIONS:
+        file = own_question(name)
+        assert callable(file.numbers_of_rows), name
+        assert callable(file.rows), name
+
+
 def test_a_plan_may_register_every_inference_of_an_estimator() -> None:
     own = {name: set(import_module(f"p4equity.estimators.{name}").INFERENCES) for name in ESTIMATORS}
-    registrable = {name: set(words) for name, words in INFERENCES_OF.items() if name != OWN_QUESTION}
+    registrable = {name: set(words) for name, words in INFERENCES_OF.items() if name not in OWN_QUESTIONS}
     assert own == registrable
 
 

@@ -19,7 +19,13 @@ ESTIMAND = "change of one system beyond the comparison systems"
 RAW, SHRUNKEN = "raw", "shrunken"
 
 
-def system_rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
+def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
+    """One question a contracted system: the raw change and its shrunken counterpart are one answer."""
+    measures = context.study.measure_ids(analysis.measures)
+    return {m: len(analysis.inference) * max(len(context.arms(analysis, m).treated), 1) for m in measures}
+
+
+def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
     """Two rows a contracted system of one measure: the raw change in the gap and its empirical-Bayes counterpart.
 
     The raw error holds the system's sampling error and that of the comparison mean. Shrinkage uses the between-system variance
@@ -36,10 +42,10 @@ def system_rows(context: Context, analysis: Analysis, measure: str) -> list[dict
     question = form_question(context, analysis, changes, arms, measure)
     missing = [s for s in arms.treated if s not in question.systems]
     reason = "no baseline or no contract year with the minimum denominator"
-    rows = [row for s in missing for row in _missing(context, analysis, measure, s, reason)]
+    found = [row for s in missing for row in _missing(context, analysis, measure, s, reason)]
     if question.treated.any() and not question.treated.all():
-        rows += _system_rows(context, analysis, measure, question)
-    return rows
+        found += _system_rows(context, analysis, measure, question)
+    return found
 
 
 def _system_rows(context: Context, analysis: Analysis, measure: str, question: Question) -> list[dict[str, Any]]:
@@ -55,7 +61,7 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
     share = reliability(between, variance)
     shrunken, spread = shrink(effect, variance, between)
     critical = float(stats.norm.ppf(0.5 + context.study.inference.conf_level / 2))
-    rows = []
+    found = []
     for i, system in enumerate(np.array(question.systems)[treated]):
         common = base_row(
             context, analysis, estimand=ESTIMAND, measure_id=measure, outcome="gap",
@@ -70,8 +76,8 @@ def _system_rows(context: Context, analysis: Analysis, measure: str, question: Q
                 row = {**common, "sample": name, "status": "not_estimable", "reason": reason}
             elif name == SHRUNKEN:
                 row |= {"statistic": float(share[i]), "reason": "statistic is the reliability of the change"}
-            rows.append(row)
-    return rows
+            found.append(row)
+    return found
 
 
 def _missing(context: Context, analysis: Analysis, measure: str, system: str, reason: str) -> list[dict[str, Any]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol, cast
 
-from p4equity.evaluation.by_system import system_rows
 from p4equity.evaluation.context import COMPANIONS, Context
 from p4equity.evaluation.pooled import left_out, pooled_rows
 from p4equity.evaluation.two_stage import two_stage_rows
 from p4equity.study import Analysis
 
 POOLED = "pooled"
+# Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
+OWN = {"system_change": "by_system"}
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 
 
@@ -40,6 +42,21 @@ class Task:
         return self.rows + PERMUTED_TOGETHER * (self.pooled and "permutation" in self.analysis.inference)
 
 
+class OwnQuestion(Protocol):
+    """A file that answers one kind of question of this field, a measure (or `POOLED`) at a time."""
+
+    def numbers_of_rows(self, context: Context, analysis: Analysis) -> dict[str, int]:
+        """How many answers are registered for each measure, in the order of the rows; `POOLED` for all measures at once."""
+
+    def rows(self, context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
+        """The rows of one measure, or of all measures at once."""
+
+
+def own_question(estimator: str) -> OwnQuestion:
+    """The file that answers it."""
+    return cast("OwnQuestion", import_module(f"p4equity.evaluation.{OWN[estimator]}"))
+
+
 def tasks_of(context: Context, analysis: Analysis) -> list[Task]:
     """The tasks of one analysis, in the order of its rows."""
     study, methods = context.study, len(analysis.inference)
@@ -49,8 +66,8 @@ def tasks_of(context: Context, analysis: Analysis) -> list[Task]:
         each = [] if analysis.pooled else [Task(analysis, m, methods * asked * _parts(context, analysis, m)) for m in measures]
         together = left_out(context, analysis) if analysis.pooled or analysis.also_pooled else ()
         return each + [Task(analysis, POOLED, methods, without=without) for without in together]
-    if analysis.estimator == "system_change":
-        return [Task(analysis, m, methods * max(len(context.arms(analysis, m).treated), 1)) for m in measures]
+    if analysis.estimator in OWN:
+        return [Task(analysis, m, n) for m, n in own_question(analysis.estimator).numbers_of_rows(context, analysis).items()]
     from p4equity.evaluation.regression import regression_groups
 
     return [Task(analysis, m, methods, group) for m in measures for group in regression_groups(context, analysis)]
@@ -67,8 +84,8 @@ def task_rows(context: Context, task: Task) -> list[dict[str, Any]]:
     analysis = task.analysis
     if analysis.estimator == "meta_regression":
         return pooled_rows(context, analysis, task.without) if task.pooled else two_stage_rows(context, analysis, task.measure)
-    if analysis.estimator == "system_change":
-        return system_rows(context, analysis, task.measure)
+    if analysis.estimator in OWN:
+        return own_question(analysis.estimator).rows(context, analysis, task.measure)
     from p4equity.evaluation.regression import regression_rows
 
     return regression_rows(context, analysis, task.measure, str(task.group))

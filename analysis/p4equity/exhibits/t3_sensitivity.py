@@ -22,6 +22,7 @@ from p4equity.exhibits.select import (
 )
 from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, stacked, with_labels
 from p4equity.study.names import estimator_name
+from p4equity.study.vocabulary import OWN_QUESTIONS
 
 if TYPE_CHECKING:
     from p4equity.results import Results
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ID, KIND = "T3", "table"
 POOLED, GAP = "pooled", "gap"
-OTHER_QUESTIONS = ("bacon", "system_change")  # a decomposition and single systems are no checks
+OTHER_QUESTIONS = ("bacon", *OWN_QUESTIONS)  # a decomposition and questions of their own are no checks
 Row = Mapping[str, Any]
 Line = tuple[Cell | str, ...]
 ABBREVIATED = {"Permutation": "perm."}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from p4equity.study import Analysis, Study
+from p4equity.study.vocabulary import OWN_QUESTIONS
 from p4equity.synthetic.build_streams import streams_of
 from p4equity.synthetic.draws import BoolArray, FloatArray
 from p4equity.synthetic.plan import HIGHEST_READING, Plan, StreamPlan
@@ -128,7 +129,7 @@ def _gap_questions(study: Study) -> Iterator[tuple[Analysis, str, int, BoolArray
             analysis.outcome != "gap"
             or analysis.pooled
             or analysis.contracts == "any"
-            or analysis.estimator in ("event_study", "system_change")
+            or analysis.estimator in ("event_study", *OWN_QUESTIONS)
         ):
             continue
         for measure in study.measure_ids(analysis.measures):
