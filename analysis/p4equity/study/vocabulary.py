@@ -60,6 +60,6 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "system_change": ("sampling",),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
-# Questions of this field: registered like estimators, each answered by a file of its own in `evaluation/` (`evaluation/tasks.py`).
+# Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = ("system_change",)
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
