@@ -16,6 +16,7 @@ from p4equity.evaluation.context import Context
 from p4equity.evaluation.primary import primary_bootstraps, primary_permutations
 from p4equity.evaluation.tasks import tasks_of
 from p4equity.study import Study
+from random_cells import random_context
 
 ASKED = (
     *("pooled", "measure", "group", "did_system_weighted", "did_patient_weighted", "event_study", "trends_may_part"),
@@ -39,25 +40,8 @@ def small_study(study: Study) -> Study:
 
 
 def made_context(study: Study) -> Context:
-    """Random rates of every system in two maps; gaps that are above zero."""
-    rng = np.random.default_rng(5)
-    cells = []
-    for version in ("baseline", "as_treated"):
-        keys = [
-            (s.id, m, g, t, version, "frozen")
-            for s in study.systems for m in study.measure_sets.contracted for g in study.group_ids for t in study.years
-        ]  # fmt: skip
-        cells.append(pd.DataFrame(keys, columns=["system_id", "measure_id", "group", "year", "map", "race_version"]))
-    cell = pd.concat(cells, ignore_index=True)
-    den = rng.integers(300, 4000, len(cell))
-    rate = np.where(cell["group"] == study.groups.reference, 0.8, 0.65) + rng.normal(0, 0.02, len(cell))
-    cell = cell.assign(den=den, num=np.round(den * rate).astype(int), with_reading=np.round(den * 0.95).astype(int))
-    pairs = cell.rename(columns={"measure_id": "measure_1", "year": "year_1"})
-    overlap = pairs.assign(
-        measure_2=pairs["measure_1"], year_2=pairs["year_1"], den_den=den, num_den=cell["num"], den_num=cell["num"],
-        num_num=cell["num"],
-    )  # fmt: skip
-    return Context(study, cell, overlap, "data", "code")
+    """In two maps, as analyses of the contracts as treated ask."""
+    return random_context(study, ("baseline", "as_treated"))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from p4equity.evaluation.two_stage import Question, form_question, question_chan
 from p4equity.resources import study_dir
 from p4equity.study import Analysis, Study, load_study
 from p4equity.study.vocabulary import CHANGES_ONLY, INFERENCES_OF
+from random_cells import random_context
 
 NUMBERS = ["estimate", "statistic", "p_value", "conf_low", "conf_high", "p_attainable"]
 
@@ -29,22 +30,7 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def context(study: Study) -> Context:
-    """Random rates of all systems, measures, groups and years."""
-    rng = np.random.default_rng(5)
-    keys = [
-        (s.id, m, g, t, "baseline", "frozen")
-        for s in study.systems for m in study.measure_sets.contracted for g in study.group_ids for t in study.years
-    ]  # fmt: skip
-    cell = pd.DataFrame(keys, columns=["system_id", "measure_id", "group", "year", "map", "race_version"])
-    den = rng.integers(300, 4000, len(cell))
-    rate = np.where(cell["group"] == study.groups.reference, 0.8, 0.65) + rng.normal(0, 0.02, len(cell))
-    cell = cell.assign(den=den, num=np.round(den * rate).astype(int), with_reading=np.nan)
-    pairs = cell.rename(columns={"measure_id": "measure_1", "year": "year_1"})
-    overlap = pairs.assign(
-        measure_2=pairs["measure_1"], year_2=pairs["year_1"], den_den=den, num_den=cell["num"], den_num=cell["num"],
-        num_num=cell["num"],
-    )  # fmt: skip
-    return Context(study, cell, overlap, "data", "code")
+    return random_context(study)
 
 
 def asked(study: Study, id: str, *inference: str) -> Analysis:
