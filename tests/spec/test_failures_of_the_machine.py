@@ -107,7 +107,7 @@ def test_a_simulation_that_is_stopped_leaves_nothing(tmp_path: Path, asked: sign
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     last = time.monotonic() + 60
-    while not list(tmp_path.glob(".extract.*/extract/*/*")) and time.monotonic() < last:  # blocks are on their way
+    while not list(tmp_path.glob(".extract.*.partial/extract/*/*")) and time.monotonic() < last:  # blocks are on their way
         time.sleep(0.05)
     (os.killpg if whole_group else os.kill)(begun.pid, asked)
     out, err = begun.communicate(timeout=60)  # ends only when the workers have closed the pipes, too

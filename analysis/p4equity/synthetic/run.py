@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +12,7 @@ from typing import Any
 
 from p4equity.errors import StudyError, UsageError
 from p4equity.places import check_place
+from p4equity.scratch import folder_in_use
 from p4equity.study import Study, load_study
 from p4equity.synthetic.block import make_block
 from p4equity.synthetic.build import build_plan
@@ -113,7 +112,10 @@ def _describe(study: Study, planted: Planted, plan: Plan, folder: Path) -> None:
 
 @contextmanager
 def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place when all went well; an earlier synthetic extract is replaced."""
+    """A hidden folder beside `out` that takes its place when all went well; an earlier synthetic extract is replaced.
+
+    What a killed simulation to the same place left is removed first.
+    """
     if out.exists() and not _replaceable(out):
         raise UsageError(
             "the place for the extract is taken",
@@ -123,16 +125,13 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
         )
     check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-    try:
+    with folder_in_use(out.parent, f".{out.name}.", ".partial") as partial:
         folder = partial / "extract"
         folder.mkdir()
         yield folder
         if out.exists():
             out.rename(partial / "earlier")
         folder.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _replaceable(out: Path) -> bool:
