@@ -69,8 +69,11 @@ def report_stages(study: Study) -> list[Stage]:
 def _simulate(run: Run) -> None:
     from p4equity.synthetic import simulate
 
-    made = run.source
-    simulate(run.study, run.folder / "extract", members=made.members, seed=made.seed, scenario=made.scenario, workers=run.workers)
+    made, said = run.source, run.steps("simulate")
+    simulate(
+        run.study, run.folder / "extract", members=made.members, seed=made.seed, scenario=made.scenario, workers=run.workers,
+        progress=lambda done, blocks: said("blocks", done, blocks),
+    )  # fmt: skip
 
 
 def _validate(run: Run) -> None:
@@ -78,7 +81,7 @@ def _validate(run: Run) -> None:
     from p4equity.dictionary import load_dictionary
     from p4equity.validate import validate
 
-    found = validate(run.extract, run.study, load_dictionary())
+    found = validate(run.extract, run.study, load_dictionary(), threads=run.workers)
     found.write_json(run.folder / "validation.json")
     # The working folder goes away when a first stage fails; the report on what to mend stays beside the target until all is well.
     kept = run.target.with_name(f"{run.target.name}.validation.json") if run.target is not None else None
@@ -182,7 +185,7 @@ def _report(run: Run) -> None:
     synthetic = run.about["synthetic"]
     render_report(
         run.folder, run.study, wanted, edition="synthetic" if synthetic else "", mask_systems=run.masked, synthetic=synthetic,
-        workers=run.workers, progress=run.steps("section"),
+        workers=run.workers, progress=run.steps("report"),
     )  # fmt: skip
 
 
@@ -199,5 +202,6 @@ def _briefings(run: Run) -> None:
         for s in run.study.arm_systems("participating")
     ]
     render_documents(
-        run.folder, jobs, study=run.study, formats=("html", "pdf"), synthetic=run.about["synthetic"], workers=run.workers
-    )
+        run.folder, jobs, study=run.study, formats=("html", "pdf"), synthetic=run.about["synthetic"], workers=run.workers,
+        progress=run.steps("briefings"),
+    )  # fmt: skip

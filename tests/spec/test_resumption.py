@@ -9,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from p4equity.pipeline import run
 
 STAGES = ("validate", "cells", "diagnose", "estimate", "calibrate", "disclosure")
 ALL = ("simulate", *STAGES, "exhibits", "report", "briefings")
+VERBS = ("-c", "from p4equity.cli import main; main()")
 TIMES = ("manifest.json", "validation.json", "restricted/stages/validate.json")  # which say how long something took
 
 
@@ -52,20 +52,17 @@ def finished(target: Path) -> set[str]:
     return {p.stem for p in (working(target) / "restricted" / "stages").glob("*.json")}
 
 
-def begin(*words: object, **environment: str) -> subprocess.Popen[str]:
+def begin(*words: object, code: Sequence[object] = VERBS, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from p4equity.cli import main; main()", *map(str, words)],
+        [sys.executable, *map(str, [*code, *words])],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, **environment},
     )  # fmt: skip
 
 
-def end_after(stage: str, target: Path, asked: signal.Signals, *words: object, **environment: str) -> tuple[int, str, str]:
-    """Begin a run, send it a signal once a stage has its record, and wait until it has ended."""
-    begun = begin(*words, **environment)
-    while begun.poll() is None and stage not in finished(target):
-        time.sleep(0.005)
-    begun.send_signal(asked)
-    out, err = begun.communicate(timeout=60)  # ends only when the workers have closed the pipes, too
+def end_within(stage: str, asked: signal.Signals, *words: object, **environment: str) -> tuple[int, str, str]:
+    """Begin a run that sends itself a signal when a stage is begun and not finished, and wait until it has ended."""
+    begun = begin(*words, code=[Path(__file__).with_name("ended_within.py"), stage, int(asked)], **environment)
+    out, err = begun.communicate(timeout=300)  # ends only when the workers have closed the pipes, too
     return begun.returncode, out, err
 
 
@@ -92,12 +89,12 @@ def words(extract_cells: Path, one_analysis: Path, tmp_path: Path) -> list[objec
 def test_killed_again_and_again(words: list[object], uninterrupted: Path, tmp_path: Path) -> None:
     target, scratch = tmp_path / "run", tmp_path / "t"
     scratch.mkdir()
-    for stage, resume in (("validate", []), ("estimate", ["--resume"])):
-        code, _, _ = end_after(stage, target, signal.SIGKILL, *words, *resume, TMPDIR=str(scratch))
-        assert code == -signal.SIGKILL
+    for stage, resume in (("cells", []), ("calibrate", ["--resume"])):
+        code, _, err = end_within(stage, signal.SIGKILL, *words, *resume, TMPDIR=str(scratch))
+        assert code == -signal.SIGKILL, err
         assert not target.exists()
         assert not list(working(target).rglob("manifest.json"))
-        assert stage in finished(target)
+        assert finished(target) == set(STAGES[: STAGES.index(stage)])
     done = begin(*words, "--resume", TMPDIR=str(scratch))
     out, err = done.communicate(timeout=120)
     assert done.returncode == 0, err
@@ -114,7 +111,7 @@ def test_killed_again_and_again(words: list[object], uninterrupted: Path, tmp_pa
 def test_stopped(words: list[object], tmp_path: Path, asked: signal.Signals, code: int) -> None:
     scratch = tmp_path / "t"
     scratch.mkdir()
-    ended, out, err = end_after("validate", tmp_path / "run", asked, *words, TMPDIR=str(scratch))
+    ended, out, err = end_within("cells", asked, *words, TMPDIR=str(scratch))
     assert ended == code, out + err
     assert "Stopped. No unfinished output was left." in err
     assert "Traceback" not in out + err
@@ -303,20 +300,15 @@ def test_every_file_of_a_run_is_vouched_for(uninterrupted: Path) -> None:
 
 @pytest.mark.slow
 def test_a_whole_run_killed_in_every_stage(process: Any, tmp_path: Path) -> None:
-    """From a synthetic extract to the briefings: killed half-way through each stage in turn, then left alone."""
+    """From a synthetic extract to the briefings: killed within each stage in turn, then left alone."""
     words = ["run", "--members", 20_000, "--out"]
     assert process(*words, tmp_path / "once").code == 12  # few members: gates fail, the report is written
-    seconds = json.loads((tmp_path / "once" / "manifest.json").read_text())["seconds"]
     target, scratch = tmp_path / "run", tmp_path / "t"
     scratch.mkdir()
     for at, stage in enumerate(ALL):
-        begun = begin(*words, target, *(["--resume"] if at else []), TMPDIR=str(scratch))
-        while begun.poll() is None and (not working(target).exists() if at == 0 else ALL[at - 1] not in finished(target)):
-            time.sleep(0.005)
-        time.sleep(seconds[stage] / 2)
-        begun.kill()
-        begun.communicate(timeout=60)
-        assert begun.returncode == -signal.SIGKILL, f"{stage} was over before it could be killed"
+        code, _, err = end_within(stage, signal.SIGKILL, *words, target, *(["--resume"] if at else []), TMPDIR=str(scratch))
+        assert code == -signal.SIGKILL, err
+        assert finished(target) == set(ALL[:at])
         assert not target.exists()
         assert not list(working(target).rglob("manifest.json"))
     said = process(*words, target, "--resume", TMPDIR=str(scratch))

@@ -79,6 +79,7 @@ def validate(
     report: Annotated[Path | None, typer.Option("--report", help="Also write the report as JSON here.")] = None,
     engine: Engine = "duckdb",
     engine_url: EngineUrl = None,
+    workers: Workers = 2,
 ) -> None:
     """Check an extract against the data dictionary and the study: every problem in one go."""
     from p4equity.cli.progress import console
@@ -94,7 +95,7 @@ def validate(
         check_file(report)
     extract = open_extract(data, load_dictionary(), to_validate=True, engine=engine, engine_url=engine_url)
     with scratch_folder():
-        found = check(extract, load_study(study), load_dictionary())
+        found = check(extract, load_study(study), load_dictionary(), threads=workers)
     if report:
         found.write_json(report)
     print_report(found, console)
