@@ -47,7 +47,9 @@ def in_processes(
     try:
         with workers_ignore_interrupts():
             for _ in range(min(workers, len(jobs)) - here):
-                crew.update([_begin(work)])
+                crew.update([_begin()])
+        for ours in crew:
+            _send(ours, work)
         waiting = enumerate(jobs)
         held = {ours: int(_hand(ours, waiting)) for ours in crew}
         mine = next(waiting, None) if here else None
@@ -72,10 +74,11 @@ def in_processes(
             ours.close()
 
 
-def _begin(work: Callable[[Any], Any]) -> tuple[Connection, BaseProcess]:
+def _begin() -> tuple[Connection, BaseProcess]:
+    """A process that waits for its work: begun with it, one that ends too early to read a large piece would be waited for."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return ours, process
@@ -86,9 +89,13 @@ def _hand(ours: Connection, waiting: Iterator[tuple[int, Any]]) -> bool:
     numbered = next(waiting, None)
     if numbered is None:
         return False
-    with suppress(OSError):  # the process is gone: waiting for its answer says so
-        ours.send(numbered)
+    _send(ours, numbered)
     return True
+
+
+def _send(ours: Connection, content: object) -> None:
+    with suppress(OSError):  # the process is gone: waiting for its answer says so
+        ours.send(content)
 
 
 def _answer(ours: Connection, process: BaseProcess) -> tuple[int, Any, Exception | None]:
@@ -103,9 +110,13 @@ def _answer(ours: Connection, process: BaseProcess) -> tuple[int, Any, Exception
     return i, answer, error
 
 
-def _serve(work: Callable[[Any], Any], theirs: Connection) -> None:
-    """Life of a worker: a numbered job, its answer, the next, until the pipe closes or the process that began it is gone."""
+def _serve(theirs: Connection) -> None:
+    """Life of a worker: its work, a numbered job, its answer, the next, until its pipe closes or its parent is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        work = theirs.recv()
+    except EOFError:
+        return
     while True:
         try:
             i, job = theirs.recv()

@@ -54,6 +54,18 @@ def test_a_killed_process_is_noticed() -> None:
     assert not active_children()
 
 
+def test_a_process_that_ends_before_it_reads_its_work_is_noticed(tmp_path: Path) -> None:
+    """A script without `if __name__ == "__main__"` ends in each worker, which imports it; the work is more than a pipe holds."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from functools import partial\nfrom p4equity.workers import in_processes\n"
+        "list(in_processes(partial(max, 'x' * 1_000_000), ['a', 'b'], 2))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "WorkerStopped: exit code 1" in done.stderr
+
+
 def _process(_: int) -> int:
     time.sleep(0.02)
     return os.getpid()
