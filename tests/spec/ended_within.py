@@ -13,24 +13,24 @@ from contextlib import contextmanager
 
 from p4equity.cli import main, progress
 
-STAGE, SIGNAL = sys.argv[1], int(sys.argv[2])
 shown = progress.show_progress
 
 
 @contextmanager
-def ending() -> Iterator[Callable[[str, int, int], None]]:
+def ending(within: str, asked: int) -> Iterator[Callable[[str, int, int], None]]:
     """The progress of the terminal, which a run tells of every step."""
     with shown() as show:
 
         def update(label: str, done: int, total: int) -> None:
             show(label, done, total)
-            if label.split()[0] == STAGE and 2 * done >= total:
-                os.kill(os.getpid(), SIGNAL)
+            if label.split()[0] == within and 2 * done >= total:
+                os.kill(os.getpid(), asked)
 
         yield update
 
 
 if __name__ == "__main__":  # workers import this file, too
-    progress.show_progress = ending
-    sys.argv = ["p4equity", *sys.argv[3:]]
+    _, stage, number, *words = sys.argv
+    progress.show_progress = lambda: ending(stage, int(number))
+    sys.argv = ["p4equity", *words]
     main()
