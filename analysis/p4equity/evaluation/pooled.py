@@ -24,11 +24,12 @@ from p4equity.study import Analysis
 Array = NDArray[np.float64]
 
 
-def left_out(context: Context, analysis: Analysis) -> tuple[str | None, ...]:
-    """The systems without which the pooled question is asked, one a row; None where it is asked of all systems."""
+def left_out(context: Context, analysis: Analysis, measure: str | None = None) -> tuple[str | None, ...]:
+    """The systems without which a measure's question, or the pooled one, is asked in turn; None where it is asked of all."""
     if analysis.leave_out is None:
         return (None,)
-    return context.arms(analysis.model_copy(update={"contracts": "any"}), None).systems
+    asked = analysis if measure is not None else analysis.model_copy(update={"contracts": "any"})
+    return context.arms(asked, measure).systems or (None,)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def pooled_rows(context: Context, analysis: Analysis, without: str | None = None
                 rows.append({**common, **permutation_columns(result)})
                 continue
             first = without is None and all(r["inference"] == "permutation" for r in rows)
-            for side, fit in _fits(context, sides, method, plan.conf_level, tuple(LABELS) if first else ("gap",)).items():
+            for side, fit in pooled_fits(context, sides, method, plan.conf_level, tuple(LABELS) if first else ("gap",)).items():
                 rows.append({**common, **fit_columns(fit, method), "inference": method, "outcome": LABELS[side]})
     except (P4Error, np.linalg.LinAlgError) as error:
         reason = error.problem if isinstance(error, P4Error) else "too few systems for the pooled regression"
@@ -126,10 +127,10 @@ def pooled_rows(context: Context, analysis: Analysis, without: str | None = None
     return rows
 
 
-def _fits(
+def pooled_fits(
     context: Context, sides: dict[str, Stacked], method: str, conf_level: float, wanted: Sequence[str]
 ) -> dict[str, RandomEffectsFit]:
-    """The pooled answer for the gap, and its weights applied to the other sides."""
+    """The pooled answer for the gap, and its weights applied to the other sides wanted."""
     gap, others = sides["gap"], [side for side in wanted if side != "gap"]
     varying, plain = method == "averaged_t_varying", method in ("knapp_hartung", "none")
     weights = () if gap.cell_weights is None else (gap.cell_weights,)

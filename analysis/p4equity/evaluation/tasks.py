@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+from p4equity.evaluation.clusters import clustered
 from p4equity.evaluation.context import COMPANIONS, Context
 from p4equity.evaluation.pooled import left_out, pooled_rows
 from p4equity.evaluation.two_stage import two_stage_rows
@@ -14,7 +15,7 @@ from p4equity.study import Analysis
 
 POOLED = "pooled"
 # Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
-OWN = {"system_change": "by_system"}
+OWN = {"system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds"}
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 
 
@@ -59,11 +60,15 @@ def own_question(estimator: str) -> OwnQuestion:
 
 def tasks_of(context: Context, analysis: Analysis) -> list[Task]:
     """The tasks of one analysis, in the order of its rows."""
+    context = clustered(context, analysis)
     study, methods = context.study, len(analysis.inference)
     measures = study.measure_ids(analysis.measures)
     if analysis.estimator == "meta_regression":
         asked = 1 if analysis.outcome != "gap" or analysis.groups != "each" else len(study.groups.compared)
-        each = [] if analysis.pooled else [Task(analysis, m, methods * asked * _parts(context, analysis, m)) for m in measures]
+        each = [
+            Task(analysis, m, methods * asked * _parts(context, analysis, m), without=without)
+            for m in (() if analysis.pooled else measures) for without in left_out(context, analysis, m)
+        ]  # fmt: skip
         together = left_out(context, analysis) if analysis.pooled or analysis.also_pooled else ()
         return each + [Task(analysis, POOLED, methods, without=without) for without in together]
     if analysis.estimator in OWN:
@@ -81,9 +86,11 @@ def _parts(context: Context, analysis: Analysis, measure: str) -> int:
 
 def task_rows(context: Context, task: Task) -> list[dict[str, Any]]:
     """The rows of one task."""
-    analysis = task.analysis
+    analysis, context = task.analysis, clustered(context, task.analysis)
     if analysis.estimator == "meta_regression":
-        return pooled_rows(context, analysis, task.without) if task.pooled else two_stage_rows(context, analysis, task.measure)
+        if task.pooled:
+            return pooled_rows(context, analysis, task.without)
+        return two_stage_rows(context, analysis, task.measure, task.without)
     if analysis.estimator in OWN:
         return own_question(analysis.estimator).rows(context, analysis, task.measure)
     from p4equity.evaluation.regression import regression_rows
@@ -99,7 +106,7 @@ def bundles(context: Context, tasks: Sequence[Task]) -> list[list[int]]:
     """
     found: dict[tuple[object, ...], list[int]] = {}
     for i, task in enumerate(tasks):
-        shared: tuple[object, ...] = (context.variant(task.analysis), task.measure, task.group)
+        shared: tuple[object, ...] = (context.variant(task.analysis), task.analysis.clusters, task.measure, task.group)
         if task.pooled:
             shared = (task.analysis.id,)
         found.setdefault(shared, []).append(i)

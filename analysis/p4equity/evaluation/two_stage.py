@@ -15,6 +15,7 @@ from p4equity.disparity.panel import ALL, Panel
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
+from p4equity.evaluation.margins import margin_rows
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
@@ -45,13 +46,20 @@ class Question:
     several: bool = False
 
 
-def two_stage_rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
-    """Rows of one measure in an analysis whose estimator is the two-stage random-effects regression."""
+def two_stage_rows(context: Context, analysis: Analysis, measure: str, without: str | None = None) -> list[dict[str, Any]]:
+    """Rows of one measure in an analysis whose estimator is the two-stage random-effects regression.
+
+    Without one system where one is named: then the gap's rows alone, the system in their `sample`.
+    """
     if measure not in context.measures:
         return _failed(context, analysis, measure, "all", f"no cells for {measure}")
-    return [
-        row for groups in _group_sets(context, analysis, measure) for row in _measure_rows(context, analysis, measure, groups)
-    ]
+    rows = [
+        row for groups in _group_sets(context, analysis, measure)
+        for row in _measure_rows(context, analysis, measure, groups, without)
+    ]  # fmt: skip
+    if without is None:
+        return rows
+    return [{**row, "sample": f"without {without}"} for row in rows if row["outcome"] == analysis.outcome]
 
 
 def _group_sets(context: Context, analysis: Analysis, measure: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -66,10 +74,10 @@ def _group_sets(context: Context, analysis: Analysis, measure: str) -> list[tupl
 
 
 def _measure_rows(
-    context: Context, analysis: Analysis, measure: str, groups: tuple[str, tuple[str, ...]]
+    context: Context, analysis: Analysis, measure: str, groups: tuple[str, tuple[str, ...]], without: str | None
 ) -> list[dict[str, Any]]:
     label, members = groups
-    arms = context.arms(analysis, measure)
+    arms = context.arms(analysis, measure, without)
     reason = no_arm(arms, measure)
     if reason is None and analysis.outcome == "gap" and not members:
         reason = "no group has a baseline gap above zero"
@@ -83,7 +91,8 @@ def _measure_rows(
         changes = question_changes(context, analysis, source, arms, measure, members)
         question = form_question(context, analysis, changes, arms, measure)
         common = _common(context, analysis, source, changes, question, measure, outcome, label)
-        rows += _answers(context, analysis, question, common)
+        found = _answers(context, analysis, question, common)
+        rows += found + margin_rows(context, analysis, question, found)
     return rows
 
 
@@ -203,7 +212,7 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
                 rows.append({**common, **tested(context, analysis, question, method)})
                 continue
             sides, shown = ("gap",) if shown else tuple(question.values), True
-            for side, fit in _fits(context, question, method, sides).items():
+            for side, fit in two_stage_fits(context, question, method, sides).items():
                 rows.append({**common, **alone, **fit_columns(fit, method), "inference": method})
                 if side != "gap":
                     rows[-1]["outcome"] = LABELS[side]
@@ -212,7 +221,7 @@ def _answers(context: Context, analysis: Analysis, question: Question, common: d
     return rows
 
 
-def _fits(context: Context, question: Question, method: str, sides: Sequence[str]) -> dict[str, RandomEffectsFit]:
+def two_stage_fits(context: Context, question: Question, method: str, sides: Sequence[str]) -> dict[str, RandomEffectsFit]:
     """The answer for the gap, and its weights applied to the other sides."""
     treated, values, variances = question.treated, question.values, question.variances
     name = "knapp_hartung" if method == "none" else method  # the same estimate

@@ -68,6 +68,11 @@ def guardrails(study: Study) -> list[Analysis]:
     return [a for a in study.analyses if a.margin is not None]
 
 
+def costs(study: Study) -> list[Analysis]:
+    """Ratios of the effect on spending to the narrowing of gaps."""
+    return [a for a in study.analyses if a.estimator == "cost_per_point"]
+
+
 def other_questions(study: Study) -> list[Analysis]:
     """Questions on a gap about other measures or cohorts than the primary's, and companion rates."""
     main = measure_analysis(study)

@@ -48,13 +48,12 @@ def is_missing(value: object) -> bool:
     return value is None or str(value) in ("<NA>", "nan", "NaT")
 
 
+ONE_DECIMAL = ("percentage points", "percent", "USD per member-month", "USD per member-month and point")
+
+
 def decimals(row: Mapping[str, Any]) -> int:
     """Decimals for a row's unit: one for points and dollars, three for logs and other small units."""
-    return (
-        1
-        if str(row.get("outcome_unit") or "percentage points") in ("percentage points", "percent", "USD per member-month")
-        else 3
-    )
+    return 1 if str(row.get("outcome_unit") or "percentage points") in ONE_DECIMAL else 3
 
 
 def number(value: Any, places: int = 1, *, signed: bool = False) -> str:

@@ -21,7 +21,7 @@ from p4equity.section.answers import (
     without_number,
 )
 from p4equity.section.confidence import MANY, checks, rated
-from p4equity.section.guardrails import overall, spending_sentence
+from p4equity.section.guardrails import cost_sentence, overall, spending_sentence
 from p4equity.section.implementation import increment
 from p4equity.section.leveling import DOWN, judge, margin, share_of_reference
 from p4equity.section.payments import totals
@@ -69,7 +69,7 @@ def _gap_findings(s: Section) -> list[str]:
     first = primary_question(s)
     if first is None:
         return []
-    cost = f"{overall(s)} {spending_sentence(s)} {totals(s, brief=True)}".strip()
+    cost = f"{overall(s)} {spending_sentence(s)} {cost_sentence(s)} {totals(s, brief=True)}".strip()
     return [_first(s, first), _movers(s, first), _single_measures(s), f"**At what cost.** {cost}" if cost else ""]
 
 

@@ -89,6 +89,17 @@ def spending_sentence(s: Section) -> str:
     return f"Spending changed by {figures(s, g.row)}; {said}."
 
 
+def cost_sentence(s: Section) -> str:
+    """What each point of narrowing went with in spending, or why that has no number."""
+    for analysis in s.study.analyses:
+        if analysis.estimator == "cost_per_point":
+            row = s.run.row({"analysis_id": analysis.id})
+            if row["status"] != "ok":
+                return f"Cost of a point narrowed: {without_number(s, row)}."
+            return f"Each point narrowed went with {figures(s, row, with_unit=False)} USD of spending a member-month."
+    return ""
+
+
 def companions(s: Section) -> str:
     """Tested, and controlled among the tested: whether a change of a rate is care or documentation, one sentence a measure."""
     parts = []

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 POOLED = "pooled"
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_DECIMALS = {"log points": 3, "USD per member-month": 2, "share": 2, "standardized difference": 2, "standard errors": 1}
+_DECIMALS = {
+    "log points": 3,
+    "USD per member-month": 2,
+    "USD per member-month and point": 2,
+    "share": 2,
+    "standardized difference": 2,
+    "standard errors": 1,
+}
 
 
 def join(parts: Iterable[str], last: str = "and") -> str:

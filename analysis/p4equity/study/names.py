@@ -106,6 +106,7 @@ INFERENCE_NAMES: dict[str, InferenceName] = {
     "pretest_power": _i("power of pretests", footnote="violations that a test of earlier years would find"),
     "sampling": _i("sampling error alone", "sampling", footnote="sampling error of members only"),
     "none": _i("no error"),
+    "fieller": _i("Fieller's confidence set", "Fieller", footnote="Fieller's confidence set of a ratio"),
     CLAIM: _i("the primary inference, adjusted", CLAIM, footnote="primary p, adjusted by the registered hierarchy"),
 }  # fmt: skip
 ESTIMATOR_NAMES: dict[str, EstimatorName] = {
@@ -121,6 +122,8 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "synthetic_did": _e("synthetic difference-in-differences"),
     "bacon": _e("decomposition of the two-way estimate"),
     "system_change": _e("change of each system, raw and shrunken", "change by unit"),
+    "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
+    "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 
 

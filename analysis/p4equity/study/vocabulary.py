@@ -6,14 +6,14 @@ from typing import Literal, get_args
 
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
-    "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change",
+    "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
     "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2",
     "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "exact", "delta", "placebo",
     "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
-    "iid", "hc1",
+    "iid", "hc1", "fieller",
 ]  # fmt: skip
 GateId = Literal[
     "completeness",
@@ -24,12 +24,13 @@ GateId = Literal[
     "selection_regression",
     "detectable_effect",
 ]
-Outcome = Literal["gap", "rate", "companion", "spending", "value"]
+Outcome = Literal["gap", "rate", "companion", "spending", "value", "spending_per_point"]
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
 PracticeMap = Literal["baseline", "as_treated"]
 RaceVersion = Literal["frozen", "contemporaneous"]
 ExitRule = Literal["until_exit", "drop", "carry"]
+Clusters = Literal["system", "owner"]
 Weighting = Literal["system", "patient", "random_effects"]
 FamilyRule = Literal["holm", "benjamini_hochberg", "none"]
 Certainty = Literal["document", "press", "inference", "assumption"]
@@ -58,8 +59,10 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "synthetic_did": ("placebo", "placebo_rank", "jackknife", "bootstrap", "none"),
     "bacon": ("none",),
     "system_change": ("sampling",),
+    "exit_bounds": ("averaged_t", "knapp_hartung"),
+    "cost_per_point": ("fieller",),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
-OWN_QUESTIONS: tuple[str, ...] = ("system_change",)
+OWN_QUESTIONS: tuple[str, ...] = ("system_change", "cost_per_point", "exit_bounds")
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
