@@ -16,8 +16,9 @@ from p4equity.study.problems import Problems
 from p4equity.study.reader import parse, read_toml
 
 Switch = Literal[
-    "exit_flows", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection", "documentation_gain"
-]
+    "exit_flows", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection", "documentation_gain",
+    "no_effects",
+]  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -182,7 +183,10 @@ def load_truth(study: Study, scenario: str | None = None) -> Planted:
             expected=", ".join(truth.scenario),
             fix=did_you_mean(name, truth.scenario),
         )
-    return Planted(truth, name, frozenset(truth.scenario[name].switches))
+    switches = frozenset(truth.scenario[name].switches)
+    if "no_effects" in switches:
+        truth = truth.model_copy(update={"effect": (), "spending_effect": SpendingEffect()})
+    return Planted(truth, name, switches)
 
 
 def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
