@@ -110,8 +110,9 @@ def test_two_runs_give_the_same_report(process: Any, tmp_path: Path) -> None:
         assert said.code in (0, 12), said.text
         runs.append(out)
     files = [p.relative_to(runs[0]) for p in runs[0].rglob("*") if p.is_file()]
-    # The manifest holds times, Word files the moment they were made; the extract's identity is its own test.
-    kinds, timed = (".csv", ".html", ".pdf", ".svg", ".png", ".json"), ("manifest.json", "validation.json")
+    # Manifest and validation hold times, the record of that stage its hash, Word files the moment they were made; the extract's
+    # identity is its own test.
+    kinds, timed = (".csv", ".html", ".pdf", ".svg", ".png", ".json"), ("manifest.json", "validation.json", "validate.json")
     wanted = [p.as_posix() for p in files if p.suffix in kinds and p.name not in timed and p.parts[0] != "extract"]
     assert {"estimates.csv", "diagnostics.csv", "report.html", "report.pdf", "results/cells.csv"} <= set(wanted)
     assert len([name for name in wanted if name.endswith(".svg")]) >= 5
