@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from p4equity.cells import counts, flow, frames, moments, people, profile, records, spending, stays
+from p4equity.cells import counts, destinations, flow, frames, moments, people, profile, records, spending, stays
 from p4equity.cells.places import Places, build_places, in_year, places, read_under
 from p4equity.cells.plan import CellPlan, plan_of
 from p4equity.cells.probability import member_probabilities, probability_sums
@@ -98,7 +98,9 @@ def _profiles(db: Engine, found: Places, plan: CellPlan, dictionary: Dictionary)
     profile.build_retention(db, population)
     counted, retained = (frames.frame_of(db.fetch(of(db, plan))) for of in (profile.profile_counts, profile.retention_counts))
     left = frames.frame_of(db.fetch(flow.flow_counts(db, plan)))
-    return frames.profile_frame(counted, retained, plan, dictionary), frames.flow_frame(left, plan)
+    went = destinations.destinations(db, found, plan)
+    moved = None if went is None else frames.frame_of(db.fetch(went))
+    return frames.profile_frame(counted, retained, moved, plan, dictionary), frames.flow_frame(left, plan)
 
 
 def _spending(db: Engine, raw: ir.Table, plan: CellPlan) -> tuple[pd.DataFrame, pd.DataFrame]:

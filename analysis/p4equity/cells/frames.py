@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from p4equity.cells.destinations import DESTINATION, PLACES
 from p4equity.cells.flow import FLOW_STEPS
 from p4equity.cells.moments import MOMENTS
 from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
@@ -156,8 +157,11 @@ def overlap_frame(moments: pd.DataFrame, spending: pd.DataFrame | None, plan: Ce
     return frame
 
 
-def profile_frame(counts: pd.DataFrame, retained: pd.DataFrame, plan: CellPlan, dictionary: Dictionary) -> pd.DataFrame:
-    """Profiles of all variants: characteristics of the members, and how many of the baseline year's are still there."""
+def profile_frame(
+    counts: pd.DataFrame, retained: pd.DataFrame, moved: pd.DataFrame | None, plan: CellPlan, dictionary: Dictionary
+) -> pd.DataFrame:
+    """Profiles of all variants: characteristics of the members, how many of the baseline year's are still there, and where the
+    members of systems that left went ("1: other practice, comparison": so many years after the year of the row)."""
     import pandas as pd
 
     baseline = np.array([v.map == "baseline" and plan.map_date is not None for v in plan.variants])
@@ -166,6 +170,11 @@ def profile_frame(counts: pd.DataFrame, retained: pd.DataFrame, plan: CellPlan, 
         year=plan.baseline_year, characteristic=RETENTION, level=retained["level"].astype("str")
     )
     parts = [stay]
+    if moved is not None:
+        words = decoded(moved["place"], PLACES).astype("str")
+        level = moved["later"].astype("str") + ": " + words
+        went = labelled(moved, plan).assign(year=moved["base"] + plan.years[0], characteristic=DESTINATION, level=level)
+        parts.append(went[list(stay.columns.intersection(went.columns))])
     for name, names in characteristics(dictionary).items():
         part = counts[counts["characteristic"] == name]
         if name == "practice_map":

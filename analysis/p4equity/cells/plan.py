@@ -33,8 +33,9 @@ class Variant:
 class CellPlan:
     """The aggregation, without files. Positions in `systems`, `scheme.groups` and `measures` are the codes used inside.
 
-    `variants[0]` is the primary one: the flow is counted under it. `measures` are proportions; `across` those of them whose
-    pairs enter the overlap moments. `compared` are the groups of the analysis, the reference among them.
+    `exits`: code and year of each system that leaves. `variants[0]` is the primary one: the flow is counted under it. `measures`
+    are proportions; `across` those of them whose pairs enter the overlap moments. `compared` are the groups of the analysis, the
+    reference among them.
     """
 
     years: tuple[int, ...]
@@ -43,6 +44,8 @@ class CellPlan:
     minimum_months: int
     baseline_year: int
     systems: tuple[str, ...]
+    participating: tuple[str, ...]
+    exits: tuple[tuple[int, int], ...]
     scheme: GroupScheme
     compared: tuple[str, ...]
     versions: tuple[str, ...]
@@ -98,6 +101,8 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
         minimum_months=study.population.minimum_months,
         baseline_year=max(study.baseline.pre_years),
         systems=systems,
+        participating=tuple(s.id for s in study.arm_systems("participating")),
+        exits=tuple((code, year) for code, s in enumerate(systems) if (year := study.exit_year(s)) is not None),
         scheme=scheme,
         compared=study.group_ids or tuple(group.id for group in scheme.groups),
         versions=versions,

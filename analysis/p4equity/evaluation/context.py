@@ -18,7 +18,14 @@ from p4equity.study import Analysis, Study
 POINTS = 100.0  # shares to percentage points
 USD = 0.01  # cents to dollars
 COMPANIONS = (("tested", "den", "with_reading"), ("controlled_given_tested", "with_reading", "num"))
-CARRIED = ("measures", "baseline_series", "panel", "companions", "changes")  # of what was made: what other processes need
+CARRIED = (
+    "measures",
+    "baseline_series",
+    "panel",
+    "companions",
+    "changes",
+    "by_owner",
+)  # of what was made: what other processes need
 Made = TypeVar("Made")
 
 
@@ -109,15 +116,22 @@ class Context:
 
     def light(self) -> Context:
         """The context for another process: with everything its analyses need of counts already made, and without their rows."""
+        from p4equity.evaluation.clusters import clustered
+
         if self.study.data.kind != "counts":
             return replace(self, memory={})
         for analysis in self.study.analyses:
-            variant = self.variant(analysis)
-            self.panel(variant)
+            asked, variant = clustered(self, analysis), self.variant(analysis)
+            asked.panel(variant)
             for measure in self.study.measure_ids(analysis.measures) if analysis.outcome == "companion" else ():
                 if measure in self.measures and self.study.measure(measure).has_reading:
-                    self.companions(variant, measure)
+                    asked.companions(variant, measure)
+        return self.without_rows()
+
+    def without_rows(self) -> Context:
+        """The context with what was made of its rows, and without them."""
         kept = {key: made for key, made in self.memory.items() if (key if isinstance(key, str) else key[0]) in CARRIED}
+        kept = {key: made.without_rows() if isinstance(made, Context) else made for key, made in kept.items()}
         return replace(self, cell=self.cell.iloc[:0], overlap=self.overlap.iloc[:0], memory=kept)
 
     @staticmethod

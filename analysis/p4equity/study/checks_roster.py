@@ -13,7 +13,7 @@ from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, Plan
 from p4equity.study.problems import Problems
-from p4equity.study.roster import Contract, Fact, Published, Roster, Source
+from p4equity.study.roster import Contract, Fact, Published, Roster, Source, shared_owners
 
 FILE = "systems.toml"
 
@@ -33,6 +33,7 @@ def check_roster(plan: Plan, roster: Roster, measures: Mapping[str, Measure], di
         if exit_.date.year not in plan.data.years:
             problems.add(FILE, ("exit", i, "date"), "the exit lies outside data.years", found=exit_.date.isoformat())
     _check_timing(plan, roster, problems)
+    _check_owners(plan, roster, problems)
 
 
 def _check_systems(plan: Plan, roster: Roster, dictionary: Dictionary, problems: Problems) -> None:
@@ -67,6 +68,28 @@ def _check_arms(roster: Roster, problems: Problems) -> None:
             problems.add(
                 FILE, ("system",), f"no {arm} system is left: nothing to compare", expected=f"at least one with arm = \"{arm}\"",
                 fix=f"the effect of a contract needs both arms; name the {word} systems",
+            )  # fmt: skip
+
+
+def _check_owners(plan: Plan, roster: Roster, problems: Problems) -> None:
+    """Systems of one owner can be one cluster only where the same contracts apply to all of them."""
+    asking = [i for i, analysis in enumerate(plan.analysis) if analysis.clusters == "owner"]
+    owners = shared_owners(roster.system)
+    if asking and not owners:
+        problems.add(
+            PLAN, ("analysis", asking[0], "clusters"), "no two systems have the same owner", expected="owner in two [[system]]",
+            fix="name the owners in systems.toml, or leave the analysis out",
+        )  # fmt: skip
+    for owner, ids in owners.items() if asking else ():
+        kinds = {
+            (s.arm, s.stratum, frozenset((c.cohort, m) for c in roster.contract if c.system_id == s.id for m in c.measures))
+            for s in roster.system if s.id in ids
+        }  # fmt: skip
+        if len(kinds) > 1:
+            place = next(i for i, s in enumerate(roster.system) if s.id == ids[0])
+            problems.add(
+                FILE, ("system", place, "owner"), f"systems of the owner '{owner}' differ in arm, stratum or contracts",
+                found=", ".join(ids), fix="they cannot be one cluster: leave out the analysis with clusters = \"owner\"",
             )  # fmt: skip
 
 

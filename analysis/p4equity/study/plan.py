@@ -14,6 +14,7 @@ from pydantic import Field
 from p4equity.study.base import Block, Many
 from p4equity.study.vocabulary import (
     BOUNDS_TRENDS,
+    Clusters,
     EstimatorId,
     ExitRule,
     FamilyRule,
@@ -96,7 +97,10 @@ class Data(Block):
 
 
 class Population(Block):
-    """[population]: attribution, the practice map, minimum enrolment, what happens to a system that leaves."""
+    """[population]: attribution, the practice map, minimum enrolment, what happens to a system that leaves.
+
+    `exit_range`: points by which the gaps of a system that left may have moved since its last year, either way, for bounds.
+    """
 
     attribution_rule: str = "performance_year"
     map: PracticeMap = "baseline"
@@ -104,6 +108,7 @@ class Population(Block):
     map_sensitivity: PracticeMap | None = None
     minimum_months: Annotated[int, Field(ge=0, le=12)] = 0
     exit_rule: ExitRule = "until_exit"
+    exit_range: Annotated[float, Field(gt=0)] | None = None
     strata_key: Literal["stratum"] = "stratum"
 
 
@@ -174,7 +179,8 @@ class Analysis(Block):
 
     `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
     any contract. `pooled = "measures"` asks one question over all measures, `also_pooled` asks it beside one a measure.
-    `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column).
+    `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column). `clusters = "owner"` makes
+    systems of one owner one unit.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -193,6 +199,7 @@ class Analysis(Block):
     map: PracticeMap | None = None
     race_version: RaceVersion | None = None
     exits: ExitRule | None = None
+    clusters: Clusters = "system"
     weighting: Weighting = "random_effects"
     leave_out: Literal["each_system"] | None = None
     inference: Annotated[Many[InferenceId], Field(min_length=1)]

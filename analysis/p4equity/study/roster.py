@@ -6,6 +6,7 @@ A fact that is not public is named in its block's `illustrative` list; the repor
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -41,7 +42,10 @@ class SyntheticSystem(Block):
 
 
 class System(Fact):
-    """[[system]]: a unit of treatment. Neutral id; its name stands here and nowhere else."""
+    """[[system]]: a unit of treatment. Neutral id; its name stands here and nowhere else.
+
+    `ownership`: kind of owner (nonprofit, for profit). `owner`: who owns it, absent where it stands alone.
+    """
 
     id: Annotated[str, Field(pattern=r"^S\d{2,3}$")]
     name: str
@@ -53,6 +57,7 @@ class System(Fact):
     teaching: bool | None = None
     masshealth_aco: bool | None = None
     medicaid_share: Share | None = None
+    ownership: str | None = None
     owner: str | None = None
     source_key: str | None = None
     synthetic: SyntheticSystem | None = None
@@ -61,6 +66,15 @@ class System(Fact):
     def label(self) -> str:
         """The short public name."""
         return self.short_name or self.name
+
+
+def shared_owners(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
+    """Ids of the systems in an arm that one owner holds, by owner, where there are two or more."""
+    held: dict[str, list[str]] = {}
+    for system in systems:
+        if system.owner and system.arm != "excluded":
+            held.setdefault(system.owner, []).append(system.id)
+    return {owner: tuple(ids) for owner, ids in held.items() if len(ids) > 1}
 
 
 class Contract(Fact):

@@ -49,7 +49,7 @@ def _systems(study: Study) -> Rows:
             "system_id": s.id,
             "masked_label": s.masked_label,
             "arm": s.arm,
-            "ownership": s.owner,
+            "ownership": s.ownership,
             "masshealth_aco": s.masshealth_aco,
             "teaching": s.teaching,
             "region": s.region,
