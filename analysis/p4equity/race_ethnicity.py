@@ -64,3 +64,13 @@ def group_of(field: Any, scheme: GroupScheme) -> Any:
 
     unknown = code_of_category(scheme).get(UNKNOWN, -1)
     return (field < 2).ifelse(ibis.literal(unknown, "int64"), (field // 2) - 1)
+
+
+def reported_group(race: Any, scheme: GroupScheme, none: int) -> Any:
+    """The group of the first version's field where it is a self-report, else `none`. Who declined to answer is in the group that
+    holds "declined", with those who reported another race: no group that is compared.
+    """
+    import ibis
+
+    field = race & (2 ** width(scheme) - 1)
+    return (((field & 1) == 1) & (field > 1)).ifelse((field // 2) - 1, ibis.literal(none, "int64"))

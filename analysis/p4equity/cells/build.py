@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from p4equity.cells import counts, destinations, flow, frames, moments, people, profile, records, spending, stays
 from p4equity.cells.places import Places, build_places, in_year, places, read_under
 from p4equity.cells.plan import CellPlan, plan_of
-from p4equity.cells.probability import member_probabilities, probability_sums
+from p4equity.cells.probability import build_sums, member_probabilities, probability_sums, self_report_sums
 from p4equity.cells.tables import CellTables, canonical, empty
 from p4equity.dictionary import Dictionary
 from p4equity.engines import Engine, open_engine
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = Callable[[str], None]
+PROBABLE = ("cell_probability", "cell_self_report")
 NEEDED = ("member", "enrollment_span", "attribution", "practice_system_span", "measure_event")
 
 
@@ -34,7 +35,7 @@ def build_cells(
     progress: Progress | None = None,
 ) -> CellTables:
     """Aggregates an extract of members (tier A or C) to the cells of a study: counts, overlap moments, profiles, flow, and sums
-    of race probabilities where the extract has them.
+    of race probabilities where the extract has them, of all members and of those who reported themselves.
 
     Integers are exact and do not depend on the engine, on `threads` or on the order of rows. The extract is taken as valid
     (`validate`): keys are unique, spans of a member or a practice do not overlap, ages follow the year of birth. `progress` is
@@ -63,13 +64,13 @@ def build_cells(
         if "spending" in tables:
             say("spending")
             more_cells, more_overlap = _spending(db, tables["spending"], plan)
-        probable = _probabilities(db, tables["race_probability"], events, plan) if "race_probability" in tables else None
+        known = _probabilities(db, tables["race_probability"], events, plan) if "race_probability" in tables else {}
     return CellTables(
         canonical("cell", frames.cell_frame(cell, more_cells, found.ids, plan)),
         canonical("cell_overlap", frames.overlap_frame(overlap, more_overlap, plan)),
         canonical("cell_profile", profile_table),
         canonical("cell_flow", flow_table),
-        empty("cell_probability") if probable is None else canonical("cell_probability", probable),
+        **{name: canonical(name, known[name]) if name in known else empty(name) for name in PROBABLE},
     )
 
 
@@ -97,9 +98,9 @@ def _profiles(db: Engine, found: Places, plan: CellPlan, dictionary: Dictionary)
     profile.build_profiles(db, population, kinds, found, plan, dictionary)
     profile.build_retention(db, population)
     counted, retained = (frames.frame_of(db.fetch(of(db, plan))) for of in (profile.profile_counts, profile.retention_counts))
-    left = frames.frame_of(db.fetch(flow.flow_counts(db, plan)))
     went = destinations.destinations(db, found, plan)
     moved = None if went is None else frames.frame_of(db.fetch(went))
+    left = frames.frame_of(db.fetch(flow.flow_counts(db, plan)))
     return frames.profile_frame(counted, retained, moved, plan, dictionary), frames.flow_frame(left, plan)
 
 
@@ -110,6 +111,10 @@ def _spending(db: Engine, raw: ir.Table, plan: CellPlan) -> tuple[pd.DataFrame, 
     return frames.spending_cells(by_practice, place, plan), frames.spending_moments(stayed, moved, place, plan)
 
 
-def _probabilities(db: Engine, raw: ir.Table, events: ir.Table, plan: CellPlan) -> pd.DataFrame:
-    sums = probability_sums(db, events, member_probabilities(raw, plan), plan)
-    return frames.probability_frame(frames.frame_of(db.fetch(sums)), plan, plan.primary)
+def _probabilities(db: Engine, raw: ir.Table, events: ir.Table, plan: CellPlan) -> dict[str, pd.DataFrame]:
+    build_sums(db, events, member_probabilities(raw, db.kept("person"), plan), plan)
+    sums, reported = (frames.frame_of(db.fetch(of(db, plan))) for of in (probability_sums, self_report_sums))
+    return {
+        "cell_probability": frames.probability_frame(sums, plan, plan.primary),
+        "cell_self_report": frames.self_report_frame(reported, plan, plan.primary),
+    }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p4equity.cells.frames import frame_of
-from p4equity.cells.tables import EXACT, CellTables, canonical, cells_hash, columns, empty
+from p4equity.cells.tables import EXACT, KEYS, CellTables, canonical, cells_hash, columns, empty
 from p4equity.dictionary import Dictionary, load_dictionary
 from p4equity.errors import DataError, UsageError
 from p4equity.extract import Extract, TableFiles, TableSource, open_extract, quote_name, typed_column
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from p4equity.study import Study
 
-NAMES = ("cell", "cell_overlap", "cell_profile", "cell_flow", "cell_probability")
+NAMES = tuple(KEYS)
 TRUTH = "truth.json"
 ROW_GROUP = 1 << 15
 
 
 def write_cells(tables: CellTables, folder: Path) -> None:
-    """Writes `cell.parquet` and the other three into a folder, each complete or not at all."""
+    """Writes `cell.parquet` and the others into a folder, each complete or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -19,6 +19,7 @@ KEYS = {
     "cell_profile": ("map", "race_version", "system_id", "group", "year", "characteristic", "level"),
     "cell_flow": ("step", "label", "system_id", "group", "year"),
     "cell_probability": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
+    "cell_self_report": ("map", "race_version", "system_id", "measure_id", "year", "group", "probability_of"),
 }
 VALUES = {
     "cell": {"den": COUNT, "num": COUNT, "with_reading": COUNT, "num_sq": EXACT, "value": REAL, "weight": REAL},
@@ -26,13 +27,16 @@ VALUES = {
     "cell_profile": {"n": COUNT},
     "cell_flow": {"n": COUNT},
     "cell_probability": {"p_p": EXACT, "p": COUNT, "p_num": COUNT},
+    "cell_self_report": {"p": COUNT, "p_num": COUNT, "den": COUNT, "num": COUNT},
 }
+MAY_LACK = ("cell_probability", "cell_self_report")
 _WHOLE = ("year", "year_1", "year_2", "step")
 
 
 @dataclass(frozen=True)
 class CellTables:
-    """Cells, overlap moments, profiles, flow and sums of probabilities, each with the dictionary's columns, sorted by its key.
+    """Cells, overlap moments, profiles, flow, sums of probabilities of all and of self-reported members: each with the
+    dictionary's columns, sorted by its key.
 
     Numbers are exact: counts are nullable 64-bit integers (null: does not apply), sums of squares and products (`num_sq`,
     `num_num`) decimals of 38 digits. Statistics take `numeric()`.
@@ -43,6 +47,7 @@ class CellTables:
     cell_profile: pd.DataFrame
     cell_flow: pd.DataFrame
     cell_probability: pd.DataFrame = field(default_factory=lambda: empty("cell_probability"))
+    cell_self_report: pd.DataFrame = field(default_factory=lambda: empty("cell_self_report"))
 
     def numeric(self) -> CellTables:
         """The same tables with plain numpy columns: int64 where every value is there, else float64 with NaN.
@@ -147,7 +152,7 @@ def cells_hash(tables: CellTables) -> str:
     """
     whole = hashlib.sha256()
     for name, frame in tables.items():
-        if name == "cell_probability" and not len(frame):
+        if name in MAY_LACK and not len(frame):
             continue
         ordered = canonical(name, frame)
         whole.update(f"{name}\0{len(ordered)}\0".encode())
