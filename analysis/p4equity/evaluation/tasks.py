@@ -15,7 +15,7 @@ from p4equity.study import Analysis
 
 POOLED = "pooled"
 # Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
-OWN = {"system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds"}
+OWN = {"system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection"}
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
+Year = Annotated[int, Field(ge=1900, le=2200)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # TOML arrays arrive as lists; their elements stay strict
 
 

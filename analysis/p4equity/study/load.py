@@ -110,6 +110,7 @@ def _build(
         gates=plan.gate,
         disclosure=plan.disclosure,
         leveling=plan.leveling,
+        selection=plan.selection,
         payment=plan.payment,
         report=plan.report,
         systems=roster.system,

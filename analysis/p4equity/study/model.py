@@ -24,6 +24,7 @@ from p4equity.study.plan import (
     Population,
     Race,
     Report,
+    Selection,
 )
 from p4equity.study.roster import Cointervention, Contract, Exit, Grant, Published, Source, System
 
@@ -54,6 +55,7 @@ class Study:
     gates: tuple[Gate, ...]
     disclosure: Disclosure
     leveling: Leveling | None
+    selection: Selection | None
     payment: Payment | None
     report: Report
     systems: tuple[System, ...]

@@ -123,6 +123,7 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "bacon": _e("decomposition of the two-way estimate"),
     "system_change": _e("change of each system, raw and shrunken", "change by unit"),
     "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
+    "selected_baseline": _e("selection of measures, replayed", "selection replayed"),
     "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from p4equity.study.base import Block, Many
+from p4equity.study.base import Block, Many, Share, Year
+from p4equity.study.plan_contracts import Payment, Selection
 from p4equity.study.vocabulary import (
     BOUNDS_TRENDS,
     Clusters,
@@ -27,9 +28,7 @@ from p4equity.study.vocabulary import (
     Weighting,
 )
 
-Year = Annotated[int, Field(ge=1900, le=2200)]
 YearKey = Annotated[int, Field(ge=1900, le=2200, strict=False)]  # keys of a TOML table are strings
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Info(Block):
@@ -239,20 +238,6 @@ class Leveling(Block):
     margin: Annotated[float, Field(ge=0)]
 
 
-class Payment(Block):
-    """[payment]: the incentive formula of the payment exhibits."""
-
-    statistic: str
-    baseline_years: Annotated[Many[Year], Field(min_length=1)]
-    performance_years: Annotated[Many[Year], Field(min_length=1)]
-    threshold: float
-    slope: Annotated[float, Field(ge=0)]
-    cap: Share
-    gate_margin: float
-    pmpm_maximum: Annotated[float, Field(ge=0)]
-    illustrative: bool
-
-
 class Report(Block):
     """[report]: the sections, in order."""
 
@@ -274,5 +259,6 @@ class Plan(Block):
     gate: Many[Gate] = ()
     disclosure: Disclosure
     leveling: Leveling | None = None
+    selection: Selection | None = None
     payment: Payment | None = None
     report: Report

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
-    "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds",
+    "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -24,7 +24,7 @@ GateId = Literal[
     "selection_regression",
     "detectable_effect",
 ]
-Outcome = Literal["gap", "rate", "companion", "spending", "value", "spending_per_point"]
+Outcome = Literal["gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline"]
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
 PracticeMap = Literal["baseline", "as_treated"]
@@ -33,11 +33,13 @@ ExitRule = Literal["until_exit", "drop", "carry"]
 Clusters = Literal["system", "owner"]
 Weighting = Literal["system", "patient", "random_effects"]
 FamilyRule = Literal["holm", "benjamini_hochberg", "none"]
+PaymentStatistic = Literal["pairwise_gap", "gap_to_best", "between_group_variance", "weighted_mean_gap", "worst_group_rate"]
 Certainty = Literal["document", "press", "inference", "assumption"]
 
 ESTIMATORS: tuple[str, ...] = get_args(EstimatorId)
 INFERENCES: tuple[str, ...] = get_args(InferenceId)
 GATES: tuple[str, ...] = get_args(GateId)
+PAYMENT_STATISTICS: tuple[str, ...] = get_args(PaymentStatistic)
 
 _CLUSTER: tuple[str, ...] = ("cr0", "cr1", "cr2", "cr3", "cv3", "cv3j", "wild_bootstrap", "wild_bootstrap_unrestricted")
 PERMUTED: tuple[str, ...] = ("permutation", "permutation_raw", "permutation_studentized", "permutation_standardized")
@@ -61,8 +63,9 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "system_change": ("sampling",),
     "exit_bounds": ("averaged_t", "knapp_hartung"),
     "cost_per_point": ("fieller",),
+    "selected_baseline": ("averaged_t",),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
-OWN_QUESTIONS: tuple[str, ...] = ("system_change", "cost_per_point", "exit_bounds")
+OWN_QUESTIONS: tuple[str, ...] = ("system_change", "cost_per_point", "exit_bounds", "selected_baseline")
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
