@@ -122,7 +122,11 @@ class Run:
         from p4equity.evaluation.context import Context
         from p4equity.manifest import code_version
 
-        return Context(self.study, self.cells.cell, self.cells.cell_overlap, cells_hash(self.cells), code_version())
+        cells = self.cells
+        return Context(
+            self.study, cells.cell, cells.cell_overlap, cells_hash(cells), code_version(), cells.cell_probability,
+            cells.cell_self_report,
+        )  # fmt: skip
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the dictionary that a stage kept under `restricted/`."""

@@ -123,7 +123,7 @@ def _centred_change(rate: Array, contrasts: Array, compared: NDArray[np.bool_]) 
 def _change_covariances(
     panel: Panel, series: Sequence[tuple[str, str]], reference: str, contrasts: Array
 ) -> tuple[Array, Array, Array]:
-    """Sampling covariances of the changes in gap, reference and group; groups share no members with each other."""
+    """Sampling covariances of the changes in gap, reference and group. Groups of classes share no members with each other."""
     S, J, _ = contrasts.shape
     c = np.nan_to_num(contrasts)
     ref, grp = np.zeros((S, J, J)), np.zeros((S, J, J))
@@ -133,7 +133,25 @@ def _change_covariances(
                 ref[s, j, k] = ref[s, k, j] = c[s, j] @ rate_covariance(panel, s, reference, m1, m2) @ c[s, k]
                 if g1 == g2:
                     grp[s, j, k] = grp[s, k, j] = c[s, j] @ rate_covariance(panel, s, g1, m1, m2) @ c[s, k]
-    return ref + grp, ref, grp
+    apart, across = _shared_covariances(panel, series, reference, c)
+    return ref + grp + apart - across, ref, grp + apart
+
+
+def _shared_covariances(panel: Panel, series: Sequence[tuple[str, str]], reference: str, c: Array) -> tuple[Array, Array]:
+    """What panels whose groups share members add: covariances of different groups, and of each side with the other."""
+    S, J, _ = c.shape
+    apart, across = np.zeros((S, J, J)), np.zeros((S, J, J))
+    for j, (m1, g1) in enumerate(series):
+        for k, (m2, g2) in enumerate(series):
+            groups = panel.between(g1, g2, m1, m2) if g1 != g2 else None
+            if groups is not None:
+                apart[:, j, k] = np.einsum("st,stu,su->s", c[:, j], groups, c[:, k])
+            sides = panel.between(reference, g2, m1, m2)
+            if sides is not None:
+                found = np.einsum("st,stu,su->s", c[:, j], sides, c[:, k])
+                across[:, j, k] += found
+                across[:, k, j] += found
+    return apart, across
 
 
 def rate_changes(

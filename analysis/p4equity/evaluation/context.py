@@ -25,6 +25,7 @@ CARRIED = (
     "companions",
     "changes",
     "by_owner",
+    "race_method",
 )  # of what was made: what other processes need
 Made = TypeVar("Made")
 
@@ -55,6 +56,8 @@ class Context:
     overlap: pd.DataFrame
     data_hash: str
     code_version: str
+    probability: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
+    self_report: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
     memory: dict[str | tuple[Any, ...], Any] = field(default_factory=dict)
 
     def once(self, key: str | tuple[Any, ...], make: Callable[[], Made]) -> Made:
@@ -116,12 +119,12 @@ class Context:
 
     def light(self) -> Context:
         """The context for another process: with everything its analyses need of counts already made, and without their rows."""
-        from p4equity.evaluation.clusters import clustered
+        from p4equity.evaluation.race_method import asked_in
 
         if self.study.data.kind != "counts":
             return replace(self, memory={})
         for analysis in self.study.analyses:
-            asked, variant = clustered(self, analysis), self.variant(analysis)
+            asked, variant = asked_in(self, analysis), self.variant(analysis)
             asked.panel(variant)
             for measure in self.study.measure_ids(analysis.measures) if analysis.outcome == "companion" else ():
                 if measure in self.measures and self.study.measure(measure).has_reading:

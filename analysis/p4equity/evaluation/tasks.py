@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from p4equity.evaluation.clusters import clustered
 from p4equity.evaluation.context import COMPANIONS, Context
 from p4equity.evaluation.pooled import left_out, pooled_rows
+from p4equity.evaluation.race_method import asked_in, lacking, lacking_rows, said
 from p4equity.evaluation.two_stage import two_stage_rows
 from p4equity.study import Analysis
 
@@ -60,7 +60,7 @@ def own_question(estimator: str) -> OwnQuestion:
 
 def tasks_of(context: Context, analysis: Analysis) -> list[Task]:
     """The tasks of one analysis, in the order of its rows."""
-    context = clustered(context, analysis)
+    context = asked_in(context, analysis)
     study, methods = context.study, len(analysis.inference)
     measures = study.measure_ids(analysis.measures)
     if analysis.estimator == "meta_regression":
@@ -86,8 +86,10 @@ def _parts(context: Context, analysis: Analysis, measure: str) -> int:
 
 def task_rows(context: Context, task: Task) -> list[dict[str, Any]]:
     """The rows of one task."""
-    analysis, context = task.analysis, clustered(context, task.analysis)
+    analysis, context = task.analysis, asked_in(context, task.analysis)
     if analysis.estimator == "meta_regression":
+        if reason := lacking(context, analysis):
+            return lacking_rows(context, analysis, task.measure, reason)
         if task.pooled:
             return pooled_rows(context, analysis, task.without)
         return two_stage_rows(context, analysis, task.measure, task.without)
@@ -106,7 +108,8 @@ def bundles(context: Context, tasks: Sequence[Task]) -> list[list[int]]:
     """
     found: dict[tuple[object, ...], list[int]] = {}
     for i, task in enumerate(tasks):
-        shared: tuple[object, ...] = (context.variant(task.analysis), task.analysis.clusters, task.measure, task.group)
+        asked = task.analysis
+        shared: tuple[object, ...] = (context.variant(asked), asked.clusters, asked.race_method, task.measure, task.group)
         if task.pooled:
             shared = (task.analysis.id,)
         found.setdefault(shared, []).append(i)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from p4equity.study import Analysis, Study
+from p4equity.study.names import RACE_METHOD_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,8 @@ def analysis_title(analysis: Analysis, study: Study) -> str:
             parts.append(f"contracts from {' and '.join(str(y) for y in analysis.cohorts)}")
     text = ", ".join(p for p in parts if p) or analysis.id.replace("_", " ")
     return text[:1].upper() + text[1:]
+        if analysis.race_method != main.race_method:
+            parts.append(RACE_METHOD_NAMES[analysis.race_method])
 
 
 def rows_of(results: Results, analysis: Analysis | None, **identity: object) -> pd.DataFrame:

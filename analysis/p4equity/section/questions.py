@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from p4equity import words
 from p4equity.section import phrases
 from p4equity.section.program import uniform
-from p4equity.study.names import estimator_name, inference_name
+from p4equity.study.names import RACE_METHOD_NAMES, estimator_name, inference_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +73,8 @@ def changed(s: Section, analysis: Any) -> list[str]:
     if analysis.race_version and study.race and analysis.race_version != study.race.primary:
         parts.append("race and ethnicity data as first reported")
     if analysis.exits and analysis.exits != study.population.exit_rule:
+    if analysis.race_method != "classes":
+        parts.append(RACE_METHOD_NAMES[analysis.race_method])
         parts.append(
             {
                 "drop": f"{study.info.unit_label_plural} that left dropped",

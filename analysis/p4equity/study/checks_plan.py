@@ -206,6 +206,7 @@ def _check_analysis(plan: Plan, analysis: Analysis, path: KeyPath, measures: Map
     _check_outcome(plan, analysis, [measures[m] for m in ids if m in measures], path, problems)
 
 
+    _check_race_method(plan, analysis, path, problems)
 def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None:
     allowed = INFERENCES_OF[analysis.estimator]
     for inference in analysis.inference:
@@ -236,6 +237,25 @@ def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None
 def _check_outcome(plan: Plan, analysis: Analysis, measures: list[Measure], path: KeyPath, problems: Problems) -> None:
     outcome, where = analysis.outcome, (*path, "outcome")
     if (outcome == "gap" or analysis.groups in ("pooled", "each")) and not plan.groups.compared:
+def _check_race_method(plan: Plan, analysis: Analysis, path: KeyPath, problems: Problems) -> None:
+    """Probabilities and self-reports are summed by system under the primary map and the frozen version alone."""
+    if analysis.race_method == "classes":
+        return
+    race, where = plan.race, (*path, "race_method")
+    version = (analysis.race_version or race.primary) if race else None
+    here = (version, analysis.map or plan.population.map, analysis.clusters)
+    if here != ("frozen", plan.population.map, "system"):
+        problems.add(
+            FILE, where, f"'{analysis.race_method}' is known for the frozen version, the map of [population] and single systems",
+            expected='race_version = "frozen", no other map, clusters = "system"', found=", ".join(map(str, here)),
+        )  # fmt: skip
+    if analysis.estimator != "meta_regression" or analysis.outcome != "gap":
+        problems.add(
+            FILE, where, f"'{analysis.race_method}' serves changes in gaps in two stages", found=analysis.estimator,
+            expected='estimator = "meta_regression", outcome = "gap"',
+        )  # fmt: skip
+
+
         problems.add(
             FILE, where, "a gap needs groups to compare", found="groups.compared is empty",
             fix="name them, or take groups = \"all\" with another outcome",

@@ -127,6 +127,12 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 
+# How an analysis places members in groups (`race_method`).
+RACE_METHOD_NAMES = {
+    "classes": "recorded race and ethnicity", "weighted": "race and ethnicity probabilities as weights",
+    "linear": "regression on race and ethnicity probabilities", "self_report": "self-reported race and ethnicity only",
+}  # fmt: skip
+
 
 def inference_name(word: object) -> InferenceName:
     """Names of an inference; of another word, the word itself."""

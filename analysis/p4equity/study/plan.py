@@ -24,6 +24,7 @@ from p4equity.study.vocabulary import (
     Outcome,
     PracticeMap,
     RaceVersion,
+    RaceMethod,
     Registered,
     Weighting,
 )
@@ -179,7 +180,8 @@ class Analysis(Block):
     `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
     any contract. `pooled = "measures"` asks one question over all measures, `also_pooled` asks it beside one a measure.
     `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column). `clusters = "owner"` makes
-    systems of one owner one unit.
+    systems of one owner one unit. `race_method` places members in groups: by the recorded class, by probabilities (`weighted`,
+    or `linear`: regression on probabilities; two assumptions between which a level lies), or only those who reported themselves.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -198,6 +200,7 @@ class Analysis(Block):
     map: PracticeMap | None = None
     race_version: RaceVersion | None = None
     exits: ExitRule | None = None
+    race_method: RaceMethod = "classes"
     clusters: Clusters = "system"
     weighting: Weighting = "random_effects"
     leave_out: Literal["each_system"] | None = None
