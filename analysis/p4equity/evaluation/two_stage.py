@@ -91,7 +91,7 @@ def _measure_rows(
         changes = question_changes(context, analysis, source, arms, measure, members)
         question = form_question(context, analysis, changes, arms, measure)
         common = _common(context, analysis, source, changes, question, measure, outcome, label)
-        found = _answers(context, analysis, question, common)
+        found = question_answers(context, analysis, question, common)
         rows += found + margin_rows(context, analysis, question, found)
     return rows
 
@@ -191,7 +191,7 @@ def count_base(changes: Changes, panel: Panel, systems: Sequence[str], sides: Se
     return sum(f[0] for f in found), sum(f[1] for f in found), set().union(*(f[2] for f in found))
 
 
-def _answers(context: Context, analysis: Analysis, question: Question, common: dict[str, Any]) -> list[dict[str, Any]]:
+def question_answers(context: Context, analysis: Analysis, question: Question, common: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of every registered inference; the first one that gives an estimate also gives the two sides of a gap."""
     plan, treated = context.study.inference, question.treated
     rows: list[dict[str, Any]] = []
