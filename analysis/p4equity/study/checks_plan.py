@@ -75,6 +75,9 @@ def _check_years(plan: Plan, problems: Problems) -> None:
     if plan.payment:
         inside(plan.payment.baseline_years, years, ("payment", "baseline_years"), problems)
         inside(plan.payment.performance_years, years, ("payment", "performance_years"), problems)
+    if plan.precision:
+        for key in ("baseline_years", "performance_years"):
+            inside(getattr(plan.precision, key), years, ("precision", key), problems)
 
 
 def inside(values: Iterable[int], years: Sequence[int], path: KeyPath, problems: Problems) -> None:

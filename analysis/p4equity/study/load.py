@@ -112,6 +112,7 @@ def _build(
         leveling=plan.leveling,
         selection=plan.selection,
         payment=plan.payment,
+        precision=plan.precision,
         report=plan.report,
         systems=roster.system,
         contracts=roster.contract,

@@ -22,6 +22,7 @@ from p4equity.study.plan import (
     MeasureSets,
     Payment,
     Population,
+    Precision,
     Race,
     Report,
     Selection,
@@ -57,6 +58,7 @@ class Study:
     leveling: Leveling | None
     selection: Selection | None
     payment: Payment | None
+    precision: Precision | None
     report: Report
     systems: tuple[System, ...]
     contracts: tuple[Contract, ...]

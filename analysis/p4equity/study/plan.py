@@ -13,6 +13,7 @@ from pydantic import Field
 
 from p4equity.study.base import Block, Many, Share, Year
 from p4equity.study.plan_contracts import Payment, Selection
+from p4equity.study.plan_precision import Precision
 from p4equity.study.vocabulary import (
     BOUNDS_TRENDS,
     Clusters,
@@ -264,4 +265,5 @@ class Plan(Block):
     leveling: Leveling | None = None
     selection: Selection | None = None
     payment: Payment | None = None
+    precision: Precision | None = None
     report: Report
