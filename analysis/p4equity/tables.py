@@ -23,6 +23,7 @@ from p4equity.estimates import SUPPRESSED
 from p4equity.evaluation.context import Context
 from p4equity.study import Study
 from p4equity.summaries.implementation import implementation_table
+from p4equity.summaries.movers import movers_table
 from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_table
 from p4equity.summaries.precision import power_table
@@ -54,6 +55,8 @@ def result_tables(
     }
     used = own_cells[_of_groups(own_cells, study) & ~own_cells["year"].isin(study.baseline.apart)]
     common["estimates"] = protect_pooled(protect_systems(common["estimates"], used), own_cells[_of_groups(own_cells, study)])
+    if study.exits:
+        people["movers"] = _movers(movers_table(study, cells.cell_profile), threshold)
     payments = {"payment_result": _payments(payment_table(context), own_cells, study)} if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
 
@@ -70,6 +73,12 @@ def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
     )  # fmt: skip
     share = 100 * out["n_self_reported"].astype("Float64") / out["n"].astype("Float64")
     return out.assign(self_reported_share=share)
+
+
+def _movers(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
+    """All places of one system and year together are its members, so two or more are hidden where one is small."""
+    lines = [("system_id", "years_later")]
+    return protect(table, counts=("n",), numbers=("n", "share"), lines=lines, threshold=threshold)
 
 
 def _payments(table: pd.DataFrame, cells: pd.DataFrame, study: Study) -> pd.DataFrame:

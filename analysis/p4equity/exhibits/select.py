@@ -46,8 +46,18 @@ def system_analysis(study: Study) -> Analysis | None:
 
 
 def leave_out_analysis(study: Study) -> Analysis | None:
-    """The primary question without each system in turn."""
-    return _first(study, lambda a: a.leave_out is not None)
+    """The primary question over all contracted measures without each system in turn."""
+    return _first(study, lambda a: a.leave_out is not None and a.pooled == "measures")
+
+
+def leave_out_analyses(study: Study) -> list[Analysis]:
+    """Every question that leaves each system out in turn."""
+    return [a for a in study.analyses if a.leave_out is not None]
+
+
+def exit_bounds_analysis(study: Study) -> Analysis | None:
+    """What the years after an exit could change."""
+    return _first(study, lambda a: a.estimator == "exit_bounds")
 
 
 def sensitivities(study: Study) -> list[Analysis]:
@@ -106,18 +116,20 @@ def analysis_title(analysis: Analysis, study: Study) -> str:
                 if analysis.race_version == "contemporaneous"
                 else "back-cast race data"
             )
+        if analysis.race_method != main.race_method:
+            parts.append(RACE_METHOD_NAMES[analysis.race_method])
         if analysis.exits != main.exits:
             parts.append(
                 {"drop": "systems that left dropped", "carry": "systems that left kept to the end"}.get(str(analysis.exits), "")
             )
+        if analysis.clusters != main.clusters:
+            parts.append(f"{study.info.unit_label_plural} of one owner as one")
         if analysis.pre_years != main.pre_years:
             parts.append("baseline " + " and ".join(str(y) for y in analysis.pre_years))
         if analysis.cohorts != main.cohorts:
             parts.append(f"contracts from {' and '.join(str(y) for y in analysis.cohorts)}")
     text = ", ".join(p for p in parts if p) or analysis.id.replace("_", " ")
     return text[:1].upper() + text[1:]
-        if analysis.race_method != main.race_method:
-            parts.append(RACE_METHOD_NAMES[analysis.race_method])
 
 
 def rows_of(results: Results, analysis: Analysis | None, **identity: object) -> pd.DataFrame:

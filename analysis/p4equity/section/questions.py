@@ -41,7 +41,8 @@ def question(s: Section, analysis: Any) -> str:
     elif analysis.estimator == "system_change":
         text += f" in each {study.info.unit_label}"
     elif analysis.leave_out:
-        text += f" with each {study.info.unit_label} left out in turn"
+        over = " over all contracted measures together" if analysis.pooled else " on each measure"
+        text += f"{over} with each {study.info.unit_label} left out in turn"
     elif analysis.groups == "each":
         text += " for each group"
     elif analysis.pooled:
@@ -72,15 +73,17 @@ def changed(s: Section, analysis: Any) -> list[str]:
         parts.append("practices in the system of each year")
     if analysis.race_version and study.race and analysis.race_version != study.race.primary:
         parts.append("race and ethnicity data as first reported")
-    if analysis.exits and analysis.exits != study.population.exit_rule:
     if analysis.race_method != "classes":
         parts.append(RACE_METHOD_NAMES[analysis.race_method])
+    if analysis.exits and analysis.exits != study.population.exit_rule:
         parts.append(
             {
                 "drop": f"{study.info.unit_label_plural} that left dropped",
                 "carry": f"{study.info.unit_label_plural} that left kept to the end",
             }.get(analysis.exits, analysis.exits)
         )
+    if analysis.clusters == "owner":
+        parts.append(f"{study.info.unit_label_plural} of one owner as one")
     if analysis.cohorts and tuple(analysis.cohorts) != (study.launch_cohort,) and len(study.cohorts) > len(analysis.cohorts):
         parts.append(f"cohort {phrases.years(analysis.cohorts)}")
     primary = next((x for x in study.analyses if x.registered == "primary"), None)

@@ -118,7 +118,7 @@ def left_out(s: Section) -> str:
     """Range of the primary estimate when each unit is left out in turn, and whose absence matters most."""
     unit = s.study.info.unit_label
     for analysis in s.study.analyses:
-        if not analysis.leave_out:
+        if not (analysis.leave_out and analysis.pooled):
             continue
         rows = [s.run.row({"row_id": str(r)}) for r in s.run.rows({"analysis_id": analysis.id})["row_id"]]
         ok = [r for r in rows if r["status"] == "ok"]

@@ -1,0 +1,162 @@
+"""A system that leaves: what the way of counting it changes, what its missing years could change, where its members went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from p4equity.exhibits.select import exit_bounds_analysis
+from p4equity.section import phrases
+from p4equity.section.answers import Answer, excludes_zero, figures, primary_question
+from p4equity.section.confidence import checks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.section.section import Section
+
+ABOUT = ("exits", "map", "clusters")  # choices that say how a unit that left is counted
+
+
+def applies(s: Section) -> bool:
+    """Whether a unit of the study leaves and gaps are asked about."""
+    return bool(s.study.exits) and bool(s.study.groups.compared)
+
+
+def heading(s: Section) -> str:
+    """The heading over the paragraph."""
+    return f"## A {s.study.info.unit_label} that leaves {{#sec:exit}}"
+
+
+def text(s: Section) -> str:
+    """Who left and when, the range over the ways to count it, the bounds, and where its members went."""
+    return phrases.paragraphs(_counted(s), _bounded(s), _moved(s))
+
+
+def _counted(s: Section) -> str:
+    """How the primary answer changes with the way a unit that left is counted."""
+    a = primary_question(s)
+    who = phrases.join(f"{s.label(e.system_id)} ({e.date.year})" for e in s.study.exits)
+    verb = "leaves" if len(s.study.exits) == 1 else "leave"
+    if a is None or not a.ok:
+        return f"**{who} {verb} the study.** The primary question has no number to set other ways of counting beside."
+    first = s.study.analysis(a.analysis_id)
+    found = [b for b in checks(s, a) if any(getattr(s.study.analysis(b.analysis_id), k) != getattr(first, k) for k in ABOUT)]
+    if not found:
+        return f"**{who} {verb} the study.** The plan counts it in one way only."
+    same = all((b.main["estimate"] < 0) == (a.main["estimate"] < 0) for b in found)
+    weak = sum(not excludes_zero(b.main) for b in found)
+    head = (
+        "the primary answer keeps its sign in every way to count it" if same else "the primary answer hangs on how it is counted"
+    )
+    low, high = (f(found, key=_estimate) for f in (min, max))
+    ends = [s.number(b.main["row_id"], signed=True) for b in (low, high)]
+    zero = f"; the interval includes zero in {phrases.count(weak)} of them" if weak else "; no interval includes zero"
+    return (
+        f"**{who} {verb}, and {head}.** Beside the primary estimate of {figures(s, a.main)}, {phrases.count(len(found))} other"
+        f" ways to count units, practices or the years after an exit give {ends[0]} to {ends[1]}{zero} ([@tbl:T19])."
+    )
+
+
+def _estimate(a: Answer) -> float:
+    return float(a.main["estimate"])
+
+
+def _bounded(s: Section) -> str:
+    """The bounds of the pooled answer, and the range that would turn its sign."""
+    analysis, points = exit_bounds_analysis(s.study), s.study.population.exit_range
+    if analysis is None or points is None:
+        return ""
+    rows = {str(r["sample"]): r for r in _rows(s, analysis.id) if r["status"] == "ok"}
+    if not {"lowest", "highest"} <= set(rows):
+        return ""
+    low, high = rows["lowest"], rows["highest"]
+    ends = [s.number(r["row_id"], signed=True) for r in (low, high)]
+    held = all(excludes_zero(r) for r in (low, high)) and (low["estimate"] < 0) == (high["estimate"] < 0)
+    turning = rows.get("turning")
+    tail = f" Only a range of {s.number(turning['row_id'])} points would let a bound reach zero." if turning else ""
+    verdict = "cannot undo the answer" if held else "could undo it: the interval at one end includes zero"
+    return (
+        f"**The years after the exit {verdict}, if gaps there lie within {phrases.plain(points)} points of the years before.**"
+        f" Over all {s.study.info.treatment_label} years the pooled effect then is between {ends[0]} and {ends[1]} points.{tail}"
+    )
+
+
+def _rows(s: Section, analysis_id: str) -> list[dict[str, Any]]:
+    found = s.run.rows({"analysis_id": analysis_id, "measure_id": phrases.POOLED})
+    return [s.run.row({"row_id": str(i)}) for i in found["row_id"]]
+
+
+def _moved(s: Section) -> str:
+    """Where the members were in the last year that is known: a sentence a unit that left."""
+    table = movers(s)
+    if table is None:
+        return ""
+    out = []
+    for system, own in table.groupby("system_id"):
+        last = own[own["years_later"] == own["years_later"].max()]
+        same = last[last["practice"] == "same"]
+        if (last["status"] != "ok").any() or same.empty:
+            continue
+        owners = [
+            f"{phrases.plain(share, 0)}% {'independent or outside the study' if place == 'outside' else f'now {place}'}"
+            for place, share in zip(same["place"], same["share"], strict=True)
+        ]
+        year, later = int(last["year"].iloc[0]), int(last["years_later"].iloc[0])
+        stayed = phrases.plain(same["share"].sum(), 0)
+        gone = last.loc[last["place"] == "not covered", "share"].sum()
+        out.append(
+            f"Of the members of {s.label(str(system))} in {year}, {stayed}% were {phrases.plural(later, 'year')} later still with"
+            f" the same practice ({'; '.join(owners)}), and {phrases.plain(gone, 0)}% no longer covered. Under the frozen map"
+            f" practices bought by either arm stay with the {s.study.info.unit_label} that left, and enter no arm after its exit."
+        )
+    return " ".join(out)
+
+
+def movers(s: Section) -> pd.DataFrame | None:
+    """The released table of members of units that left; None when there is none."""
+    if not (s.run_dir / "results" / "movers.csv").is_file():
+        return None
+    table = s.results("movers")
+    return table if len(table) else None
+
+
+def movers_shown(s: Section) -> pd.DataFrame | None:
+    """One row a unit and place, one column a number of years later: percent of the members of its last full year."""
+    import pandas as pd
+
+    table = movers(s)
+    if table is None:
+        return None
+    rows, columns = [], sorted(table["years_later"].unique())
+    for (system, practice, place), own in table.fillna({"practice": ""}).groupby(["system_id", "practice", "place"], sort=False):
+        shares = own.set_index("years_later")["share"]
+        name = phrases.capital(f"{practice} practice, {_arm(s, place)}" if practice else str(place))
+        cells = [phrases.plain(shares.get(n)) if n in shares.index else "–" for n in columns]
+        rows.append([s.label(str(system)), int(own["year"].iloc[0]), name, *cells])
+    heads = [phrases.capital(f"{phrases.plural(int(n), 'year')} later") for n in columns]
+    return pd.DataFrame(rows, columns=["Left", "Members of", "Where", *heads])
+
+
+def _arm(s: Section, place: str) -> str:
+    unit = s.study.info.unit_label
+    return {"outside": f"in no {unit} of the study"}.get(place, f"{unit} of the {place} arm")
+
+
+def show(s: Section) -> None:
+    """The part of a section on units that leave; nothing where none does."""
+    if not applies(s):
+        return
+    s.text(f"{heading(s)}\n\n{text(s)}")
+    phrases.show(s, "T19")
+    table = movers_shown(s)
+    if table is not None:
+        s.table(
+            table,
+            caption=f"Where the members of a {s.study.info.unit_label} that left were afterwards, percent",
+            id="movers",
+            footnote=(
+                "Members with the minimum months in its last full year, all groups. Later: covered in any month and attributed to"
+                f" a practice; the arm is that of the practice's {s.study.info.unit_label} on 31 December of that year. Shares of"
+                " persons, not of net differences; –: suppressed, or none."
+            ),
+        )
