@@ -15,7 +15,10 @@ from p4equity.study import Analysis
 
 POOLED = "pooled"
 # Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
-OWN = {"system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection"}
+OWN = {
+    "system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection",
+    "scale_change": "scales", "gap_decomposition": "within_between",
+}  # fmt: skip
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 
 

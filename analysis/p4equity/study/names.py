@@ -124,6 +124,8 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "system_change": _e("change of each system, raw and shrunken", "change by unit"),
     "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
     "selected_baseline": _e("selection of measures, replayed", "selection replayed"),
+    "scale_change": _e("two-stage random-effects regression on another scale", "two-stage, another scale"),
+    "gap_decomposition": _e("decomposition of a gap within and between systems", "within and between"),
     "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 

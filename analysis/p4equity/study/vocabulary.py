@@ -7,6 +7,7 @@ from typing import Literal, get_args
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
+    "scale_change", "gap_decomposition",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -24,7 +25,10 @@ GateId = Literal[
     "selection_regression",
     "detectable_effect",
 ]
-Outcome = Literal["gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline"]
+Outcome = Literal[
+    "gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline", "ratio", "log_odds_gap",
+    "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "network_gap",
+]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
 PracticeMap = Literal["baseline", "as_treated"]
@@ -65,8 +69,21 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "exit_bounds": ("averaged_t", "knapp_hartung"),
     "cost_per_point": ("fieller",),
     "selected_baseline": ("averaged_t",),
+    "scale_change": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation"),
+    "gap_decomposition": ("sampling",),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
-OWN_QUESTIONS: tuple[str, ...] = ("system_change", "cost_per_point", "exit_bounds", "selected_baseline")
+OWN_QUESTIONS: tuple[str, ...] = (
+    "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "gap_decomposition",
+)  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
+MEMBERS_WEIGHTS = ("gap_decomposition",)  # of these, whose weights are shares of members: anyone can form them from cells
+# The outcomes that these estimators answer, each by no other estimator.
+OUTCOMES_OF: dict[str, tuple[str, ...]] = {
+    "scale_change": (
+        "ratio", "log_odds_gap", "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate",
+    ),
+    "gap_decomposition": ("network_gap",),
+}  # fmt: skip
+NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level
