@@ -1,0 +1,114 @@
+"""What a formula looks at in one system and measure: as observed, and drawn again from the cell's own errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p4equity.incentive.formula import Array, Formula, gate_met, guard_met, score
+from p4equity.incentive.statistic import disparity
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Rates of G groups (reference first) of one system and measure over T years, percent.
+
+    rates, den: (G, T). covariance: (G, T, T) sampling covariances of a group's rates, points squared. years, before, after: (T,),
+    the last two weights of the baseline and performance years, each summing to 1. shares: (G,) part of the measure's members in
+    each group. overall_change: of the rate of all members, points.
+    """
+
+    rates: Array
+    den: Array
+    covariance: Array
+    years: Array
+    before: Array
+    after: Array
+    shares: Array
+    overall_change: float
+
+    @property
+    def elapsed(self) -> float:
+        """Years between the middle of the baseline and of the performance years."""
+        return float((self.after - self.before) @ self.years)
+
+    def noise(self, draws: int, rng: np.random.Generator) -> Array:
+        """(draws, G, T) sampling errors of the rates, correlated between the years of a group as its members recur."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        return np.asarray(np.einsum("gtu,dgu->dgt", root, rng.standard_normal((draws, *self.rates.shape))))
+
+    def unchanged(self) -> Array:
+        """(G, T) rates of a world in which nothing changed: every year a group's mean of both windows."""
+        level = self.rates @ (self.before + self.after) / 2
+        return np.broadcast_to(level[:, None], self.rates.shape)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is paid on and what must hold, for U units of pay (a compared group each, or all together), points.
+
+    improvement, group_change: (..., U). reference_change, overall_change: (...). For several groups paid together the group's
+    change is that of all of them.
+    """
+
+    improvement: Array
+    reference_change: Array
+    group_change: Array
+    overall_change: Array
+
+    def open(self, formula: Formula) -> Flags:
+        """(..., U) whether the gate on overall quality and the guards against leveling down let anything be paid."""
+        guard = guard_met(self.reference_change[..., None], self.group_change, formula)
+        return np.asarray(guard & gate_met(self.overall_change, formula)[..., None])
+
+    def paid(self, improvement: Array, formula: Formula, thrift: Flags | bool = False) -> Array:
+        """(..., U) share of the maximum: for the improvement where everything holds, and for thrift where overall quality does.
+
+        improvement: this outcome's, or what shrinkage made of it. thrift: whether spending held.
+        """
+        equity = score(improvement, formula) * self.open(formula)
+        if not formula.efficiency_share:
+            return np.asarray(equity)
+        saved = np.asarray(thrift, float) * gate_met(self.overall_change, formula)[..., None]
+        return np.asarray((1 - formula.efficiency_share) * equity + formula.efficiency_share * saved)
+
+
+def observed(cell: Cell, formula: Formula) -> Outcome:
+    """The outcome of the rates as they are."""
+    return _outcome(cell, formula, cell.rates, np.asarray(cell.overall_change))
+
+
+def simulated(cell: Cell, formula: Formula, noise: Array, true: float = 0.0) -> Outcome:
+    """Outcomes (draws, U) when the rates of compared groups truly rise by `true` points and all else is noise (draws, G, T)."""
+    gain = np.zeros(cell.rates.shape)
+    gain[1:] = true * (cell.after > 0)
+    rates = cell.unchanged() + gain + noise
+    overall = (rates @ (cell.after - cell.before)) @ cell.shares
+    return _outcome(cell, formula, rates, overall)
+
+
+def _outcome(cell: Cell, formula: Formula, rates: Array, overall: Array) -> Outcome:
+    line = cell.after - cell.before
+    improvement = -(disparity(formula.statistic, rates, cell.den) @ line)
+    changes = rates @ line
+    group = changes[..., 1:]
+    if improvement.shape[-1] == 1 and group.shape[-1] > 1:
+        weights = cell.shares[1:] / cell.shares[1:].sum()
+        group = (group @ weights)[..., None]
+    scale = 1 / cell.elapsed if formula.per_year else 1.0
+    return Outcome(scale * improvement, changes[..., 0], group, overall)
+
+
+def sampling_variance(cell: Cell, formula: Formula, noise: Array) -> Array:
+    """(U,) sampling variance of the improvement: exact for the gap to the reference group, from the draws for the others."""
+    if formula.statistic != "pairwise_gap":
+        return np.asarray(simulated(cell, formula, noise).improvement.var(axis=0, ddof=1))
+    line = cell.after - cell.before
+    own = np.einsum("t,gtu,u->g", line, cell.covariance, line)
+    scale = 1 / cell.elapsed if formula.per_year else 1.0
+    return np.asarray(scale**2 * (own[0] + own[1:]))
