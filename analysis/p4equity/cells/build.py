@@ -116,5 +116,5 @@ def _probabilities(db: Engine, raw: ir.Table, events: ir.Table, plan: CellPlan) 
     sums, reported = (frames.frame_of(db.fetch(of(db, plan))) for of in (probability_sums, self_report_sums))
     return {
         "cell_probability": frames.probability_frame(sums, plan, plan.primary),
-        "cell_self_report": frames.self_report_frame(reported, plan, plan.primary),
+        "cell_self_report": frames.probability_frame(reported, plan, plan.primary),
     }

@@ -200,33 +200,19 @@ def flow_frame(counts: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
 
 
 def probability_frame(wide: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
-    """Sums of probabilities in words: one row a system, measure, year and pair of groups."""
+    """Sums of probabilities in words: a row a system, measure, year and pair of groups, with counts of reports if any."""
     import pandas as pd
 
-    groups, common = plan.groups, _where(wide, plan, variant)
-    parts = []
-    for i, first in enumerate(groups):
-        for j, second in enumerate(groups[i:], i):
-            part = common.assign(group_1=first, group_2=second, p_p=wide[f"p_{i}_{j}"])
-            parts.append(part.assign(p=wide[f"p_{i}"], p_num=wide[f"y_{i}"]) if i == j else part)
-    return pd.concat(parts, ignore_index=True)
-
-
-def self_report_frame(wide: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
-    """Sums over members who reported themselves in words: one row a system, measure, year, group reported and group."""
-    import pandas as pd
-
-    common = _where(wide, plan, variant).assign(group=decoded(wide["own"], plan.groups))
-    parts = []
-    for i, name in enumerate(plan.groups):
-        own = wide["own"] == i
-        part = common.assign(probability_of=name, p=wide[f"p_{i}"], p_num=wide[f"y_{i}"])
-        parts.append(part.assign(den=wide["den"].where(own), num=wide["num"].where(own)))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _where(wide: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
-    return wide.assign(
+    groups = plan.groups
+    common = wide.assign(
         map=variant.map, race_version="frozen", system_id=decoded(wide["system"], plan.systems),
         measure_id=decoded(wide["measure"], [m.id for m in plan.measures]),
     )[["map", "race_version", "system_id", "measure_id", "year"]]  # fmt: skip
+    parts = []
+    for i, first in enumerate(groups):
+        names = {"p": f"p_{i}", "p_num": f"y_{i}", "den": f"den_{i}", "num": f"num_{i}"}
+        own = {name: wide[column] for name, column in names.items() if column in wide}
+        for j, second in enumerate(groups[i:], i):
+            part = common.assign(group_1=first, group_2=second, p_p=wide[f"p_{i}_{j}"])
+            parts.append(part.assign(**own) if i == j else part)
+    return pd.concat(parts, ignore_index=True)

@@ -1,8 +1,8 @@
 """Race and ethnicity as probabilities: sums of p, p p' and p y over members, in integer micro-units so that they are exact.
 
 By system (of the primary map), measure and year. They give the probability-weighted rates (sum of p y over sum of p) and the
-regression on probabilities (the matrix of p p' and the vector of p y). The same sums over members who reported themselves, by the
-group they reported, show both estimators where the truth is known.
+regression on probabilities (the matrix of p p' and the vector of p y). The same sums over members who reported themselves, with
+counts by the group they reported, show both estimators where the truth is known.
 """
 
 from __future__ import annotations
@@ -57,22 +57,24 @@ def build_sums(engine: Engine, records: ir.Table, members: ir.Table, plan: CellP
 
 def probability_sums(engine: Engine, plan: CellPlan) -> ir.Table:
     """Wide sums by system, measure and year: p_i, y_i (of p y) and p_i_j for i <= j."""
-    rows = years.unfolded(engine.kept("probability"), "den", plan)
+    return _by_year(engine.kept("probability"), plan, reports=False)
+
+
+def self_report_sums(engine: Engine, plan: CellPlan) -> ir.Table:
+    """The same over members who reported themselves, with den_i and num_i, counts of those who reported the i-th group."""
+    kept = engine.kept("probability")
+    return _by_year(kept.filter(kept.own != NOT_REPORTED), plan, reports=True)
+
+
+def _by_year(patterns: ir.Table, plan: CellPlan, *, reports: bool) -> ir.Table:
+    rows = years.unfolded(patterns, "den", plan)
     met, count = years.holds(rows.num, rows.position), len(plan.scheme.groups)
     exact = "decimal(38, 0)"  # squares of micro-units leave 64 bits where a cell holds millions of members
     totals = {f"p_{i}": rows[f"p_{i}"].sum().cast("int64") for i in range(count)}
     totals |= {f"y_{i}": met.ifelse(rows[f"p_{i}"], 0).sum().cast("int64") for i in range(count)}
     products = [f"p_{i}_{j}" for i in range(count) for j in range(i, count)]
     totals |= {name: rows[name].cast(exact).sum().cast(exact) for name in products}
+    if reports:
+        totals |= {f"den_{i}": (rows.own == i).ifelse(rows.n, 0).sum().cast("int64") for i in range(count)}
+        totals |= {f"num_{i}": (met & (rows.own == i)).ifelse(rows.n, 0).sum().cast("int64") for i in range(count)}
     return rows.group_by("system", "measure", "year").agg(**totals)
-
-
-def self_report_sums(engine: Engine, plan: CellPlan) -> ir.Table:
-    """Members who reported themselves, by system, measure, year and group reported: den, num and wide sums p_i and y_i."""
-    kept = engine.kept("probability")
-    rows = years.unfolded(kept.filter(kept.own != NOT_REPORTED), "den", plan)
-    met, count = years.holds(rows.num, rows.position), len(plan.scheme.groups)
-    totals = {"den": rows.n.sum().cast("int64"), "num": met.ifelse(rows.n, 0).sum().cast("int64")}
-    totals |= {f"p_{i}": rows[f"p_{i}"].sum().cast("int64") for i in range(count)}
-    totals |= {f"y_{i}": met.ifelse(rows[f"p_{i}"], 0).sum().cast("int64") for i in range(count)}
-    return rows.group_by("system", "measure", "year", "own").agg(**totals)

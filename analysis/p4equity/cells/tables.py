@@ -19,7 +19,7 @@ KEYS = {
     "cell_profile": ("map", "race_version", "system_id", "group", "year", "characteristic", "level"),
     "cell_flow": ("step", "label", "system_id", "group", "year"),
     "cell_probability": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
-    "cell_self_report": ("map", "race_version", "system_id", "measure_id", "year", "group", "probability_of"),
+    "cell_self_report": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
 }
 VALUES = {
     "cell": {"den": COUNT, "num": COUNT, "with_reading": COUNT, "num_sq": EXACT, "value": REAL, "weight": REAL},
@@ -27,7 +27,7 @@ VALUES = {
     "cell_profile": {"n": COUNT},
     "cell_flow": {"n": COUNT},
     "cell_probability": {"p_p": EXACT, "p": COUNT, "p_num": COUNT},
-    "cell_self_report": {"p": COUNT, "p_num": COUNT, "den": COUNT, "num": COUNT},
+    "cell_self_report": {"p_p": EXACT, "p": COUNT, "p_num": COUNT, "den": COUNT, "num": COUNT},
 }
 MAY_LACK = ("cell_probability", "cell_self_report")
 _WHOLE = ("year", "year_1", "year_2", "step")

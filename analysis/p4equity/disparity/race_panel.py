@@ -129,7 +129,7 @@ def self_report_panel(base: Panel, table: pd.DataFrame) -> Panel:
         & table["year"].isin(base.years)
     ]  # fmt: skip
     at = {key: i for i, key in enumerate(base.series)}
-    series = np.array([at.get(key, -1) for key in zip(used["measure_id"], used["group"], strict=True)], int)
+    series = np.array([at.get(key, -1) for key in zip(used["measure_id"], used["group_1"], strict=True)], int)
     place = (_codes(used["system_id"], base.systems), series, _codes(used["year"], base.years))
     own = series >= 0
     where = tuple(a[own] for a in place)

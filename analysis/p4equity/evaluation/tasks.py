@@ -17,7 +17,7 @@ POOLED = "pooled"
 # Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
 OWN = {
     "system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection",
-    "scale_change": "scales", "gap_decomposition": "within_between",
+    "scale_change": "scales", "gap_decomposition": "within_between", "race_level": "race_level",
 }  # fmt: skip
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 
@@ -94,8 +94,8 @@ def task_rows(context: Context, task: Task) -> list[dict[str, Any]]:
         if reason := lacking(context, analysis):
             return lacking_rows(context, analysis, task.measure, reason)
         if task.pooled:
-            return pooled_rows(context, analysis, task.without)
-        return two_stage_rows(context, analysis, task.measure, task.without)
+            return said(analysis, pooled_rows(context, analysis, task.without))
+        return said(analysis, two_stage_rows(context, analysis, task.measure, task.without))
     if analysis.estimator in OWN:
         return own_question(analysis.estimator).rows(context, analysis, task.measure)
     from p4equity.evaluation.regression import regression_rows

@@ -122,6 +122,7 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "synthetic_did": _e("synthetic difference-in-differences"),
     "bacon": _e("decomposition of the two-way estimate"),
     "system_change": _e("change of each system, raw and shrunken", "change by unit"),
+    "race_level": _e("gap by how members are placed in groups", "gap by source of race and ethnicity"),
     "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
     "selected_baseline": _e("selection of measures, replayed", "selection replayed"),
     "scale_change": _e("two-stage random-effects regression on another scale", "two-stage, another scale"),

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
-    "scale_change", "gap_decomposition",
+    "scale_change", "gap_decomposition", "race_level",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -27,7 +27,7 @@ GateId = Literal[
 ]
 Outcome = Literal[
     "gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline", "ratio", "log_odds_gap",
-    "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "network_gap",
+    "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "network_gap", "race_level",
 ]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
@@ -71,19 +71,22 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "selected_baseline": ("averaged_t",),
     "scale_change": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation"),
     "gap_decomposition": ("sampling",),
+    "race_level": ("sampling",),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = (
-    "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "gap_decomposition",
+    "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "gap_decomposition", "race_level",
 )  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
-MEMBERS_WEIGHTS = ("gap_decomposition",)  # of these, whose weights are shares of members: anyone can form them from cells
+# Of these, whose weights are shares of members: anyone can form them from cells.
+MEMBERS_WEIGHTS = ("gap_decomposition", "race_level")
 # The outcomes that these estimators answer, each by no other estimator.
 OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "scale_change": (
         "ratio", "log_odds_gap", "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate",
     ),
     "gap_decomposition": ("network_gap",),
+    "race_level": ("race_level",),
 }  # fmt: skip
 NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level

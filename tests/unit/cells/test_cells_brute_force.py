@@ -226,23 +226,26 @@ def test_sums_of_members_who_reported_themselves(random_tables: Tables, random_c
     micro = {m: {g: sum(round(row[c] * 10**6) for c in of) for g, of in groups.items()} for m, row in frozen.iterrows()}
     race = random_tables["race_ethnicity"].query("version == 'F' and source.str.startswith('self_report')")
     own = {m: by_category.get(c, "other") for m, c in zip(race["member_id"], race["race_eth"], strict=True)}
-    expected: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    expected: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * 5)
     for member, person in people(random_tables).items():
         place = places(random_tables, person, "baseline", "frozen")
         for (measure, year), (_, num) in outcomes(person).items():
             if year not in place or member not in micro or member not in own or measure == "SPEND":
                 continue
-            for group, p in micro[member].items():
-                sums = expected[place[year][0], measure, year, own[member], group]
-                for k, value in enumerate((p, p * num, own[member] == group, (own[member] == group) * num)):
+            for first, second in combinations_with_replacement(groups, 2):
+                p, reported = micro[member][first], own[member] == first
+                sums = expected[place[year][0], measure, year, first, second]
+                found = (p * micro[member][second], p, p * num, reported, reported * num)
+                for k, value in enumerate(found if first == second else found[:1]):
                     sums[k] += int(value)
     f = random_cells.cell_self_report
-    found = {
+    found_sums = {
         tuple(row[:5]): [0 if pd.isna(v) else int(v) for v in row[5:]]
         for row in f.drop(columns=["map", "race_version"]).itertuples(index=False)
     }
-    assert len(found) > 100
-    assert found == dict(expected)
+    assert len(found_sums) > 100
+    assert found_sums == dict(expected)
+    assert (f["den"].isna() == (f["group_1"] != f["group_2"])).all()
 
 
 def test_products_of_the_largest_amounts_are_exact(
