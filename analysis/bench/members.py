@@ -106,8 +106,8 @@ def _create_question(db: duckdb.DuckDBPyConnection, study: Study, question: Ques
             ages += [(measure.id, measure.events, year, age, not measure.higher_is_better) for age in range(low, high + 1)]
     db.executemany("INSERT INTO definition VALUES (?, ?, ?, ?, ?)", ages)
     db.sql("CREATE OR REPLACE TEMP TABLE question (measure VARCHAR, system VARCHAR, year INT, cohort INT)")
-    asked = question.rows.astype({"cohort": float}).fillna({"cohort": 0}).itertuples(index=False)
-    db.executemany("INSERT INTO question VALUES (?, ?, ?, ?)", [(m, s, int(y), int(c)) for m, s, y, c in asked])
+    asked = [(*key, cohort or 0) for key, cohort in question.cohorts.items()]
+    db.executemany("INSERT INTO question VALUES (?, ?, ?, ?)", asked)
 
 
 def _texts(words: Sequence[str]) -> str:

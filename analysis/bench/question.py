@@ -10,6 +10,7 @@ errors clustered by system. Members count the same on both sides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,26 +21,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PRIMARY = "pooled"  # the registered analysis
+Cell = tuple[str, str, int]  # measure, system and year
 
 
 @dataclass(frozen=True)
 class Question:
-    """measures, groups (the reference first) and the cells' rows: measure, system, year, cohort (null: comparison)."""
+    """measures, groups (the reference first); cohorts: first treated year by measure, system and year, None for comparison."""
 
     measures: tuple[str, ...]
     groups: tuple[str, ...]
-    rows: pd.DataFrame
+    cohorts: Mapping[Cell, int | None]
 
     @property
-    def cohorts(self) -> dict[tuple[str, str, int], float]:
-        """First treated year by measure, system and year, NaN for comparison systems: which cells the question has."""
-        rows = self.rows.astype({"cohort": "float64"}).itertuples(index=False)
-        return {(str(m), str(s), int(y)): float(c) for m, s, y, c in rows}
+    def rows(self) -> pd.DataFrame:
+        """The same as a table: measure, system, year, cohort."""
+        import pandas as pd
+
+        rows = [(*key, cohort) for key, cohort in self.cohorts.items()]
+        return pd.DataFrame(rows, columns=["measure_id", "system_id", "year", "cohort"]).astype({"cohort": "Int64"})
 
     @property
     def years(self) -> list[int]:
         """All years that any system contributes."""
-        return sorted(int(y) for y in self.rows["year"].unique())
+        return sorted({year for _, _, year in self.cohorts})
 
 
 def primary_question(study: Study) -> Question:
@@ -50,13 +54,12 @@ def primary_question(study: Study) -> Question:
     context = Context(study, nothing, nothing, "", "")
     analysis = next(a for a in study.analyses if a.id == PRIMARY)
     measures = tuple(study.measure_ids(analysis.measures))
-    rows = []
+    cohorts: dict[Cell, int | None] = {}
     for measure in measures:
         arms = context.arms(analysis, measure)
         for system, (before, after) in context.windows(analysis, arms).items():
-            rows += [(measure, system, year, arms.treated.get(system)) for year in sorted({*before, *after})]
-    frame = pd.DataFrame(rows, columns=["measure_id", "system_id", "year", "cohort"]).astype({"cohort": "Int64"})
-    return Question(measures, study.group_ids, frame)
+            cohorts |= {(measure, system, year): arms.treated.get(system) for year in sorted({*before, *after})}
+    return Question(measures, study.group_ids, cohorts)
 
 
 def staggered_question(study: Study) -> Question:
@@ -68,10 +71,9 @@ def staggered_question(study: Study) -> Question:
     own = {m: context.arms(analysis, m).treated for m in study.measure_ids(analysis.measures)}
     measure = max(own, key=lambda m: (len(set(own[m].values())), m))
     arms = context.arms(analysis.model_copy(update={"contracts": "any"}), measure)
-    rows = []
+    cohorts: dict[Cell, int | None] = {}
     for system in arms.systems:
         leave = study.exit_year(system)
         years = [year for year in study.years if leave is None or year < leave]
-        rows += [(measure, system, year, arms.treated.get(system)) for year in years]
-    frame = pd.DataFrame(rows, columns=["measure_id", "system_id", "year", "cohort"]).astype({"cohort": "Int64"})
-    return Question((measure,), study.group_ids, frame)
+        cohorts |= {(measure, system, year): arms.treated.get(system) for year in years}
+    return Question((measure,), study.group_ids, cohorts)

@@ -25,12 +25,12 @@ def read_question(cells: Path, study: Study, question: Question) -> pd.DataFrame
         "map": [study.population.map], "race_version": [study.race.primary if study.race else "frozen"],
         "measure_id": question.measures, "group": question.groups, "year": question.years,
     }  # fmt: skip
-    sums, known = cell_sums(cells, KEYS, where), question.cohorts
+    sums, cohorts = cell_sums(cells, KEYS, where), question.cohorts
     at = list(
         zip(*(sums[key].to_numpy(dtype=object) for key in ("measure_id", "system_id", "year")), strict=True)
     )  # not value by value
-    sums = sums.assign(rate=sums["num"] / sums["den"], cohort=[known.get(key, np.nan) for key in at])
-    return sums[np.array([key in known for key in at])]
+    sums = sums.assign(rate=sums["num"] / sums["den"], cohort=np.array([cohorts.get(key) for key in at], float))
+    return sums[np.array([key in cohorts for key in at])]
 
 
 def primary_from_cells(cells: Path, study: Study, spec: Mapping[str, Any]) -> dict[str, float]:

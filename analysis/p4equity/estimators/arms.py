@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from p4equity.errors import StudyError
-from p4equity.estimators.base import Dropped, Request
+from p4equity.estimators.base import Array, Dropped, Request
+from p4equity.estimators.values import Labels
 
 LISTED = 3  # reasons named in a message
 UNSAID = "no data that could serve"
@@ -27,14 +29,12 @@ class Assigned:
     after: frozenset[str] = frozenset()
 
 
-def assigned(unit: pd.Series, cohort: pd.Series, last: float) -> Assigned:
+def assigned(unit: Labels, cohort: Array, last: float) -> Assigned:
     """The arms of units by the first treated period in their rows. last: from it on a start lies after the data."""
-    start = cohort.groupby(unit.astype(str).where(unit.notna())).min()
-
-    def units(flag: pd.Series) -> frozenset[str]:
-        return frozenset(map(str, start.index[flag]))
-
-    return Assigned(units(start <= last), units(start.isna()), units(start > last))
+    at, units = pd.factorize(unit)  # -1: no unit
+    start = np.full(len(units), np.nan)
+    np.fmin.at(start, at[at >= 0], cohort[at >= 0])
+    return Assigned(*(frozenset(units[flag]) for flag in (start <= last, np.isnan(start), start > last)))
 
 
 def require_arms(

@@ -13,7 +13,6 @@ from p4equity.estimators.did import by_group
 from p4equity.estimators.linear import Fit, pad, regress
 from p4equity.estimators.panels import Panel, check_arms, gap_panel, plain_panel, two_sided, unbalanced, without_anticipation
 from p4equity.estimators.tidy import Cells
-from p4equity.estimators.values import codes
 
 OPTIONS: tuple[str, ...] = ()
 INFERENCES = ("none",)
@@ -108,7 +107,7 @@ def _two_way(panel: Panel) -> Fit:
         panel.Y,
         by_group(panel) * panel.treated[:, None],
         x,
-        effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
+        effects=[panel.unit_group, panel.code("time", "group")],
         cluster=panel.column("cluster"),
         weights=frame["w"].to_numpy(float),
         names=[*panel.groups, *(f"x{j}" for j in range(x.shape[1]))],

@@ -15,7 +15,6 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.reassigned import Reassigned, holders, strata_of
 from p4equity.estimators.tidy import ROWS, Cells
-from p4equity.estimators.values import codes
 
 OPTIONS = ("variance", *OF_VARIANCE, "draws", "limit", "strata", "sizes", "weights_type", "within")
 INFERENCES, VARIANCES, TWO_WAY = (*METHODS, *ROWS, *FEW_TREATED), CLUSTER_ROBUST, True
@@ -87,7 +86,7 @@ def _fit(panel: Panel, request: Request) -> Fit:
         panel.Y,
         terms,
         panel.covariates(),
-        effects=[codes(frame["unit"], frame["group"]), codes(*panel.periods)],
+        effects=[panel.unit_group, panel.code(*panel.periods)],
         cluster=panel.column("cluster"),
         cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),
@@ -115,8 +114,8 @@ def _terms(panel: Panel, fit: int, rows: Flags, cohort: object) -> list[Term]:
 def _few_treated(panel: Panel, request: Request) -> FewTreatedDesign:
     frame = panel.frame
     known = request.weights is not None or "sizes" in request.own or bool((frame["rows"] > 1).any())
-    effects = (codes(frame["unit"], frame["group"]), codes(*panel.periods))
-    return FewTreatedDesign(panel, _columns(panel, frame["cohort"].to_numpy(float)), effects, codes(frame["cluster"]), known)
+    effects = (panel.unit_group, panel.code(*panel.periods))
+    return FewTreatedDesign(panel, _columns(panel, frame["cohort"].to_numpy(float)), effects, panel.cluster, known)
 
 
 def _other_dates(panel: Panel, clean: bool, request: Request) -> Reassigned | str:
@@ -147,7 +146,7 @@ def under_other_dates(panel: Panel, columns: Callable[[Array], Array]) -> Reassi
         holder,
         panel.Y,
         panel.covariates(),
-        (codes(frame["unit"], frame["group"]), codes(*panel.periods)),
+        (panel.unit_group, panel.code(*panel.periods)),
         frame["w"].to_numpy(float),
         strata_of(holder, panel.column("stratum") if "stratum" in frame else None),
     )

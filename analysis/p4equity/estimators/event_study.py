@@ -15,7 +15,6 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VAR
 from p4equity.estimators.panels import Panel, build
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import ROWS, Cells
-from p4equity.estimators.values import codes
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "limit", "strata")
 OPTIONS = (*OWN, "reference_period", "bin_below", "bin_above", "apart", *PATH_OPTIONS)
@@ -125,7 +124,7 @@ def _fit(panel: Panel, event: Array, levels: list[float], request: Request) -> F
         panel.Y,
         _columns(panel, event, levels),
         panel.covariates(),
-        effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
+        effects=[panel.unit_group, panel.code("time", "group")],
         cluster=panel.column("cluster"),
         cluster2=panel.second_cluster,
         weights=frame["w"].to_numpy(float),

@@ -15,7 +15,6 @@ from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_LEADS, OF_VAR
 from p4equity.estimators.panels import Panel, build, not_after, two_sided
 from p4equity.estimators.path_options import PATH_INFERENCES, PATH_OPTIONS
 from p4equity.estimators.tidy import ROWS, Cells
-from p4equity.estimators.values import codes
 
 OWN = ("variance", *OF_VARIANCE, *OF_LEADS, "draws", "reference_period", "bin_below", "bin_above", "apart")
 SERVES = "the last cohort serves as comparison, for no unit is never treated"
@@ -139,7 +138,7 @@ def _fit(panel: Panel, event: Array, columns: pd.DataFrame, request: Request) ->
         panel.Y,
         terms,
         x,
-        effects=[codes(frame["unit"], frame["group"]), codes(frame["time"], frame["group"])],
+        effects=[panel.unit_group, panel.code("time", "group")],
         cluster=panel.column("cluster"),
         weights=frame["w"].to_numpy(float),
         names=[*(f"cell {i}" for i in range(terms.shape[1])), *(f"x{j}" for j in range(x.shape[1]))],

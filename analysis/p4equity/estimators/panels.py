@@ -13,7 +13,7 @@ from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.arms import NOT_AFTER, Assigned, require_arms
 from p4equity.estimators.base import Array, Base, Dropped, Flags, Request
 from p4equity.estimators.tidy import Cells, cell_keys
-from p4equity.estimators.values import Codes, codes, label_of
+from p4equity.estimators.values import Codes, codes, distinct, distinct_within, joined, label_of
 
 GAP = ("gap", "reference", "group")
 
@@ -56,14 +56,14 @@ class Panel:
         return np.asarray(self.frame[name].to_numpy(), dtype=object)
 
     @property
-    def level(self) -> tuple[pd.Series, ...]:
+    def level(self) -> tuple[str, ...]:
         """The column within whose levels units are compared, where there is one."""
-        return (self.frame["level"],) if "level" in self.frame else ()
+        return ("level",) if "level" in self.frame else ()
 
     @property
-    def periods(self) -> tuple[pd.Series, ...]:
+    def periods(self) -> tuple[str, ...]:
         """Columns whose combinations have a period effect each."""
-        return self.frame["time"], self.frame["group"], *self.level
+        return "time", "group", *self.level
 
     @property
     def second_cluster(self) -> NDArray[np.object_] | None:
@@ -81,42 +81,48 @@ class Panel:
     def covariates(self) -> Array:
         """(N, c) covariates."""
         names = [c for c in self.frame.columns if c.startswith("x") and c[1:].isdigit()]
-        return np.asarray(self.frame[names].to_numpy(float))
+        return np.asarray(self.frame[names].to_numpy(float)) if names else np.zeros((len(self.frame), 0))
 
     def base(self, rows: Flags, outcome: int = 0) -> Base:
-        """Counts behind the rows; comparison clusters hold units never treated, or treated after the first cohort."""
-        frame, start = self.frame, self.frame["cohort"].to_numpy()[rows]
-        time, cluster = frame["time"].to_numpy()[rows], self.cluster[rows]
-        years = [float(y) for t in np.unique(time) if (y := year_of(self.labels.get(float(t)))) is not None]
-        after = time >= start
+        """Counts behind the rows."""
+        time = np.unique(self.frame["time"].to_numpy()[rows])
+        years = [float(y) for t in time if (y := year_of(self.labels.get(float(t)))) is not None]
+        first, last = min(years, default=float("nan")), max(years, default=float("nan"))
+        return Base(self._count(rows, outcome), distinct(self._cell[rows]), first, last, *self.clusters(rows))
+
+    def clusters(self, rows: Flags) -> tuple[int, int, int]:
+        """Clusters behind the rows, those treated, and comparison clusters: of units never treated, or after the first cohort."""
+        start, after, cluster = self.frame["cohort"].to_numpy()[rows], self.treated[rows], self.cluster[rows]
         later = np.isnan(start) | (start > start[after].min(initial=np.inf))
-        return Base(
-            self._count(rows, outcome),
-            len(np.unique(self._cell[rows])),
-            min(years, default=float("nan")),
-            max(years, default=float("nan")),
-            len(np.unique(cluster)),
-            len(np.unique(cluster[after])),
-            len(np.unique(cluster[later])),
-        )
+        return distinct(cluster), distinct(cluster[after]), distinct(cluster[later])
+
+    def code(self, *columns: str) -> Codes:
+        """(N,) codes of columns' combinations, in the order of their texts; a column's own are made once."""
+        for column in {*columns} - self._codes.keys():
+            self._codes[column] = codes(self.frame[column])
+        return joined(*(self._codes[column] for column in columns))
+
+    @cached_property
+    def _codes(self) -> dict[str, Codes]:
+        return {}
 
     @cached_property
     def cluster(self) -> Codes:
         """(N,) codes of the cluster."""
-        return codes(self.frame["cluster"])
+        return self.code("cluster")
 
     @cached_property
     def _cell(self) -> Codes:
-        return codes(*(self.frame[c] for c in cell_keys(self.frame)))
+        return self.code(*cell_keys(self.frame))
 
     @cached_property
     def _pair(self) -> Codes:
-        return codes(*(self.frame[c] for c in _pair_keys(self.frame)))
+        return self.code(*_pair_keys(self.frame))
 
     @cached_property
     def unit_group(self) -> Codes:
         """(N,) codes of unit and group."""
-        return codes(self.frame["unit"], self.frame["group"])
+        return self.code("unit", "group")
 
     def _count(self, rows: Flags, outcome: int) -> float:
         """Members behind the rows; the reference group, which several compared groups share, counts once."""
@@ -153,7 +159,7 @@ def checked(panel: Panel, request: Request) -> Panel:
 
 def plain_panel(cells: Cells, outcome: str = "", groups: tuple[str, ...] = ("all",)) -> Panel:
     """Cells as they are, one outcome."""
-    Y, members, errors = (cells.frame[[c]].to_numpy(float) for c in ("y", "members", "se"))
+    Y, members, errors = (cells.frame[c].to_numpy(float)[:, None] for c in ("y", "members", "se"))
     labels = (cells.labels, cells.cohorts)
     return Panel(cells.frame, (outcome,), Y, members, errors, groups, *labels, cells.n_obs, cells.dropped, cells.arms)
 
@@ -248,18 +254,13 @@ def without_anticipation(panel: Panel, request: Request) -> Panel:
     return replace(panel.take(~window), dropped=panel.dropped + note)
 
 
-def _distinct(code: Codes, value: Codes) -> Codes:
-    """(N,) how many distinct values the rows of each row's code have."""
-    size = int(value.max(initial=0)) + 1
-    return np.asarray(np.bincount(np.unique(code * size + value) // size)[code])
-
-
 def two_sided(panel: Panel) -> Panel:
     """Leave out unit-groups that cannot contribute: treated throughout their data, or seen in one period only."""
     place = panel.unit_group
-    periods = _distinct(place, codes(panel.frame["time"]))
     always = (np.bincount(place, ~panel.treated) == 0)[place]
-    single = periods == 1
+    single = distinct_within(place, panel.code("time")) == 1
+    if not (always | single).any():
+        return panel
     note = []
     for flag, reason in ((always, "no period before its first treated period"), (single & ~always, "one period only")):
         for (unit, group), _ in panel.frame[flag].groupby(["unit", "group"], sort=True):
@@ -269,10 +270,9 @@ def two_sided(panel: Panel) -> Panel:
 
 def check_arms(panel: Panel, request: Request) -> None:
     """Raise StudyError when no treated unit, or none of the requested comparison units, is left."""
-    unit, start = codes(panel.frame["unit"]), panel.frame["cohort"].to_numpy()
-    treated = len(np.unique(unit[panel.treated]))
-    never = len(np.unique(unit[np.isnan(start)]))
-    later = len(np.unique(unit[start > start[panel.treated].min()])) if treated else 0
+    unit, start = panel.code("unit"), panel.frame["cohort"].to_numpy()
+    treated, never = distinct(unit[panel.treated]), distinct(unit[np.isnan(start)])
+    later = distinct(unit[start > start[panel.treated].min()]) if treated else 0
     comparison = int(never + (later if request.comparison == "not_yet" else 0))
     require_arms(treated, comparison, request, panel.arms, (*panel.dropped, *not_after(panel)), later)
 
@@ -285,8 +285,8 @@ def not_after(panel: Panel) -> tuple[Dropped, ...]:
 
 def unbalanced(panel: Panel) -> tuple[Dropped, ...]:
     """Units that stay although periods are missing, with the periods they lack."""
-    period = codes(panel.frame["time"])
-    lacking = _distinct(panel.unit_group, period) < _distinct(codes(panel.frame["group"]), period)
+    period = panel.code("time")
+    lacking = distinct_within(panel.unit_group, period) < distinct_within(panel.code("group"), period)
     if not lacking.any():
         return ()
     unit, group, time = panel.column("unit"), panel.column("group"), panel.frame["time"].to_numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,9 @@ import pandas as pd
 
 from p4equity.errors import DataError, UsageError, did_you_mean
 from p4equity.estimators.arms import Assigned, assigned
-from p4equity.estimators.base import Array, Dropped, Request
+from p4equity.estimators.base import Array, Dropped, Flags, Request
 from p4equity.estimators.timeline import timeline
-from p4equity.estimators.values import WHERE, codes, kind, labels_of, numeric
+from p4equity.estimators.values import WHERE, Labels, codes, kind, labels_of, numeric
 from p4equity.inference.working_model import WORKING_MODELS
 
 ROWS = ("iid", "hc1")  # errors of independent rows
@@ -80,24 +81,7 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     if not len(data):
         raise DataError("no rows", where=WHERE, expected="at least one treated and one comparison unit", found="0 rows")
     time, cohort, labels = timeline(data, request)
-    frame = pd.DataFrame({"unit": labels_of(data, request.unit).to_numpy(), "time": time, "cohort": cohort})
-    frame["y"] = numeric(data, request.outcome, "outcome")
-    frame["w"] = numeric(data, request.weights, "weights") if request.weights else 1.0
-    frame["se"] = numeric(data, request.sampling_se, "sampling_se") if request.sampling_se else 0.0
-    frame["group"] = labels_of(data, request.group).to_numpy() if request.group else "all"
-    frame["parent"] = labels_of(data, request.parent).to_numpy() if request.parent else frame["unit"]
-    frame["cluster"] = labels_of(data, request.cluster).to_numpy() if request.cluster else frame["parent"]
-    if request.cluster2:
-        frame["cluster2"] = labels_of(data, request.cluster2).to_numpy()
-    if request.own.get("within") is not None:
-        frame["level"] = labels_of(data, request.own["within"]).to_numpy()
-        frame["unit"] = frame["unit"] + " (" + frame["level"] + ")"
-    if request.own.get("strata") is not None:
-        frame["stratum"] = labels_of(data, request.own["strata"]).to_numpy()
-    if request.own.get("sizes") is not None:
-        frame["size"] = _positive(numeric(data, request.own["sizes"], "sizes"), request)
-    for j, covariate in enumerate(request.covariates):
-        frame[f"x{j}"] = numeric(data, covariate, "covariate")
+    frame = _frame(data, request, time, cohort)
     used, dropped = _complete(frame, labels)
     if request.own.get("weights_type") == "fweights":
         _check_counts(used, request)
@@ -108,7 +92,7 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
             expected="complete rows",
             found=f"{len(frame)} incomplete",
         )
-    used = check_cohort(used)
+    check_cohort(used)
     if "stratum" in used and used["stratum"].isna().any():
         units = used.loc[used["stratum"].isna(), "unit"].nunique()
         column = request.own["strata"]
@@ -117,10 +101,45 @@ def tidy(data: pd.DataFrame, request: Request) -> Cells:
     last = float(used["time"].max())
     cohorts = {float(c): labels.get(float(c), int(c) if float(c).is_integer() else c) for c in used["cohort"].dropna().unique()}
     # A date after the data (and its window of anticipation) leaves a unit untreated throughout.
-    used["cohort"] = used["cohort"].where(used["cohort"] <= last + request.anticipation)
-    arms = assigned(frame["unit"], frame["cohort"], last + request.anticipation)
-    cells = aggregate(used, request)
+    within = used.assign(cohort=used["cohort"].where(used["cohort"] <= last + request.anticipation))
+    arms = assigned(frame["unit"].to_numpy(), cohort, last + request.anticipation)
+    cells = aggregate(within, request)
     return Cells(cells, labels, int(cells["rows"].sum()), dropped, cohorts, arms)
+
+
+def _frame(data: pd.DataFrame, request: Request, time: Array, cohort: Array) -> pd.DataFrame:
+    """The columns a request names under names of their own: labels as texts, the others as numbers."""
+    own, n = request.own, len(data)
+    labels = {"unit": labels_of(data, request.unit)}
+    numbers = {
+        "time": time,
+        "cohort": cohort,
+        "y": numeric(data, request.outcome, "outcome"),
+        "w": numeric(data, request.weights, "weights") if request.weights else np.ones(n),
+        "se": numeric(data, request.sampling_se, "sampling_se") if request.sampling_se else np.zeros(n),
+    }
+    labels["group"] = labels_of(data, request.group) if request.group else np.full(n, "all", object)
+    labels["parent"] = labels_of(data, request.parent) if request.parent else labels["unit"]
+    labels["cluster"] = labels_of(data, request.cluster) if request.cluster else labels["parent"]
+    if request.cluster2:
+        labels["cluster2"] = labels_of(data, request.cluster2)
+    if own.get("within") is not None:
+        labels["level"] = labels_of(data, own["within"])
+        labels["unit"] = _inside(labels["unit"], labels["level"])
+    if own.get("strata") is not None:
+        labels["stratum"] = labels_of(data, own["strata"])
+    if own.get("sizes") is not None:
+        numbers["size"] = _positive(numeric(data, own["sizes"], "sizes"), request)
+    for j, covariate in enumerate(request.covariates):
+        numbers[f"x{j}"] = numeric(data, covariate, "covariate")
+    # Texts stay Python's: compared, looked up and gone through many times, never computed with.
+    return pd.DataFrame({**{name: pd.Series(texts, dtype=object) for name, texts in labels.items()}, **numbers})
+
+
+def _inside(unit: Labels, level: Labels) -> Labels:
+    """Labels of units inside a level, missing where either is."""
+    texts = [None if u is None or v is None else f"{u} ({v})" for u, v in zip(unit, level, strict=True)]
+    return np.array(texts, object)
 
 
 def _check_counts(frame: pd.DataFrame, request: Request) -> None:
@@ -171,6 +190,8 @@ def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.Data
     needed = [c for c in frame.columns if c not in ("cohort", "stratum")]
     missing = frame[needed].isna().any(axis=1)
     zero = ~missing & (frame["w"] == 0)
+    if not (missing | zero).any():
+        return frame, ()
     out: list[Dropped] = []
     for flag, reason in ((missing, "missing value"), (zero, "weight of zero")):
         left = frame[flag]
@@ -178,10 +199,10 @@ def _complete(frame: pd.DataFrame, labels: dict[float, object]) -> tuple[pd.Data
             seen = {labels.get(t, "no time") for t in rows["time"]} - {None}
             rows_left = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
             out.append(Dropped(str(unit), ", ".join(sorted(map(str, seen))), f"{reason} in {rows_left}"))
-    return frame[~missing & ~zero].copy(), tuple(out)
+    return frame[~missing & ~zero], tuple(out)
 
 
-def check_cohort(frame: pd.DataFrame) -> pd.DataFrame:
+def check_cohort(frame: pd.DataFrame) -> None:
     """Raise DataError unless every unit has one cohort, one parent, and one stratum."""
     unit, constant = codes(frame["unit"]), (("cohort", "first treated period"), ("parent", "parent"), ("stratum", "stratum"))
     for column, word in (pair for pair in constant if pair[0] in frame):
@@ -196,7 +217,6 @@ def check_cohort(frame: pd.DataFrame) -> pd.DataFrame:
                 expected=f"one {word} a unit (null = never, in all its rows)",
                 found=f"{int(counts.max())} values; {int((counts > 1).sum())} units concerned",
             )
-    return frame
 
 
 def cell_keys(frame: pd.DataFrame) -> list[str]:
@@ -215,23 +235,26 @@ def aggregate(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
     # Sorted by value too, so that sums do not depend on the order of the rows.
     number = [frame[c].to_numpy() if c in ("time", *x) else codes(frame[c]) for c in keys]
     order = np.lexsort([frame[c].to_numpy() for c in ("se", "w", "y")] + number[::-1])
-    rows, number = frame.iloc[order], [n[order] for n in number]
+    rows, number = frame.iloc[order].reset_index(drop=True), [n[order] for n in number]
+    rows["rows"] = rows["w"] if request.own.get("weights_type") == "fweights" else 1.0
     starts = np.ones(len(rows), bool)
     if not by_row(request):
         starts[1:] = np.any([n[1:] != n[:-1] for n in number], axis=0)
-    n = rows["w"] if request.own.get("weights_type") == "fweights" else 1.0
-    sums = pd.DataFrame({"w": rows["w"], "rows": n, "se": (rows["w"] * rows["se"]) ** 2, "y": rows["w"] * rows["y"]})
-    if "size" in rows:
-        sums["size"] = rows["size"]
-    sums = (sums if starts.all() else sums.groupby(pd.Series(np.cumsum(starts), sums.index)).sum()).reset_index(drop=True)
-    kept = [*keys, *(c for c in ("parent", "cohort", "stratum", "level") if c in rows)]
-    out = pd.concat([rows.loc[starts, kept].reset_index(drop=True), sums], axis=1)
-    out["y"], out["se"] = out["y"] / out["w"], np.sqrt(out["se"]) / out["w"]
-    if starts.all():  # nothing was averaged: keep the caller's numbers to the last digit
-        out[["y", "se"]] = rows[["y", "se"]].to_numpy()
+    out = rows if starts.all() else _averaged(rows, starts, keys)  # nothing to average: the caller's numbers to the last digit
     whole = request.weights is not None and bool((frame["w"] % 1 == 0).all()) and float(frame["w"].sum()) < EXACT
     out["members"] = out["w"] if whole else np.nan
     return out
+
+
+def _averaged(rows: pd.DataFrame, starts: Flags, keys: Sequence[str]) -> pd.DataFrame:
+    """One row from each start to the next: means weighted, weights, rows and sizes added up."""
+    sums = pd.DataFrame({"w": rows["w"], "rows": rows["rows"], "se": (rows["w"] * rows["se"]) ** 2, "y": rows["w"] * rows["y"]})
+    if "size" in rows:
+        sums["size"] = rows["size"]
+    sums = sums.groupby(np.cumsum(starts)).sum().reset_index(drop=True)
+    kept = [*keys, *(c for c in ("parent", "cohort", "stratum", "level") if c in rows)]
+    out = pd.concat([rows.loc[starts, kept].reset_index(drop=True), sums], axis=1)
+    return out.assign(y=out["y"] / out["w"], se=np.sqrt(out["se"]) / out["w"])
 
 
 def by_row(request: Request) -> bool:

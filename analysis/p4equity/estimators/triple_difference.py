@@ -15,7 +15,6 @@ from p4equity.estimators.base import Array, Estimate, Flags, Request, Term
 from p4equity.estimators.linear import CLUSTER_ROBUST, METHODS, OF_VARIANCE, Fit, LinearEstimate, regress
 from p4equity.estimators.panels import Panel, checked, compared_groups, plain_panel
 from p4equity.estimators.tidy import ROWS, Cells
-from p4equity.estimators.values import codes
 from p4equity.inference.sweeping import Absorber
 
 OF_CELLS = ("weights_type", "within")
@@ -99,13 +98,8 @@ def _panel(cells: Cells, request: Request, reference: str, groups: tuple[str, ..
 
 def _absorber(panel: Panel) -> Absorber:
     """Effects of unit and group, parent and period, group and period: every regression of a call has them."""
-    frame = panel.frame
-    effects = [
-        codes(frame["unit"], frame["group"]),
-        codes(frame["parent"], frame["time"], *panel.level),
-        codes(*reversed(panel.periods)),
-    ]
-    return Absorber(effects, frame["w"].to_numpy(float), codes(frame["cluster"]))
+    effects = [panel.unit_group, panel.code("parent", "time", *panel.level), panel.code(*reversed(panel.periods))]
+    return Absorber(effects, panel.frame["w"].to_numpy(float), panel.cluster)
 
 
 def _fit(panel: Panel, request: Request, compared: Flags, absorber: Absorber) -> Fit:
@@ -133,12 +127,10 @@ def _fit(panel: Panel, request: Request, compared: Flags, absorber: Absorber) ->
 
 def _term(panel: Panel, fit: int, contrast: Array, group: str, rows: Flags, reference: str) -> Term:
     """The row of one coefficient; a cluster counts where it has the reference group and a compared one in the same period."""
-    starts = panel.frame.loc[panel.treated, "cohort"].unique()
+    starts = np.unique(panel.frame["cohort"].to_numpy()[panel.treated])
     cohort = panel.cohorts[float(starts[0])] if len(starts) == 1 else None
-    place = codes(panel.frame["parent"], panel.frame["time"], *panel.level)
-    of_reference = np.asarray(panel.column("group") == reference)
+    place, of_reference = panel.code("parent", "time", *panel.level), panel.column("group") == reference
     both = [np.bincount(place[rows & side], minlength=place.max() + 1) > 0 for side in (of_reference, ~of_reference)]
-    paired = rows & (both[0] & both[1])[place]
-    base, pairs = panel.base(rows), panel.base(paired)
-    base = replace(base, n_treated_clusters=pairs.n_treated_clusters, n_comparison_clusters=pairs.n_comparison_clusters)
+    _, treated, comparison = panel.clusters(rows & (both[0] & both[1])[place])
+    base = replace(panel.base(rows), n_treated_clusters=treated, n_comparison_clusters=comparison)
     return Term("att_gap", contrast, base, fit, 0, group, cohort)

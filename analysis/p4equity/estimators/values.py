@@ -12,6 +12,7 @@ from p4equity.errors import DataError
 from p4equity.estimators.base import Array
 
 Codes = NDArray[np.int64]
+Labels = NDArray[np.object_]
 
 WHERE = "fit: data"
 LARGE = 1e50  # columns whose largest number is beyond this, or below its inverse, leave no room for products of squares
@@ -90,25 +91,44 @@ def _not_numeric(data: pd.DataFrame, column: str, role: str) -> DataError:
     return DataError("not numeric", where=where, expected=f"numbers in the {role} column", found=found, fix=fix)
 
 
-def labels_of(data: pd.DataFrame, column: str) -> pd.Series:
-    """A column as text labels; whole floats lose their '.0'; missing stays missing."""
+def labels_of(data: pd.DataFrame, column: str) -> Labels:
+    """A column as text labels; whole floats lose their '.0'; missing is None."""
     series = data[column]
     if pd.api.types.is_float_dtype(series.dtype) and (series.dropna() % 1 == 0).all():
         series = series.astype("Int64")
     if isinstance(series.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(series.dtype):  # one text a level, not a row
         at, levels = pd.factorize(series)
-        return pd.Series(np.array([*map(str, levels), None], object)[at], index=series.index, dtype=object)
-    return series.astype(object).where(series.notna(), None).map(lambda v: None if v is None else str(v))
+        return np.asarray(np.array([*map(str, levels), None], object)[at])
+    texts = [None if gone else str(v) for v, gone in zip(series.astype(object), series.isna(), strict=True)]
+    return np.array(texts, object)
 
 
 def codes(*columns: object) -> Codes:
     """One integer code a distinct combination of labels, in the order of the labels as texts."""
-    out: Any = 0
+    parts = []
     for column in columns:
         at, levels = pd.factorize(column if isinstance(column, pd.Series) else np.asarray(column), use_na_sentinel=False)
-        words, rank = np.unique(np.asarray(levels).astype(str), return_inverse=True)
-        out = out * len(words) + rank[at]
+        parts.append(np.unique(np.asarray(levels).astype(str), return_inverse=True)[1][at])
+    return joined(*parts)
+
+
+def joined(*parts: Codes) -> Codes:
+    """One integer code a distinct combination of codes, in their order."""
+    out: Any = 0
+    for part in parts:
+        out = out * (int(part.max(initial=0)) + 1) + part
     return np.asarray(np.unique(out, return_inverse=True)[1], np.int64)
+
+
+def distinct(code: Codes) -> int:
+    """How many distinct codes there are."""
+    return int(np.count_nonzero(np.bincount(code)))
+
+
+def distinct_within(code: Codes, value: Codes) -> Codes:
+    """(N,) how many distinct values the rows of each row's code have."""
+    size = int(value.max(initial=0)) + 1
+    return np.asarray(np.bincount(np.unique(code * size + value) // size)[code])
 
 
 def label_of(value: object, levels: list[str]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from p4equity.errors import UsageError, did_you_mean
-from p4equity.inference.sweeping import ABSORBED, Absorber, Codes, by_cluster, dummies
+from p4equity.inference.sweeping import Absorber, Codes, by_cluster
 from p4equity.inference.working_model import WORKING_MODELS, RowModel, row_model
 
 Array = NDArray[np.float64]
@@ -146,10 +146,7 @@ def cluster_moments(
         raise UsageError("rows do not match", expected="X, Y, positive weights and clusters of one length")
     labels, g = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
     absorber = absorber or Absorber(effects, w, g)
-    other = np.hstack([np.zeros((len(x), 0)), *(dummies(e) for e in absorber.crossed)])
-    before = np.sqrt(w @ other**2)
-    other, swept_rank = absorber.sweep(other)
-    D = np.hstack([absorber.take_out(x), other * (np.sqrt(w @ other**2) > ABSORBED * before)])
+    D = np.hstack([absorber.take_out(x), absorber.others])
     rest = absorber.residuals(y)
     S, u = _sums(D, rest, w, g)
     columns = [
@@ -158,7 +155,7 @@ def cluster_moments(
     ]
     whole, crossed_rank = rank(S.sum(axis=0)), rank(S.sum(axis=0)[x.shape[1] :, x.shape[1] :])
     k, every = (count_levels(e, whole - crossed_rank, bool(effects)) for e in (absorber.crossed, effects))
-    design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, whole + swept_rank, every)
+    design = ClusterDesign(S, tuple(columns), tuple(labels), n_obs or len(x), k, whole + absorber.rank, every)
     adjusted: list[Array | None] = [None] * y.shape[1]
     if working_model != WORKING_MODELS[0] and (w != w[0]).any():
         T = design.whitener
@@ -177,8 +174,9 @@ def _sums(D: Array, y: Array, w: Array, cluster: Codes) -> tuple[Array, Array]:
     parts = by_cluster(cluster)
     S, u = np.zeros((len(parts), D.shape[1], D.shape[1])), np.zeros((len(parts), D.shape[1], y.shape[1]))
     for i, rows in enumerate(parts):
-        weighted = (D[rows] * w[rows, None]).T
-        S[i], u[i] = weighted @ D[rows], weighted @ y[rows]
+        own = D[rows]
+        weighted = (own * w[rows, None]).T
+        S[i], u[i] = weighted @ own, weighted @ y[rows]
     return S, u
 
 

@@ -71,12 +71,27 @@ class Absorber:
         return out
 
     @cached_property
+    def _others(self) -> tuple[Array, Array, int]:
+        """Dummies (N, levels) of the effects that are not nested, these less those that are, and the rank of the latter."""
+        columns = np.hstack([np.zeros((len(self.weights), 0)), *(dummies(e) for e in self.crossed)])
+        return columns, *self.sweep(columns)
+
+    @cached_property
     def _crossed_basis(self) -> Array:
         """Orthonormal basis (N, r) of the weighted effects that are not nested, less those that are."""
-        root = np.sqrt(self.weights)[:, None]
-        if not self.crossed:
-            return np.zeros((len(root), 0))
-        return orthonormal(root * self.sweep(np.hstack([dummies(e) for e in self.crossed]))[0])
+        rest = np.sqrt(self.weights)[:, None] * self._others[1]
+        return orthonormal(rest) if self.crossed else rest
+
+    @property
+    def rank(self) -> int:
+        """Rank of the nested effects."""
+        return self._others[2]
+
+    @cached_property
+    def others(self) -> Array:
+        """Dummies (N, levels) of the effects that are not nested, less those that are; zero where only rounding is left."""
+        columns, rest, _ = self._others
+        return self._rounded(rest, columns)
 
     def sweep(self, columns: Array) -> tuple[Array, int]:
         """Weighted residuals of columns (N, m) on the nested effects, and the rank of those effects."""
@@ -111,9 +126,13 @@ class Absorber:
     def take_out(self, columns: Array) -> Array:
         """Regressors (N, m) less all effects, as `residuals`, and exactly zero where nothing but rounding is left."""
         latest = self._latest
-        out, w = self.residuals(columns), self.weights
+        out = self.residuals(columns)
         self._latest = latest
-        return np.asarray(out * (np.sqrt(w @ out**2) > ABSORBED * np.sqrt(w @ columns**2)))
+        return self._rounded(out, columns)
+
+    def _rounded(self, rest: Array, columns: Array) -> Array:
+        """What is left of columns (N, m), exactly zero where it is rounding."""
+        return np.asarray(rest * (np.sqrt(self.weights @ rest**2) > ABSORBED * np.sqrt(self.weights @ columns**2)))
 
 
 def sweep(columns: Array, effects: Sequence[Codes], weights: Array, cluster: Codes) -> tuple[Array, int]:
