@@ -23,6 +23,7 @@ from p4equity.study import Analysis
 ESTIMAND = "average effect on contracted systems over all contract years, those after an exit within a range"
 OUTCOME, TURNING = "gap_bound", "gap_bound_turning"
 LOWEST, HIGHEST, TURN = "lowest", "highest", "turning"
+END = "end"  # the changes at one end of the range, beside those seen, whose weights they take
 NONE_LEFT = "no system of this question left before the last contract year"
 NO_RANGE = "the plan registers no range for the years after an exit (population.exit_range)"
 Fit = Callable[[float], RandomEffectsFit]
@@ -39,7 +40,9 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
 
     The contract years that a system was seen in stay as they are; in those after its exit its change in the gap may lie up to
     `exit_range` points to either side of them; the lowest end for contracted systems that left goes with the highest one for
-    comparison systems that left. The effect at a bound is fitted anew: its interval holds the spread that the bound brings.
+    comparison systems that left. Weights are those of the answer without the missing years: with them nothing in the range leads
+    beyond the ends. (Had the years been seen, the system would be measured better and could weigh somewhat more.) The interval at
+    an end holds the spread that it brings.
     """
     points = context.study.population.exit_range
     try:
@@ -58,7 +61,7 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
 
 
 def _turning(common: dict[str, Any], fit: Fit) -> dict[str, Any]:
-    found = turning_point(lambda points: fit(points).estimate)
+    found = turning_point(fit(0.0).estimate, fit(1.0).estimate)
     row = {**common, "sample": TURN, "outcome": TURNING}
     if found is None:
         reason = f"no range up to {MOST:.0f} points turns the sign"
@@ -82,8 +85,9 @@ def _of_measure(context: Context, analysis: Analysis, measure: str) -> tuple[str
 
     def fits(method: str) -> Fit:
         def fit(points: float) -> RandomEffectsFit:
-            moved = replace(question, values={**question.values, "gap": at_bound(y, missing, question.treated, points)})
-            return two_stage_fits(context, moved, method, ("gap",))["gap"]
+            values = {"gap": y, END: at_bound(y, missing, question.treated, points)}
+            moved = replace(question, values=values, variances=dict.fromkeys(values, question.variances["gap"]))
+            return two_stage_fits(context, moved, method, (END,))[END]
 
         return fit
 
@@ -94,17 +98,19 @@ def _of_measure(context: Context, analysis: Analysis, measure: str) -> tuple[str
 def _pooled(context: Context, analysis: Analysis) -> tuple[str | None, dict[str, Any], Callable[[str], Fit]]:
     """The same over all contracted measures."""
     data, arms = stacked_data(context, analysis), context.arms(analysis.model_copy(update={"contracts": "any"}), None)
-    gap, reference = data.sides["gap"], data.changes
-    share = _missing(context, analysis, reference, arms)
-    at = [reference.systems.index(s) for s in data.systems]
-    of_measure = [[j for j, (m, _) in enumerate(reference.series) if m == measure] for measure in data.measures]
+    if not data.measures:
+        return "no group has a baseline gap above zero", {}, _never
+    gap, changes = data.sides["gap"], data.changes
+    share = _missing(context, analysis, changes, arms)
+    at = [changes.systems.index(s) for s in data.systems]
+    of_measure = [[j for j, (m, _) in enumerate(changes.series) if m == measure] for measure in data.measures]
     missing = np.stack([share[at][:, j].max(axis=1) for j in of_measure], axis=1)
     mask = gap.included(gap.contracts) if gap.estimable else np.zeros_like(gap.contracts)
 
     def fits(method: str) -> Fit:
         def fit(points: float) -> RandomEffectsFit:
-            moved = {"gap": replace(gap, y=at_bound(gap.y, missing, gap.contracts, points))}
-            return pooled_fits(context, moved, method, context.study.inference.conf_level, ("gap",))["gap"]
+            moved = {"gap": gap, END: replace(gap, y=at_bound(gap.y, missing, gap.contracts, points))}
+            return pooled_fits(context, moved, method, context.study.inference.conf_level, (END,))[END]
 
         return fit
 

@@ -172,8 +172,8 @@ def _note(results: Results, data: pd.DataFrame) -> str:
     if points is not None and exit_bounds_analysis(study) is not None:
         parts.append(
             f"Bounds: the {info.treatment_label} years that a {info.unit_label} was seen in stay as they are; in those after its "
-            f"exit its gaps lie up to {text.number(points)} points to either side of them, a registered range. Every effect over "
-            "all years that this range allows lies between the two ends, each with its own interval"
+            f"exit its gaps lie up to {text.number(points)} points to either side of them, a registered range. With the "
+            "weights of the primary answer every effect over all years that the range allows lies between the two ends"
         )
     parts.append(f"{MISSING}: no {info.unit_label} of that question left, or not planned")
     note = with_labels(results, text.missing_note(data))

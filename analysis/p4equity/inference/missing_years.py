@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -30,16 +27,12 @@ def at_bound(change: Array, share: Array, treated: Flags, points: float) -> Arra
     return np.asarray(change + np.where(treated, points, -points) * share)
 
 
-def turning_point(estimate_at: Callable[[float], float], most: float = MOST) -> float | None:
+def turning_point(here: float, one_point_on: float, most: float = MOST) -> float | None:
     """The least range of missing years, in points, at which one of the bounds reaches zero; None where none up to `most` does.
 
-    estimate_at: the estimate when every missing year lies so many points to one side, negative ones to the other.
+    here, one_point_on: the estimate with no deviation, and with one of a point; it is linear in the deviation.
     """
-    here = estimate_at(0.0)
-    side = -np.sign(here)
-    if side == 0:
+    slope = abs(one_point_on - here)
+    if here == 0:
         return 0.0
-    if np.sign(estimate_at(side * most)) == np.sign(here):
-        return None
-    root: float = optimize.brentq(lambda r: estimate_at(side * r), 0.0, most, xtol=1e-9)
-    return root
+    return abs(here) / slope if slope * most >= abs(here) else None
