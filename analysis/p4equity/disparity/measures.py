@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from p4equity.disparity.panel import Array
@@ -102,7 +102,7 @@ def excess_of_largest(means: ArrayLike, variances: ArrayLike) -> Array:
     return np.asarray(high - np.trapezoid(below, x, axis=-1) - top)
 
 
-def best_elsewhere(den: ArrayLike, num: ArrayLike, *, worst: bool = False) -> Array:
+def best_elsewhere(den: ArrayLike, num: ArrayLike, *, worst: bool = False) -> NDArray[np.int64]:
     """(S,) position of the best (or worst) group over all other systems together. den, num: (S, G) of the baseline years.
 
     Cross-fitting over systems: members of different systems are different people, so the choice of the group knows nothing of
@@ -113,7 +113,7 @@ def best_elsewhere(den: ArrayLike, num: ArrayLike, *, worst: bool = False) -> Ar
     others_n, others_x = n.sum(axis=0) - n, x.sum(axis=0) - x
     lost = np.inf if worst else -np.inf
     rate = np.divide(others_x, others_n, out=np.full(n.shape, lost), where=others_n > 0)
-    return np.asarray(rate.argmin(axis=1) if worst else rate.argmax(axis=1))
+    return np.asarray(rate.argmin(axis=1) if worst else rate.argmax(axis=1), np.int64)
 
 
 def slope_index(rates: ArrayLike, weights: ArrayLike, *, ordered: bool) -> float:

@@ -39,7 +39,9 @@ class _Series:
     scale: Scale
     asked: Asked
     minimum: float
+    compared: NDArray[np.int64]
     values: dict[tuple[int, bytes], float] = field(default_factory=dict)
+    centres: dict[bytes, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = [self.panel.index(self.asked.measure, g) for g in self.asked.groups]
@@ -65,10 +67,14 @@ class _Series:
             self.values[key] = found
         return self.values[key]
 
-    def centre(self, compared: NDArray[np.int64], window: Array) -> float:
-        """Mean value of the comparison systems that have all years of a window."""
-        found = np.array([self.value(int(c), window) for c in compared])
-        return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else np.nan
+    def centre(self, window: Array) -> float:
+        """Mean value of the comparison systems that have all years of a window; NaN without one."""
+        key = window.tobytes()
+        if key not in self.centres:
+            found = np.array([self.value(int(c), window) for c in self.compared])
+            found = found[np.isfinite(found)]
+            self.centres[key] = float(np.mean(found)) if len(found) else np.nan
+        return self.centres[key]
 
 
 def scale_changes(
@@ -89,8 +95,8 @@ def scale_changes(
     S, J, T = len(panel.systems), len(series), len(panel.years)
     contrasts, change = np.full((S, J, T), np.nan), np.full((S, J), np.nan)
     covariance = np.zeros((S, J, J))
-    made = [_Series(panel, scale, asked, minimum) for asked in series]
     compared = np.flatnonzero(np.isin(panel.systems, list(comparison)))
+    made = [_Series(panel, scale, asked, minimum, compared) for asked in series]
     dropped: list[tuple[str, str, str, str]] = []
     for s, system in enumerate(panel.systems):
         slopes: dict[int, tuple[Array, Array]] = {}
@@ -98,7 +104,7 @@ def scale_changes(
             weights = contrast(panel.years, *windows[system], one.enough[s])
             reason = TOO_SMALL if weights is None else None
             if weights is not None:
-                change[s, j], reason = _change(one, s, weights, compared)
+                change[s, j], reason = _change(one, s, weights)
             if weights is None or reason is not None:
                 dropped.append((system, one.asked.measure, one.asked.label, str(reason)))
                 continue
@@ -116,13 +122,13 @@ def _both(weights: Array) -> Array:
     return np.stack([np.maximum(-weights, 0.0), np.maximum(weights, 0.0)])
 
 
-def _change(one: _Series, s: int, weights: Array, compared: NDArray[np.int64]) -> tuple[float, str | None]:
+def _change(one: _Series, s: int, weights: Array) -> tuple[float, str | None]:
     """The centred change of one system, or the reason why there is none."""
     before, after = _both(weights)
     own = one.value(s, after) - one.value(s, before)
     if not np.isfinite(own):
         return np.nan, AT_THE_EDGE
-    common = one.centre(compared, after) - one.centre(compared, before)
+    common = one.centre(after) - one.centre(before)
     return own - common, None if np.isfinite(common) else NO_COMPARISON
 
 
