@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -24,6 +24,8 @@ from p4equity.evaluation.context import Context
 from p4equity.study import Study
 from p4equity.summaries.implementation import implementation_table
 from p4equity.summaries.movers import movers_table
+from p4equity.summaries.payment_cells import registered_formulas
+from p4equity.summaries.payment_formulas import payment_formula_tables
 from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_table
 from p4equity.summaries.precision import power_table
@@ -57,7 +59,7 @@ def result_tables(
     common["estimates"] = protect_pooled(protect_systems(common["estimates"], used), own_cells[_of_groups(own_cells, study)])
     if study.exits:
         people["movers"] = _movers(movers_table(study, cells.cell_profile), threshold)
-    payments = {"payment_result": _payments(payment_table(context), own_cells, study)} if study.payment else {}
+    payments = _all_payments(context, own_cells) if study.payment else {}
     return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
 
 
@@ -81,12 +83,26 @@ def _movers(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
     return protect(table, counts=("n",), numbers=("n", "share"), lines=lines, threshold=threshold)
 
 
+def _all_payments(context: Context, cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What the plan's formula pays cell by cell, and every formula in all; what is hidden enters none of the latter."""
+    study = context.study
+    own = registered_formulas(study.payment) if study.payment else []
+    years = {t for f in own for t in (*f.baseline_years, *f.performance_years)}
+    formulas, curve = payment_formula_tables(context, _hidden(cells, years))
+    paid = _payments(payment_table(context), cells, study)
+    return {"payment_result": paid, "payment_formula": formulas, "payment_curve": curve}
+
+
+def _hidden(cells: pd.DataFrame, years: Collection[int]) -> set[tuple[str, str, str]]:
+    """System, measure and group of cells that are suppressed in one of these years."""
+    own = cells[(cells["status"] == SUPPRESSED) & cells["year"].isin(list(years))]
+    return set(zip(own["system_id"], own["measure_id"], own["group"], strict=True))
+
+
 def _payments(table: pd.DataFrame, cells: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Payment rows by system and group: hidden where a cell behind their rates is, in a year that counts for them."""
     years = [*study.payment.baseline_years, *study.payment.performance_years] if study.payment else []
-    hidden = cells[(cells["status"] == SUPPRESSED) & cells["year"].isin(years)]
-    keys = set(zip(hidden["system_id"], hidden["measure_id"], hidden["group"], strict=True))
-    reference = study.groups.reference
+    keys, reference = _hidden(cells, years), study.groups.reference
     flags = [
         (s, m, g) in keys or (s, m, reference) in keys
         for s, m, g in zip(table["system_id"], table["measure_id"], table["group"], strict=True)

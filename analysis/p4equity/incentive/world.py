@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +51,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is paid on and what must hold, for U units of pay (a compared group each, or all together), points.
+    """What is paid on and what must hold, for U units of pay (a compared group each, or all of them together), points.
 
-    improvement, group_change: (..., U). reference_change, overall_change: (...). For several groups paid together the group's
-    change is that of all of them.
+    All (..., U): improvement, changes of the reference group, of the paid group (of all compared groups where they are paid
+    together) and of all members.
     """
 
     improvement: Array
@@ -61,21 +62,29 @@ class Outcome:
     group_change: Array
     overall_change: Array
 
-    def open(self, formula: Formula) -> Flags:
-        """(..., U) whether the gate on overall quality and the guards against leveling down let anything be paid."""
-        guard = guard_met(self.reference_change[..., None], self.group_change, formula)
-        return np.asarray(guard & gate_met(self.overall_change, formula)[..., None])
+    @classmethod
+    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
+        """Units of several cells, one after the other."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(cls)))
+
+    def taken(self, units: NDArray[np.int64]) -> Outcome:
+        """The units of these positions, in any shape."""
+        return Outcome(*(getattr(self, f.name)[units] for f in fields(self)))
+
+    def guarded(self, formula: Formula) -> Flags:
+        """(..., U) whether the guards against leveling down let a unit be paid."""
+        return guard_met(self.reference_change, self.group_change, formula)
 
     def paid(self, improvement: Array, formula: Formula, thrift: Flags | bool = False) -> Array:
         """(..., U) share of the maximum: for the improvement where everything holds, and for thrift where overall quality does.
 
         improvement: this outcome's, or what shrinkage made of it. thrift: whether spending held.
         """
-        equity = score(improvement, formula) * self.open(formula)
+        held = gate_met(self.overall_change, formula)
+        equity = score(improvement, formula) * (held & self.guarded(formula))
         if not formula.efficiency_share:
             return np.asarray(equity)
-        saved = np.asarray(thrift, float) * gate_met(self.overall_change, formula)[..., None]
-        return np.asarray((1 - formula.efficiency_share) * equity + formula.efficiency_share * saved)
+        return np.asarray((1 - formula.efficiency_share) * equity + formula.efficiency_share * (held & np.asarray(thrift)))
 
 
 def observed(cell: Cell, formula: Formula) -> Outcome:
@@ -101,7 +110,8 @@ def _outcome(cell: Cell, formula: Formula, rates: Array, overall: Array) -> Outc
         weights = cell.shares[1:] / cell.shares[1:].sum()
         group = (group @ weights)[..., None]
     scale = 1 / cell.elapsed if formula.per_year else 1.0
-    return Outcome(scale * improvement, changes[..., 0], group, overall)
+    one = np.ones(improvement.shape[-1])
+    return Outcome(scale * improvement, changes[..., :1] * one, group, overall[..., None] * one)
 
 
 def sampling_variance(cell: Cell, formula: Formula, noise: Array) -> Array:
