@@ -91,7 +91,7 @@ def gap_changes(
             else:
                 contrasts[s, j] = weights
     compared = np.isin(panel.systems, list(comparison))
-    sides = [_centred_change(side, contrasts, compared) for side in (ref_rate, grp_rate)]
+    sides = [centred_change(side, contrasts, compared) for side in (ref_rate, grp_rate)]
     covariances = _change_covariances(panel, series, reference, contrasts)
     gap = sides[0] - sides[1]
     return Changes(
@@ -108,7 +108,7 @@ def gap_changes(
     )
 
 
-def _centred_change(rate: Array, contrasts: Array, compared: NDArray[np.bool_]) -> Array:
+def centred_change(rate: Array, contrasts: Array, compared: NDArray[np.bool_]) -> Array:
     """(S, J) changes of `rate` (S, J, T) minus the comparison systems' mean yearly rates under the same contrast.
 
     A comparison system counts in the years that enter its own change, so that no year below the minimum denominator does.
@@ -179,7 +179,7 @@ def rate_changes(
                 continue
             contrasts[s, j] = weights
             covariance[s, j, j] = weights @ rate_covariance(panel, s, ALL, measure, measure) @ weights
-    change = _centred_change(rate, contrasts, np.isin(panel.systems, list(comparison)))
+    change = centred_change(rate, contrasts, np.isin(panel.systems, list(comparison)))
     empty = np.full_like(change, np.nan)
     series = tuple((m, ALL) for m in measures)
     none = np.zeros_like(covariance)

@@ -23,7 +23,8 @@ class Panel:
     systems: (S,), series: measure and group of each of the I series, years: (T,). den, num: (S, I, T), 0 where no member.
     overlap: for each group, (S, K, K) joint denominators over K = measures x years (`measures`, then years inside).
     kappa: for each group, (K, K) covariance of one member's deviations between two measure-years, pooled over systems.
-    A rate is num / den, in the unit of the numerator per denominator.
+    with_reading: (S, I, T) members with a reading, 0 where a measure has none; None where cells do not say. A rate is num / den,
+    in the unit of the numerator per denominator.
     """
 
     systems: tuple[str, ...]
@@ -34,6 +35,7 @@ class Panel:
     num: Array
     overlap: Mapping[str, Array]
     kappa: Mapping[str, Array]
+    with_reading: Array | None
     _covariances: dict[tuple[str, str, str], Array] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
@@ -105,7 +107,7 @@ def build_panel(
         raise DataError("no cells for these measures and systems", where="cell", expected=", ".join(measures), found="no row")
     series = [(m, g) for m in measures for g in [*groups, ALL]]
     shape = (len(systems), len(series), len(years))
-    den, num = np.zeros(shape), np.zeros(shape)
+    den, num, read = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     at_system = {s: i for i, s in enumerate(systems)}
     at_series = {key: i for i, key in enumerate(series)}
     at_year = {t: i for i, t in enumerate(years)}
@@ -113,8 +115,9 @@ def build_panel(
     j = _positions(at_series, table["measure_id"], table["group"])
     k = table["year"].map(at_year).to_numpy()
     den[i, j, k], num[i, j, k] = table["den"].to_numpy(), table["num"].to_numpy()
+    read[i, j, k] = table["with_reading"].fillna(0.0).to_numpy()
     joint, kappa = _overlap_arrays(overlap, measures, groups, systems, years, den, num, at_series)
-    return Panel(tuple(systems), tuple(measures), tuple(series), tuple(years), den, num, joint, kappa)
+    return Panel(tuple(systems), tuple(measures), tuple(series), tuple(years), den, num, joint, kappa, read)
 
 
 def _positions(at: Mapping[tuple[str, Any], int], first: pd.Series, second: pd.Series) -> NDArray[np.int64]:
@@ -189,4 +192,4 @@ def independent_panel(
     share = x.sum() / n.sum() if n.sum() else 0.0
     joint = np.einsum("st,tu->stu", n[:, 0], np.eye(len(years)))
     kappa = np.full((len(years), len(years)), share * (1 - share))
-    return Panel(tuple(systems), (measure,), ((measure, ALL),), tuple(years), n, x, {ALL: joint}, {ALL: kappa})
+    return Panel(tuple(systems), (measure,), ((measure, ALL),), tuple(years), n, x, {ALL: joint}, {ALL: kappa}, None)

@@ -206,10 +206,10 @@ def _check_analysis(plan: Plan, analysis: Analysis, path: KeyPath, measures: Map
     if (analysis.margin is None) != (analysis.direction is None):
         problems.add(FILE, path, "margin and direction belong together", fix="give both for non-inferiority, or neither")
     _check_method(analysis, path, problems)
+    _check_race_method(plan, analysis, path, problems)
     _check_outcome(plan, analysis, [measures[m] for m in ids if m in measures], path, problems)
 
 
-    _check_race_method(plan, analysis, path, problems)
 def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None:
     allowed = INFERENCES_OF[analysis.estimator]
     for inference in analysis.inference:
@@ -237,9 +237,6 @@ def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None
         )  # fmt: skip
 
 
-def _check_outcome(plan: Plan, analysis: Analysis, measures: list[Measure], path: KeyPath, problems: Problems) -> None:
-    outcome, where = analysis.outcome, (*path, "outcome")
-    if (outcome == "gap" or analysis.groups in ("pooled", "each")) and not plan.groups.compared:
 def _check_race_method(plan: Plan, analysis: Analysis, path: KeyPath, problems: Problems) -> None:
     """Probabilities and self-reports are summed by system under the primary map and the frozen version alone."""
     if analysis.race_method == "classes":
@@ -259,11 +256,14 @@ def _check_race_method(plan: Plan, analysis: Analysis, path: KeyPath, problems: 
         )  # fmt: skip
 
 
+def _check_outcome(plan: Plan, analysis: Analysis, measures: list[Measure], path: KeyPath, problems: Problems) -> None:
+    outcome, where = analysis.outcome, (*path, "outcome")
+    if (outcome == "gap" or analysis.groups in ("pooled", "each")) and not plan.groups.compared:
         problems.add(
             FILE, where, "a gap needs groups to compare", found="groups.compared is empty",
             fix="name them, or take groups = \"all\" with another outcome",
         )  # fmt: skip
-    kinds = {"spending": "spending", "value": "value"}
+    kinds = {"spending": "spending", "value": "value", "attributed_share": "spending"}
     for measure in measures:
         if measure.kind != kinds.get(outcome, "proportion"):
             problems.add(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
-    "scale_change", "gap_decomposition", "race_level",
+    "scale_change", "gap_decomposition", "race_level", "attributed_share", "paid_contrast", "documentation",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -28,6 +28,7 @@ GateId = Literal[
 Outcome = Literal[
     "gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline", "ratio", "log_odds_gap",
     "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "network_gap", "race_level",
+    "attributed_share", "paid_contrast", "documentation",
 ]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
@@ -53,6 +54,7 @@ _REGRESSION = (*_CLUSTER, *PERMUTED, "none")
 _PATHS: tuple[str, ...] = ("relative_magnitudes", "smoothness", "pretest_power")
 # Tests of one change a system: a question over several measures has several.
 CHANGES_ONLY: tuple[str, ...] = (*PERMUTED[1:], "conley_taber", "ferman_pinto")
+_TWO_STAGE: tuple[str, ...] = ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation")
 INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "did": (*_REGRESSION, *_ROWS, "conley_taber", "ferman_pinto"),
     "event_study": (*_REGRESSION, *_ROWS, *_PATHS),
@@ -69,14 +71,18 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "exit_bounds": ("averaged_t", "knapp_hartung"),
     "cost_per_point": ("fieller",),
     "selected_baseline": ("averaged_t",),
-    "scale_change": ("averaged_t", "averaged_t_varying", "knapp_hartung", "permutation"),
+    "scale_change": _TWO_STAGE,
     "gap_decomposition": ("sampling",),
     "race_level": ("sampling",),
+    "attributed_share": _TWO_STAGE,
+    "paid_contrast": _TWO_STAGE,
+    "documentation": _TWO_STAGE,
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = (
     "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "gap_decomposition", "race_level",
+    "attributed_share", "paid_contrast", "documentation",
 )  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
 # Of these, whose weights are shares of members: anyone can form them from cells.
@@ -88,5 +94,8 @@ OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     ),
     "gap_decomposition": ("network_gap",),
     "race_level": ("race_level",),
+    "attributed_share": ("attributed_share",),
+    "paid_contrast": ("paid_contrast",),
+    "documentation": ("documentation",),
 }  # fmt: skip
 NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level

@@ -1,0 +1,72 @@
+"""Did gaps narrow more in the measures a contract pays for than in the others of the same systems? (estimand E4)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from p4equity.disparity.paid_contrast import paid_contrast
+from p4equity.evaluation.baseline import baseline_series, group_weights
+from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm
+from p4equity.evaluation.tasks import POOLED
+from p4equity.evaluation.two_stage import Question, changes_of_gaps, count_base, question_answers
+from p4equity.study import Analysis
+
+ESTIMAND = "effect on gaps of paid measures beyond the effect on unpaid measures of the same systems"
+UNIT = "percentage points"
+
+
+def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
+    """One answer an inference, over all measures, where there are gaps."""
+    return {POOLED: len(analysis.inference)} if context.study.groups.compared else {}
+
+
+def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
+    """The third difference: paid less unpaid measures, contracted less comparison systems, after less before.
+
+    Whatever moves all gaps of a system alike, in paid and unpaid measures, drops out; so does a spillover of the contract to
+    unpaid measures, which makes the contrast smaller than the effect on paid ones.
+    """
+    study, variant = context.study, context.variant(analysis)
+    arms = context.arms(analysis.model_copy(update={"contracts": "any"}), None)
+    wanted = study.measure_ids(analysis.measures)
+    unpaid = tuple(m for m in study.measure_sets.not_incentivized if m in context.measures)
+    series = [p for p in baseline_series(context, variant) if p[0] in (*wanted, *unpaid)]
+    reason = no_arm(arms, "any measure")
+    for side, name in ((wanted, "paid"), (unpaid, "unpaid")):
+        if reason is None and not any(m in side for m, _ in series):
+            reason = f"no {name} measure has a baseline gap above zero"
+    identity = {"estimand": ESTIMAND, "measure_id": measure, "outcome": analysis.outcome, "group": POOLED}
+    if reason:
+        return failed_rows(context, analysis, reason, **identity)
+    panel = context.panel(variant)
+    windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
+    changes = changes_of_gaps(context, variant, series, windows, arms.comparison)
+    value, variance = paid_contrast(changes, group_weights(context, series, variant), _paid(context, analysis, arms), unpaid)
+    member = np.isin(changes.systems, arms.systems)
+    keep = member & np.isfinite(value) & (variance > 0)
+    lost = [s for s, used, own in zip(changes.systems, keep, member, strict=True) if own and not used]
+    systems = tuple(s for s, used in zip(changes.systems, keep, strict=True) if used)
+    note = f"without {', '.join(lost)} (no paid or no unpaid measure)" if lost else "main"
+    question = Question(
+        systems, arms.flags(systems), {"gap": POINTS * value[keep]}, {"gap": POINTS**2 * variance[keep]}, UNIT, note
+    )
+    reference = str(study.groups.reference)
+    n_members, n_cells, years = count_base(changes, panel, systems, [reference])
+    common = base_row(
+        context, analysis, **identity, reference_group=reference, sample=note, outcome_unit=UNIT, n_clusters=len(systems),
+        n_treated_clusters=int(question.treated.sum()), n_members=int(n_members), n_cells=n_cells,
+        first_year=min(years, default=None), last_year=max(years, default=None),
+    )  # fmt: skip
+    return question_answers(context, analysis, question, common)
+
+
+def _paid(context: Context, analysis: Analysis, arms: Arms) -> dict[str, dict[str, float]]:
+    """Weights of the paid measures of each system: its contracts', and for comparison systems their mean over contracted ones."""
+    own = analysis.model_copy(update={"contracts": "own"})
+    measures = context.study.measure_ids(analysis.measures)
+    found = {s: [m for m in measures if s in context.arms(own, m).treated] for s in arms.treated}
+    paid = {s: dict.fromkeys(of, 1 / len(of)) for s, of in found.items() if of}
+    mix = {m: sum(of.get(m, 0.0) for of in paid.values()) / max(len(paid), 1) for m in measures}
+    return paid | dict.fromkeys(arms.comparison, mix)
