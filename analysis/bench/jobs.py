@@ -177,9 +177,23 @@ def whole_run(spec: Spec) -> Pair:
 
     def work() -> Any:
         with tempfile.TemporaryDirectory(dir=spec["out"]) as target:
-            return run(spec["study"], data=Path(spec["data"]), out=Path(target) / "run", workers=spec["threads"])
+            outcome = run(spec["study"], data=Path(spec["data"]), out=Path(target) / "run", workers=spec["threads"])
+            return outcome, _answered(outcome.folder)
 
-    return work, lambda outcome: {"stages": dict(outcome.seconds), "failed_gates": list(outcome.failed_gates)}
+    def answer(found: tuple[Any, dict[str, float]]) -> dict[str, Any]:
+        outcome, answered = found
+        return {"stages": dict(outcome.seconds), "failed_gates": list(outcome.failed_gates), "answered": answered}
+
+    return work, answer
+
+
+def _answered(folder: Path) -> dict[str, float]:
+    """Rows of a run's estimates that have an answer, and the systems behind the average one."""
+    import pandas as pd
+
+    rows = pd.read_csv(folder / "estimates.csv", usecols=["status", "n_clusters"])
+    answers = rows[rows["status"] == "ok"]
+    return {"rows": len(answers), "systems": float(answers["n_clusters"].mean())}
 
 
 JOBS: dict[str, Job] = {

@@ -87,13 +87,18 @@ def test_differences_need_a_pair_and_an_answer() -> None:
 
 def test_growth_is_judged_between_neighbours() -> None:
     bench = Bench("s", Path(), 1, 0, 1, 9, lambda *_: None)
-    _judge(bench, {1.0: {"cells": 2.0, "after": 10.0}, 4.0: {"cells": 9.5, "after": 10.5}, 0.1: {"cells": 0.5, "after": 10.0}})
+    seconds = {1.0: {"cells": 2.0, "after": 12.0}, 4.0: {"cells": 9.5, "after": 12.5}, 0.1: {"cells": 0.5, "after": 10.0}}
+    _judge(bench, seconds, {0.1: {"rows": 400, "systems": 8.0}, 1.0: {"rows": 500, "systems": 10.0}, 4.0: {}})
     assert [(f.name, f.met) for f in bench.found.figures] == [
         ("cells, 0.1x to 1x members", True),
-        ("stages after the cells, 0.1x to 1x members", True),
+        ("stages after the cells, 0.1x to 1x members", False),
+        ("stages after the cells per answered row, 0.1x to 1x", None),
         ("cells, 1x to 4x members", False),
         ("stages after the cells, 1x to 4x members", True),
     ]
+    each = bench.found.figures[2]
+    assert each.ratio == pytest.approx(0.96)
+    assert each.note == "answered rows 400 to 500, systems behind each 8.0 to 10.0"
 
 
 def test_a_job_runs_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
