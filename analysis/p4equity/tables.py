@@ -17,11 +17,13 @@ from p4equity.disclosure import (
     protect_implementation,
     protect_pooled,
     protect_population,
+    protect_precision,
     protect_systems,
 )
 from p4equity.estimates import SUPPRESSED
 from p4equity.evaluation.context import Context
 from p4equity.study import Study
+from p4equity.summaries.cell_precision import precision_table
 from p4equity.summaries.implementation import implementation_table
 from p4equity.summaries.movers import movers_table
 from p4equity.summaries.payment_cells import registered_formulas
@@ -60,7 +62,11 @@ def result_tables(
     if study.exits:
         people["movers"] = _movers(movers_table(study, cells.cell_profile), threshold)
     payments = _all_payments(context, own_cells) if study.payment else {}
-    return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **people, **payments}
+    precision = {}
+    if study.precision and study.groups.compared:
+        years = study.precision.baseline_years
+        precision["precision"] = protect_precision(precision_table(context), own_cells, years, study.group_ids)
+    return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **precision, **people, **payments}
 
 
 def _of_groups(cells: pd.DataFrame, study: Study) -> pd.Series:

@@ -9,6 +9,7 @@ from p4equity.disclosure.implementation import protect_implementation
 from p4equity.disclosure.marks import COMPLEMENT, PEOPLE, SMALL, apply, complementary_flags, primary_flags, protect, small
 from p4equity.disclosure.nested import nested_pairs
 from p4equity.disclosure.population import protect_flow, protect_population
+from p4equity.disclosure.precision import protect_precision
 
 __all__ = [
     "COMPLEMENT",
@@ -25,6 +26,7 @@ __all__ = [
     "protect_implementation",
     "protect_pooled",
     "protect_population",
+    "protect_precision",
     "protect_systems",
     "small",
 ]

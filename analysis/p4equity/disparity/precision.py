@@ -92,12 +92,13 @@ def detectable(smallest: ArrayLike, gap: ArrayLike, share: float) -> Flags:
     return np.asarray((g > 0) & (np.asarray(smallest, float) <= share * g))
 
 
-def worth_carrying(dens: ArrayLike, gaps: ArrayLike, smallest: float, *, minimum: float, groups: int, share: float) -> bool:
+def worth_carrying(
+    dens: ArrayLike, gaps: ArrayLike, smallest: float, mean_gap: float, *, minimum: float, groups: int, share: float
+) -> bool:
     """The program's selection rule for one system and measure: scale, diversity, and a gap whose improvement can be seen.
 
-    dens, gaps: (J,) members and baseline gaps of the groups; smallest: detectable change of their mean gap. Diversity: at least
-    `groups` groups of at least `minimum` members with a gap above 0. Detectable: `share` of the mean gap over all J.
+    dens, gaps: (J,) members and baseline gaps of the groups; smallest: detectable change of their mean gap `mean_gap`. Scale and
+    diversity: at least `groups` groups of at least `minimum` members with a gap above 0. Seen: see `detectable`.
     """
-    n, g = np.asarray(dens, float), np.asarray(gaps, float)
-    diverse = int(((n >= minimum) & (np.nan_to_num(g) > 0)).sum()) >= groups
-    return diverse and bool(detectable(smallest, float(g.mean()), share))
+    n, g = np.asarray(dens, float), np.nan_to_num(np.asarray(gaps, float))
+    return int(((n >= minimum) & (g > 0)).sum()) >= groups and bool(detectable(smallest, mean_gap, share))

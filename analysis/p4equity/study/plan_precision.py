@@ -18,7 +18,7 @@ class Precision(Block):
 
     The contract compares `baseline_years` with `performance_years`. Reliable: at least `reliability` of the variance of changes is
     between systems. Detectable: a change of `detectable_share` of the baseline gap is found with `power`. A system carries a
-    measure when at least `minimum_groups` groups have the minimum denominator and a baseline gap, and their mean gap is
+    measure when at least `minimum_groups` groups have `minimum_size` members and a baseline gap, and a change of their mean gap is
     detectable. `level_sd`, `change_sd`: standard deviation between systems of gaps and of their true changes, points; estimated
     from the baseline years where not given.
     """
@@ -28,6 +28,7 @@ class Precision(Block):
     reliability: _Share = 0.7
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
     detectable_share: _Share = 0.5
+    minimum_size: Annotated[int, Field(ge=1)] = 30
     minimum_groups: Annotated[int, Field(ge=1)] = 2
     level_sd: _Points | None = None
     change_sd: _Points | None = None

@@ -233,6 +233,25 @@ def paid(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=list(load_dictionary().table("payment_result").names))
 
 
+def precise(study: Study) -> pd.DataFrame:
+    """The first system could be paid on its first measure, the last is suppressed; the last group has no gap."""
+    contracts = set(study.contract_matrix()[["system_id", "measure_id"]].itertuples(index=False, name=None))
+    rows = []
+    for n, system in enumerate(s for s in study.systems if s.arm in ARMS):
+        for k, measure in enumerate(study.measure_ids("contracted")):
+            for group in (*study.groups.compared, "pooled"):
+                row = {"system_id": system.id, "arm": system.arm, "measure_id": measure, "group": group}
+                row |= {"contracted": (system.id, measure) in contracts, **SUPPRESSED}
+                if system is not study.systems[-1]:
+                    row |= {"has_gap": group != study.groups.compared[-1], "baseline_gap": 6.0, "n_members": 400.0 - n, **FINE}
+                    row |= {"se_level": 1.0, "se_change": 1.5 + n, "reliability_level": 0.9, "reliability_change": 0.7 / (n + 1)}
+                    row |= {"detectable_change": 2.8 * (1 + n), "detectable": n == 0, "payable": n == k == 0}
+                    row |= {"would_carry": n == 0} if group == "pooled" else {}
+                rows.append(row)
+    frame = pd.DataFrame(rows).reindex(columns=list(load_dictionary().table("precision").names))
+    return frame.astype({name: object for name in ("has_gap", "detectable", "payable", "would_carry")})
+
+
 def implementation() -> pd.DataFrame:
     def row(section: str, indicator: str, arm: str, item: str, n: int, value: float, unit: str) -> dict[str, Any]:
         return {
@@ -273,6 +292,7 @@ def made_tables(study: Study) -> dict[str, pd.DataFrame]:
         "flow_chart": flow(study),
         "profile": profile(),
         "payment_result": paid(study),
+        "precision": precise(study),
         "implementation": implementation(),
         "race_source": pd.DataFrame(source),
     }

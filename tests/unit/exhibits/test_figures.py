@@ -17,7 +17,7 @@ from p4equity.results import Results
 SMALLEST = 7.0  # points at the printed width
 FIGURES = (
     "f0_at_a_glance", "f1_flow_chart", "f2_trends", "f3_event_study", "f4_leveling_plane", "f5_forest", "f6_leave_one_out",
-    "f8_payments",
+    "f8_payments", "f10_precision",
 )  # fmt: skip
 
 
