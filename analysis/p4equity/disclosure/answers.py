@@ -7,10 +7,11 @@ import pandas as pd
 
 from p4equity.disclosure.marks import COMPLEMENT, SMALL, Flags, small
 from p4equity.estimates import ANSWER, SUPPRESSED
-from p4equity.study.vocabulary import ESTIMATORS, OWN_WEIGHTS
+from p4equity.study.vocabulary import ESTIMATORS, MEMBERS_WEIGHTS, OWN_WEIGHTS
 
 COARSE = {"estimate": 1, "std_error": 1, "conf_low": 1, "conf_high": 1, "statistic": 1, "p_value": 2, "df": 1}  # decimals
-FROM_CELLS = sorted(set(ESTIMATORS) - set(OWN_WEIGHTS))  # anyone can repeat them from cells: their weights are no secret
+# Anyone can repeat them from cells: their weights are no secret.
+FROM_CELLS = sorted((set(ESTIMATORS) - set(OWN_WEIGHTS)) | set(MEMBERS_WEIGHTS))
 LEAST_P = 0.01  # a p that rounds to less says no more than this
 ALL = "all"
 SIDES = {"gap": "gap", "reference_rate": "reference", "group_rate": "group"}
@@ -38,8 +39,8 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
     """Regressions over systems with hidden cells behind them, to one decimal; the members of any answer on them, rounded.
 
     With ten digits a coefficient is an equation in the two hidden cells of a year, of which only the true pair solves it; and the
-    exact number of members, beside the totals of the arms, counts those of a cell too small to enter. Estimators with weights of
-    their own (OWN_WEIGHTS) rest on weights that are not published. cells: the protected cells of
+    exact number of members, beside the totals of the arms, counts those of a cell too small to enter. Other estimators with weights
+    of their own (OWN_WEIGHTS), on whatever scale, rest on weights that are not published. cells: the protected cells of
     the study's groups, with `status`.
     """
     hidden = cells[cells["status"] == SUPPRESSED]

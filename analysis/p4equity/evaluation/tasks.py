@@ -17,8 +17,9 @@ POOLED = "pooled"
 # Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
 OWN = {
     "system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection",
-    "scale_change": "scales", "gap_decomposition": "within_between", "race_level": "race_level",
+    "scale_change": "scales", "race_level": "race_level",
     "attributed_share": "attributed_share", "paid_contrast": "paid_contrast", "documentation": "documentation",
+    "leveling": "leveling",
 }  # fmt: skip
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 

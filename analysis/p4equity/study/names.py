@@ -126,10 +126,10 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
     "selected_baseline": _e("selection of measures, replayed", "selection replayed"),
     "scale_change": _e("two-stage random-effects regression on another scale", "two-stage, another scale"),
-    "gap_decomposition": _e("decomposition of a gap within and between systems", "within and between"),
     "attributed_share": _e("share of each group among attributed members", "attributed share"),
     "paid_contrast": _e("paid against unpaid measures of the same systems", "paid against unpaid"),
     "documentation": _e("part of a change that comes from readings", "readings or control"),
+    "leveling": _e("effects on both sides of a gap together", "both sides together"),
     "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
-    "scale_change", "gap_decomposition", "race_level", "attributed_share", "paid_contrast", "documentation",
+    "scale_change", "race_level", "attributed_share", "paid_contrast", "documentation",
+    "leveling",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -27,8 +28,8 @@ GateId = Literal[
 ]
 Outcome = Literal[
     "gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline", "ratio", "log_odds_gap",
-    "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "network_gap", "race_level",
-    "attributed_share", "paid_contrast", "documentation",
+    "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "race_level",
+    "attributed_share", "paid_contrast", "documentation", "leveling",
 ]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
@@ -72,7 +73,6 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "cost_per_point": ("fieller",),
     "selected_baseline": ("averaged_t",),
     "scale_change": _TWO_STAGE,
-    "gap_decomposition": ("sampling",),
     "race_level": ("sampling",),
     "attributed_share": _TWO_STAGE,
     "paid_contrast": _TWO_STAGE,
@@ -81,18 +81,17 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = (
-    "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "gap_decomposition", "race_level",
-    "attributed_share", "paid_contrast", "documentation",
+    "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "race_level",
+    "attributed_share", "paid_contrast", "documentation", "leveling",
 )  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
 # Of these, whose weights are shares of members: anyone can form them from cells.
-MEMBERS_WEIGHTS = ("gap_decomposition", "race_level")
+MEMBERS_WEIGHTS = ("race_level",)
 # The outcomes that these estimators answer, each by no other estimator.
 OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "scale_change": (
         "ratio", "log_odds_gap", "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate",
     ),
-    "gap_decomposition": ("network_gap",),
     "race_level": ("race_level",),
     "attributed_share": ("attributed_share",),
     "paid_contrast": ("paid_contrast",),
