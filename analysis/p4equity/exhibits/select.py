@@ -45,6 +45,17 @@ def system_analysis(study: Study) -> Analysis | None:
     return _first(study, lambda a: a.estimator == "system_change")
 
 
+def selection_analysis(study: Study) -> Analysis | None:
+    """The question how far gaps narrow by themselves because measures were selected."""
+    return _first(study, lambda a: a.estimator == "selected_baseline")
+
+
+def fresh_baselines(study: Study) -> list[Analysis]:
+    """The primary question on the same measures with a baseline that leaves out the years of selection."""
+    chosen = set(study.baseline.selection_years)
+    return [a for a in sensitivities(study) if a.registered == "primary" and not chosen & set(a.pre_years)]
+
+
 def leave_out_analysis(study: Study) -> Analysis | None:
     """The primary question over all contracted measures without each system in turn."""
     return _first(study, lambda a: a.leave_out is not None and a.pooled == "measures")
