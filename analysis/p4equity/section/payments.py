@@ -102,3 +102,70 @@ def reliability(s: Section) -> str:
         text + " Paying on the narrowing shrunk for its reliability [@morris_1983] would move the payment of"
         f" {phrases.plural(moved, 'cell') if moved else 'no cell'} by at least a quarter of the maximum."
     )
+
+
+def by_chance(s: Section) -> str:
+    """The share of payments that chance would have earned, by simulation and under other contracts; what formulas change."""
+    if not s.study.payment or not (s.run_dir / "results" / "payment_formula.csv").is_file():
+        return ""
+    table = s.results("payment_formula")
+    rows = table[(table["system_id"] == "all") & (table["status"] == "ok")]
+    if rows.empty:
+        return "**What share of payments is chance cannot be told.** No formula could be computed."
+    first, others = rows.iloc[0], rows.iloc[1:]
+    part = float(first["by_simulation"]) / float(first["score"]) if float(first["score"]) > 0 else None
+    said = (
+        f"would be {phrases.percent(part, 1)} of what is paid" if part is not None and part <= 1 else "would exceed what is paid"
+    )
+    return phrases.paragraphs(
+        f"**What chance earns {said}.** Had no rate truly changed, sampling error would be expected to earn"
+        f" {_share(first['by_simulation'])} of the maximum under the formula above, its gate included;"
+        f" {_share(first['score'])} is earned. {_dealt(s, first)} {_curve(s, str(first['formula_id']))}",
+        _others(s, first, others),
+    )
+
+
+def _share(value: object) -> str:
+    return f"{phrases.plain(100 * float(str(value)), 0)}%"
+
+
+def _dealt(s: Section, row: pd.Series[object]) -> str:
+    if row["by_permutation"] is None or row["by_permutation"] != row["by_permutation"]:
+        return ""
+    units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
+    return (
+        f"The same {label}s dealt at random among eligible {units} would have earned {_share(row['by_permutation'])} on average,"
+        " because gaps change without them too."
+    )
+
+
+def _curve(s: Section, formula: str) -> str:
+    """What the formula pays for a true narrowing of the size the plan shows last but one."""
+    curve = s.results("payment_curve")
+    own = curve[(curve["formula_id"] == formula) & (curve["true_narrowing"].astype(float) > 0)]
+    if own.empty:
+        return ""
+    at = own.sort_values("true_narrowing").iloc[max(len(own) - 2, 0)]
+    points = phrases.plain(at["true_narrowing"], 0)
+    return f"A true narrowing of every gap by {points} points would be expected to earn {_share(at['score'])}."
+
+
+def _others(s: Section, first: pd.Series[object], others: pd.DataFrame) -> str:
+    """The range of the share by chance over the other formulas, and what a guard against leveling down changes."""
+    if others.empty:
+        return ""
+    chance, earned = (100 * others[c].astype(float) for c in ("by_simulation", "score"))
+    shown = phrases.exhibit_ref(s, "T18", "payments")
+    text = (
+        f"**{phrases.capital(phrases.plural(len(others), 'other formula'))} on the same data would earn"
+        f" {phrases.plain(earned.min(), 0)} to {phrases.plain(earned.max(), 0)}%, {phrases.plain(chance.min(), 0)} to"
+        f" {phrases.plain(chance.max(), 0)}% by chance{f' ({shown})' if shown else ''}.**"
+    )
+    for row in others[others["n_guarded"].astype(int) > 0].to_dict("records"):
+        stopped = int(row["n_guarded"])
+        text += (
+            " Asking that the reference group holds and the group gains leaves"
+            f" {phrases.plural(stopped, 'paid unit')} unpaid, and chance would then earn {_share(row['by_simulation'])} instead of {_share(first['by_simulation'])}."
+        )
+        break
+    return text

@@ -1,0 +1,105 @@
+"""T18: several payment formulas on the same data: what they pay, what for noise, and what shrinkage and a guard change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.exhibits import text
+from p4equity.exhibits.base import MISSING, Exhibit
+from p4equity.exhibits.select import OK
+from p4equity.exhibits.tabular import Block, capital, spec
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+
+Row = Mapping[str, Any]
+ID, KIND = "T18", "table"
+NUMBERS = ("score", "by_simulation", "by_permutation", "as_much_by_permutation", "shrunken_score", "max_possible", "earned")
+SHOWN = ("score", "by_simulation", "by_permutation", "as_much_by_permutation")
+ALL = "all"
+
+
+def build(results: Results) -> Exhibit | None:
+    """One row a formula; systems and the whole curve in the data."""
+    formulas, curve = tables(results)
+    if formulas.empty:
+        results.skip(ID, "the study has no payment formula")
+        return None
+    points = sorted(set(curve["true_narrowing"]) - {0.0})  # at 0 the simulated share stands there already
+    ahead = tuple(text.number(p, 0) for p in points)
+    columns = ("Paid on", "Paid", "Earned", "Simulated", "Dealt anew", "As much", *ahead, "Unpaid", "Paid", "Moved")
+    spanners = (
+        ("", 2), ("Share of maximum, %", 1), ("By chance, %", 3), ("Expected by true narrowing, %", len(points)),
+        ("Units by shrinkage", 3),
+    )  # fmt: skip
+    whole = formulas[formulas["system_id"] == ALL]
+    lines = tuple(_line(row, curve, points) for row in whole.to_dict("records"))
+    table = spec(columns, [Block("", lines)], align="l" + "r" * (len(columns) - 1), spanners=spanners)
+    data = formulas.assign(system=[s if s == ALL else results.label(str(s)) for s in formulas["system_id"]])
+    data = data.drop(columns=["system_id"]).merge(_wide(curve), on="formula_id", how="left")
+    data.loc[data["system"] != ALL, [c for c in data.columns if c.startswith("expected_at_")]] = None
+    plan = results.study.payment
+    mark = "Illustrative payment formulas" if plan is None or plan.illustrative else "Payment formulas"
+    title = f"{mark} side by side: what they pay on the same data, and what they pay for noise"
+    return Exhibit(ID, "table", title, _alt(whole), _note(results, whole), (), data, table=table)
+
+
+def tables(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(formulas, curve) with numbers as floats; empty when the study pays nothing."""
+    formulas, curve = results.table("payment_formula"), results.table("payment_curve")
+    if formulas.empty or results.study.payment is None:
+        return pd.DataFrame(), pd.DataFrame()
+    return formulas.assign(**{c: pd.to_numeric(formulas[c]) for c in NUMBERS}), curve
+
+
+def _wide(curve: pd.DataFrame) -> pd.DataFrame:
+    wide = curve.pivot_table(index="formula_id", columns="true_narrowing", values="score", aggfunc="first")
+    return wide.rename(columns=lambda p: f"expected_at_{p:g}").reset_index()
+
+
+def _line(row: Row, curve: pd.DataFrame, points: list[float]) -> tuple[str, ...]:
+    name = str(row["label"])
+    if row["status"] != OK:
+        return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * (len(points) + 7))
+    own = curve[curve["formula_id"] == row["formula_id"]].set_index("true_narrowing")["score"]
+    guarded = f" ({row['n_guarded']} stopped)" if int(row["n_guarded"]) else ""
+    return (
+        name, f"{row['n_paid']} of {row['n_cells']}{guarded}", *(_percent(row[c]) for c in SHOWN),
+        *(_percent(own.get(p)) for p in points), str(row["n_lost"]), str(row["n_gained"]), str(row["n_moved"]),
+    )  # fmt: skip
+
+
+def _percent(share: Any) -> str:
+    return MISSING if text.is_missing(share) else text.number(100 * float(share), 0)
+
+
+def _alt(whole: pd.DataFrame) -> str:
+    ok = whole[whole["status"] == OK]
+    if ok.empty:
+        return "No formula could be computed."
+    part = ok["by_simulation"] / ok["score"].where(ok["score"] > 0)
+    earned, chance, dealt = (text.span(100 * ok[c]) for c in ("score", "by_simulation", "by_permutation"))
+    return (
+        f"{text.plural(len(ok), 'formula')} would pay {earned}% of the maximum on the same data; without any true change "
+        f"{chance}% would be expected, which is {text.span(100 * part)}% of what is paid; {dealt}% with contracts dealt anew."
+    )
+
+
+def _note(results: Results, whole: pd.DataFrame) -> str:
+    plan, info = results.study.payment, results.study.info
+    assert plan is not None
+    mark = f"Illustrative: the terms of the {info.treatment_label}s are not public. " if plan.illustrative else ""
+    return (
+        f"{mark}Formulas stand in the plan; maximum and windows as above unless they say otherwise. Paid: units (a "
+        f"{info.unit_label}, measure and group; or all groups together) that earn something; stopped: by the guard alone, which "
+        "asks that the reference group does not fall beyond a margin and that the paid group gains. Simulated: expected when no "
+        f"rate truly changed and every cell has its own sampling errors ({plan.draws:,} draws), gates included. Dealt anew: mean "
+        f"over the same {info.treatment_label}s given at random to {info.unit_label_plural} of the stratum, their holders among "
+        "them, each paid for its own change; as much: share of such deals that earn what was earned. Expected: compared groups "
+        "truly rise by so many points. Shrinkage: units that paying on empirical-Bayes improvements would leave unpaid, newly "
+        f"pay, or move by a quarter of the maximum. {capital(info.unit_label_plural)} one by one are in the data."
+        f"{text.missing_note(whole)}{text.synthetic_note(results)}"
+    )
