@@ -32,6 +32,7 @@ from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_table
 from p4equity.summaries.precision import power_table
 from p4equity.summaries.rates import cell_table, rate_table, value_table
+from p4equity.summaries.within_between import within_between_table
 
 if TYPE_CHECKING:
     from p4equity.cells import CellTables
@@ -66,7 +67,9 @@ def result_tables(
     if study.precision and study.groups.compared:
         years = study.precision.baseline_years
         precision["precision"] = protect_precision(precision_table(context), own_cells, years, study.group_ids)
-    return {**common, "cells": own_cells, "rate": rates, "power": power_table(context), **precision, **people, **payments}
+    parts = {"gap_parts": within_between_table(context, own_cells)} if study.groups.compared else {}
+    shown = {"cells": own_cells, "rate": rates, "power": power_table(context)}
+    return {**common, **shown, **parts, **precision, **people, **payments}
 
 
 def _of_groups(cells: pd.DataFrame, study: Study) -> pd.Series:
