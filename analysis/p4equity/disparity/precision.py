@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from p4equity.errors import UsageError
 
@@ -60,22 +60,30 @@ def level_factor(years: Sequence[int], correlation: float) -> float:
 def yearly_correlation(covariance: Array, years: Sequence[int]) -> float:
     """Correlation of two years in a row, from sampling covariances (..., T, T) of yearly rates; 0 when no pair of years is seen.
 
-    Each pair of years gives the root of its pooled correlation by the years between; pairs count by their covariances' scale, so
-    that large cells, whose overlap is known best, do not drown in many small ones. Rates need not be of the same size.
+    Least squares of the pairs' pooled correlations on its powers. Cells count by their members (the inverse of their variance),
+    so that large cells, whose overlap is known best, do not drown in many small ones; so do pairs of years.
     """
     V = np.asarray(covariance, float).reshape(-1, len(years), len(years))
     spread = np.sqrt(np.einsum("stt->st", V))
-    roots, sizes = [], []
+    found: list[tuple[int, float, float]] = []  # years between, correlation, weight
     for i in range(len(years)):
         for j in range(i):
-            used = (spread[:, i] > 0) & (spread[:, j] > 0)
+            scale = spread[:, i] * spread[:, j]
+            used = scale > 0
             if used.any():
-                shares = V[used, i, j] / (spread[used, i] * spread[used, j])
-                weight = 1 / (spread[used, i] * spread[used, j])  # proportional to members
-                pooled = float(np.clip(np.average(shares, weights=weight), 0, 1))
-                roots.append(pooled ** (1 / abs(years[i] - years[j])))
-                sizes.append(float(weight.sum()))
-    return float(np.average(roots, weights=sizes)) if roots else 0.0
+                weight = 1 / scale[used]
+                pooled = float(np.average(V[used, i, j] / scale[used], weights=weight))
+                found.append((abs(years[i] - years[j]), pooled, float(weight.sum())))
+    if not found:
+        return 0.0
+    lag, pooled_at, size = (np.array(column, float) for column in zip(*found, strict=True))
+    fit = optimize.minimize_scalar(
+        lambda r: float(size @ (pooled_at - r**lag) ** 2) / size.sum(),
+        bounds=(0.0, 1.0),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(fit.x)
 
 
 def detectable_change(std_error: ArrayLike, *, conf_level: float = 0.95, power: float = 0.8) -> Array:
