@@ -24,7 +24,8 @@ def answers(p: dict[tuple[str, str, str], float | None], treated: int = 5) -> li
             )
             rows.append(
                 {
-                    "analysis_id": analysis, "measure_id": measure, "group": group, "inference": inference, "outcome": "gap",
+                    "analysis_id": analysis, "measure_id": measure, "group": group, "inference": inference,
+                    "outcome": "rate" if group == "all" else "gap",
                     "system_id": "all", "sample": "main", "estimator": "meta_regression", "estimate": -1.0, "n_clusters": 12,
                     "n_treated_clusters": treated, **answer,
                 }
@@ -93,6 +94,13 @@ def test_questions_outside_the_hierarchy_are_adjusted_on_their_own(study: Study)
     )  # fmt: skip
     assert found["not_incentivized", first, "pooled"]["p_value"] == 0.02
     assert found["not_incentivized", second, "pooled"]["p_value"] == 0.02
+
+
+def test_guardrails_are_a_family_of_their_own_over_measures(study: Study) -> None:
+    a, b, c = study.measure_sets.contracted[:3]
+    p = {("overall_quality", a, "all"): 0.01, ("overall_quality", b, "all"): 0.03, ("overall_quality", c, "all"): 0.15}
+    found = claims(study, p | {("pooled", "pooled", "pooled"): 0.9})
+    assert [found["overall_quality", m, "all"]["p_value"] for m in (a, b, c)] == pytest.approx([0.03, 0.06, 0.15])
 
 
 def test_with_fewer_than_three_contracted_systems_nothing_is_claimed(study: Study) -> None:

@@ -25,10 +25,12 @@ from p4equity.disparity.guardrail import CANNOT_TELL, HARM, NO_WORSE, WORSE, gua
     ],
 )
 def test_verdict(intervals: list[tuple[float | None, float | None]], margin: float, above: bool, verdict: str) -> None:
-    assert guardrail_verdict(intervals, margin, above=above) == verdict
+    assert guardrail_verdict(intervals, margin, above=above, claimed=True) == verdict
+    without = guardrail_verdict(intervals, margin, above=above, claimed=False)
+    assert without == (NO_WORSE if verdict == NO_WORSE else CANNOT_TELL)  # nothing is called worse without a claim
 
 
 def test_the_verdict_does_not_depend_on_the_sign_convention() -> None:
     for low, high in [(-4.9, -0.8), (-0.5, 2.0), (-3.0, 1.0), (-9.0, -1.5)]:
-        up = guardrail_verdict([(low, high)], -1.0, above=True)
-        assert up == guardrail_verdict([(-high, -low)], 1.0, above=False)
+        up = guardrail_verdict([(low, high)], -1.0, above=True, claimed=True)
+        assert up == guardrail_verdict([(-high, -low)], 1.0, above=False, claimed=True)

@@ -29,10 +29,10 @@ def claim_rows(context: Context, rows: Sequence[Row]) -> list[Row]:
     The hierarchy (`multiplicity.gatekept`) holds the contracted measures: the pooled question first, measures behind it, groups
     behind their measure, each family by the registered rule (`inference.family`, Holm unless the plan says otherwise); a question
     whose parent has no answer has none. Co-primary analyses (the same question with another registered baseline) must reject
-    too: their p enters the maximum. Other analyses (other measures, later cohorts) are outside: one family each. Rows that
-    a failed gate governs are not estimable before they come here; a question with fewer than FEWEST systems in an arm has no
-    claim and counts as no test. Romano and Wolf's rule is not offered: its draws must be joint over the questions of a family,
-    and neither a t test nor the largest p of several inferences and baselines has any.
+    too: their p enters the maximum. Other analyses (other measures, later cohorts, guardrails) are outside: one family each.
+    Rows that a failed gate governs are not estimable before they come here; a question with fewer than FEWEST systems in an arm
+    has no claim and counts as no test. Romano and Wolf's rule is not offered: its draws must be joint over the questions of a
+    family, and neither a t test nor the largest p of several inferences and baselines has any.
     """
     study = context.study
     complete = _asked(study, rows)
@@ -58,10 +58,12 @@ def claim_rows(context: Context, rows: Sequence[Row]) -> list[Row]:
 def _asked(study: Study, rows: Sequence[Row]) -> dict[str, dict[Key, list[Row]]]:
     """Rows of the primary inferences of each analysis and question that may be claimed, where there is one of each."""
     primary = set(study.inference.primary)
-    claiming = {a.id for a in study.analyses if not _is_check(study, a)}
+    claiming = {
+        a.id: a.outcome for a in study.analyses if not _is_check(study, a) and (a.outcome == "gap" or a.margin is not None)
+    }
     found: dict[str, dict[Key, list[Row]]] = {}
     for row in rows:
-        wanted = row["analysis_id"] in claiming and row["outcome"] == "gap" and row["system_id"] == "all"
+        wanted = row["outcome"] == claiming.get(row["analysis_id"]) and row["system_id"] == "all"
         if wanted and row["inference"] in primary:
             found.setdefault(row["analysis_id"], {}).setdefault((row["measure_id"], row["group"]), []).append(row)
     return {a: {k: v for k, v in keys.items() if {r["inference"] for r in v} == primary} for a, keys in found.items()}

@@ -11,6 +11,7 @@ from p4equity.disparity.guardrail import CANNOT_TELL, guardrail_verdict
 from p4equity.exhibits import text
 from p4equity.exhibits.builder import TableBuilder
 from p4equity.exhibits.select import OK, analysis_title, costs, guardrails, other_questions, rows_of
+from p4equity.study.names import CLAIM
 
 if TYPE_CHECKING:
     from p4equity.exhibits.base import Exhibit
@@ -51,7 +52,9 @@ def build(results: Results) -> Exhibit | None:
             table.group(f"{analysis_title(a, study)}{_margin(a, found[a.id])}")
         for row in found[a.id].to_dict("records"):
             same = rows_of(results, a, measure_id=row["measure_id"], outcome=row["outcome"])
-            said = answer([row, *same[same["row_id"] != row["row_id"]].to_dict("records")], a)
+            claim = same[same["inference"] == CLAIM]
+            others = same[~same["row_id"].isin([row["row_id"], *claim["row_id"]])].to_dict("records")
+            said = answer([row, *others], a, claimed=bool((claim["p_value"] <= study.inference.alpha).any()))
             answers.append((row, a, said))
             what = OUTCOMES.get(str(row["outcome"]), str(row["outcome"]))
             ok = row["status"] == OK
@@ -66,9 +69,10 @@ def build(results: Results) -> Exhibit | None:
     note = (
         "Points, or USD per member-month for spending. Questions with a margin are answered by the intervals of all their "
         "inferences, of which the first is shown. No worse: all lie on the good side of the margin. Worse than the margin: all "
-        "lie beyond it. Worse, by how much is open: all exclude zero, and the margin is not excluded. A result that is not "
-        "significant is not evidence of no harm. p, margin: one-sided, of an effect at the margin or worse, the largest of all "
-        f"inferences, to be held against {text.number((1 - study.inference.conf_level) / 2, 3)}. "
+        "lie beyond it. Worse, by how much is open: all exclude zero, and the margin is not excluded; both need a claim after "
+        "adjustment for the other measures. A result that is not significant is not evidence of no harm. p, margin: one-sided, "
+        "of an effect at the margin or worse, the largest of all inferences, to be held against "
+        f"{text.number((1 - study.inference.conf_level) / 2, 3)}. "
         f"{text.base_note(everything, results)}{text.missing_note(everything)}{text.synthetic_note(results)}"
     )
     return table.exhibit(ID, "Guardrails, companion rates, unpaid measures and later contracts", _alt(results, answers), note)
@@ -80,14 +84,18 @@ def _rows(results: Results, analysis: Analysis) -> pd.DataFrame:
     return rows[rows["outcome"].isin(wanted)]
 
 
-def answer(rows: Sequence[Row], analysis: Analysis) -> str:
-    """The verdict of a question with a margin over the rows of all its inferences; "" for one without, or without a number."""
+def answer(rows: Sequence[Row], analysis: Analysis, *, claimed: bool) -> str:
+    """The verdict of a question with a margin over the rows of all its inferences; "" for one without, or without a number.
+
+    claimed: whether an effect is claimed after adjustment for the other measures of the question.
+    """
     if analysis.margin is None or rows[0]["status"] != OK:
         return ""
     if any(row["status"] != OK for row in rows):
         return CANNOT_TELL
     bounds = [tuple(None if text.is_missing(row[k]) else float(row[k]) for k in ("conf_low", "conf_high")) for row in rows]
-    return guardrail_verdict([(low, high) for low, high in bounds], analysis.margin, above=analysis.direction != "below")
+    above = analysis.direction != "below"
+    return guardrail_verdict([(low, high) for low, high in bounds], analysis.margin, above=above, claimed=claimed)
 
 
 def _worst(results: Results, analysis: Analysis, row: Row) -> Row | None:

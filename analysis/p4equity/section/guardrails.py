@@ -36,7 +36,11 @@ def guardrails(s: Section, *, spending: bool | None = None) -> list[Guardrail]:
                 out.append(Guardrail(a.main, margin, NONE if not a.ok else CANNOT_TELL))
                 continue
             intervals = [(r["conf_low"], r["conf_high"]) for r in rows]
-            out.append(Guardrail(a.main, margin, guardrail_verdict(intervals, margin, above=analysis.direction != "below")))
+            out.append(
+                Guardrail(
+                    a.main, margin, guardrail_verdict(intervals, margin, above=analysis.direction != "below", claimed=a.claimed)
+                )
+            )
     return out
 
 
