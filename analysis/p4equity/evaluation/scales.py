@@ -118,8 +118,9 @@ def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
     A permutation of whole contract rows takes as long as all other rows of a scale together, and the primary question has one.
     """
     statistics = len(OUTCOMES[analysis.outcome])
-    each = dict.fromkeys(context.study.measure_ids(analysis.measures), len(analysis.inference) * statistics)
-    return each | ({POOLED: statistics} if analysis.also_pooled else {})
+    measures = () if analysis.pooled else context.study.measure_ids(analysis.measures)
+    each = dict.fromkeys(measures, len(analysis.inference) * statistics)
+    return each | ({POOLED: statistics} if analysis.pooled or analysis.also_pooled else {})
 
 
 def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from p4equity.dictionary import Dictionary, Measure
 from p4equity.errors import StudyError, did_you_mean
 from p4equity.resources import notebooks_dir
+from p4equity.study.checks_scales import check_scale
 from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, Inference, MeasureSets, Plan
@@ -208,6 +209,7 @@ def _check_analysis(plan: Plan, analysis: Analysis, path: KeyPath, measures: Map
     _check_method(analysis, path, problems)
     _check_race_method(plan, analysis, path, problems)
     _check_outcome(plan, analysis, [measures[m] for m in ids if m in measures], path, problems)
+    check_scale(analysis, path, problems)
 
 
 def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None:
