@@ -165,7 +165,8 @@ def _others(s: Section, first: pd.Series[object], others: pd.DataFrame) -> str:
         stopped = int(row["n_guarded"])
         text += (
             " Asking that the reference group holds and the group gains leaves"
-            f" {phrases.plural(stopped, 'paid unit')} unpaid, and chance would then earn {_share(row['by_simulation'])} instead of {_share(first['by_simulation'])}."
+            f" {phrases.plural(stopped, 'paid unit')} unpaid, and chance would then earn {_share(row['by_simulation'])} instead"
+            f" of {_share(first['by_simulation'])}."
         )
         break
     return text

@@ -99,11 +99,10 @@ class _World:
         seed, draws = context.seed(f"payment|{own.id}"), context.study.payment.draws
         units, contracted, cells, noise = [], [], [], []
         for m, measure in enumerate(dict.fromkeys(str(x) for x in matrix["measure_id"])):
-            found = paid_cells(context, own, measure, hidden)
-            if not found:
+            found, held = paid_cells(context, own, measure, hidden), set(matrix.loc[matrix["measure_id"] == measure, "system_id"])
+            if not any(c.system in held for c in found):
                 continue
             drawn = [c.cell.noise(draws, np.random.default_rng([seed, m, i])) for i, c in enumerate(found)]
-            held = set(matrix.loc[matrix["measure_id"] == measure, "system_id"])
             counts = [units_of(own, c) for c in found]
             units.append(
                 Units(
@@ -133,7 +132,7 @@ class _World:
         out = []
         for units, cells, noise in zip(self.seen(), self.cells, self.noise, strict=True):
             parts = [simulated(c.cell, self.own.formula, e, true) for c, e in zip(cells, noise, strict=True)]
-            out.append(units.paid(self.own.formula, self.shrink, Outcome.joined(parts)) if parts else np.zeros((1, 0)))
+            out.append(units.paid(self.own.formula, self.shrink, Outcome.joined(parts)))
         return out
 
     def rows(self) -> list[dict[str, Any]]:
