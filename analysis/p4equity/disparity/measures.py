@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from p4equity.disparity.panel import Array
@@ -81,7 +81,7 @@ def gap_to_best(rates: ArrayLike, variances: ArrayLike | None = None) -> Array:
     parametric bootstrap, in closed form: the expected maximum of normals around the rates less the largest of them. That takes
     off about two fifths of the bias where true rates are equal and all of it where one leads, and hardly overshoots; shrinking
     the rates first takes off more at equal rates and overshoots by half a standard error where one leads a little. No
-    correction from the same rates is unbiased. `best_elsewhere` is: there other systems name the best group.
+    correction from the same rates is unbiased; for changes take the group that all systems together name (`named_group`).
     """
     r = np.asarray(rates, float)
     gap = r.max(axis=-1, keepdims=True) - r
@@ -102,18 +102,17 @@ def excess_of_largest(means: ArrayLike, variances: ArrayLike) -> Array:
     return np.asarray(high - np.trapezoid(below, x, axis=-1) - top)
 
 
-def best_elsewhere(den: ArrayLike, num: ArrayLike, *, worst: bool = False) -> NDArray[np.int64]:
-    """(S,) position of the best (or worst) group over all other systems together. den, num: (S, G) of the baseline years.
+def named_group(den: ArrayLike, num: ArrayLike, *, worst: bool = False) -> int:
+    """Position of the best (or worst) group over all systems together. den, num: (S, G) of the baseline years.
 
-    Cross-fitting over systems: members of different systems are different people, so the choice of the group knows nothing of
-    the noise of the system it is used for, and the gap to it is unbiased; every system and year is held against one yardstick.
-    Groups without members elsewhere are never chosen.
+    One yardstick for every system and year. What naming by noisy rates does to a group's baseline is the same in each system on
+    average, whatever its size (the covariance of its noise with that of the whole is sigma^2 / N in all): a comparison of
+    systems' changes in the gap to it is unbiased, which one with every system's own best group is not. Groups without members
+    are never named.
     """
-    n, x = np.asarray(den, float), np.asarray(num, float)
-    others_n, others_x = n.sum(axis=0) - n, x.sum(axis=0) - x
-    lost = np.inf if worst else -np.inf
-    rate = np.divide(others_x, others_n, out=np.full(n.shape, lost), where=others_n > 0)
-    return np.asarray(rate.argmin(axis=1) if worst else rate.argmax(axis=1), np.int64)
+    n, x = np.asarray(den, float).sum(axis=0), np.asarray(num, float).sum(axis=0)
+    rate = np.divide(x, n, out=np.full(n.shape, np.inf if worst else -np.inf), where=n > 0)
+    return int(rate.argmin() if worst else rate.argmax())
 
 
 def slope_index(rates: ArrayLike, weights: ArrayLike, *, ordered: bool) -> float:

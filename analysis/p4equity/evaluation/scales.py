@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p4equity.disparity.changes import Changes
-from p4equity.disparity.measures import best_elsewhere
+from p4equity.disparity.measures import named_group
 from p4equity.disparity.panel import Array
 from p4equity.disparity.scale_changes import TOO_SMALL, Asked, scale_changes
 from p4equity.disparity.scales import LINEAR, LOG_FAILURE, LOG_ODDS, LOG_SUCCESS, THEIL, VARIANCE, Scale
@@ -45,14 +45,14 @@ def of_the_gap(context: Context, variant: tuple[str, str], measure: str) -> Aske
 
 
 def of_best(context: Context, variant: tuple[str, str], measure: str) -> Asked:
-    """The group that is best in all other systems over the baseline, against the mean of the other groups."""
-    groups, chosen = _chosen(context, variant, measure, worst=False)
-    return Asked(measure, groups, (1 + 1 / (len(groups) - 1)) * chosen - 1 / (len(groups) - 1))
+    """The group that is best over all systems at baseline, against the mean of the other groups."""
+    groups, best = _named(context, variant, measure, worst=False)
+    return Asked(measure, groups, (1 + 1 / (len(groups) - 1)) * best - 1 / (len(groups) - 1))
 
 
 def of_worst(context: Context, variant: tuple[str, str], measure: str) -> Asked:
-    """The rate of the group that is worst off in all other systems over the baseline."""
-    return Asked(measure, *_chosen(context, variant, measure, worst=True))
+    """The rate of the group that is worst off over all systems at baseline."""
+    return Asked(measure, *_named(context, variant, measure, worst=True))
 
 
 def of_members(context: Context, variant: tuple[str, str], measure: str) -> Asked:
@@ -77,15 +77,14 @@ def _frozen_shares(context: Context, variant: tuple[str, str], measure: str, gro
     return np.asarray(np.divide(members, total, out=np.zeros_like(members), where=total > 0))
 
 
-def _chosen(context: Context, variant: tuple[str, str], measure: str, *, worst: bool) -> tuple[tuple[str, ...], Array]:
-    """Groups, and 1 (S, G) for the one that other systems of both arms name by their rates in the baseline years."""
+def _named(context: Context, variant: tuple[str, str], measure: str, *, worst: bool) -> tuple[tuple[str, ...], Array]:
+    """Groups, and 1 (S, G) for the one that the systems of both arms together name by their rates in the baseline years."""
     study, panel, groups = context.study, context.panel(variant), context.study.group_ids
     years = np.isin(panel.years, study.baseline.pre_years)
-    known = {s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)}
-    counted = np.isin(panel.systems, list(known))[:, None]
+    known = np.isin(panel.systems, [s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)])
     columns = [panel.index(measure, g) for g in groups]
-    den, num = (np.where(counted, x[:, columns][:, :, years].sum(axis=2), 0.0) for x in (panel.den, panel.num))
-    return groups, np.eye(len(groups))[best_elsewhere(den, num, worst=worst)]
+    den, num = (x[known][:, columns][:, :, years].sum(axis=2) for x in (panel.den, panel.num))
+    return groups, np.tile(np.eye(len(groups))[named_group(den, num, worst=worst)], (len(panel.systems), 1))
 
 
 @dataclass(frozen=True)

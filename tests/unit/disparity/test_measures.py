@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from p4equity.disparity.measures import (
     absolute_gap,
-    best_elsewhere,
     concentration_index,
     excess_of_largest,
     gap_to_best,
     index_of_disparity,
     log_odds_gap,
+    named_group,
     ratios,
     slope_index,
     weighted_mean_gap,
@@ -69,27 +69,31 @@ def test_the_gap_to_the_best_of_noisy_rates_is_too_large_and_less_so_corrected()
     assert gap_to_best(rng.standard_normal((20_000, 4))).mean() == pytest.approx(1.029, abs=0.05), "the bias at equal rates"
 
 
-def test_the_best_group_named_elsewhere_gives_an_unbiased_gap() -> None:
-    """Twelve systems, equal true rates: chosen by the others the mean gap is zero, chosen by the system itself it is not."""
-    rng, n = np.random.default_rng(5), np.full((12, 4), 50.0)
-    elsewhere, own = [], []
-    for _ in range(2000):
-        x = rng.binomial(50, 0.7, (12, 4)).astype(float)
-        rate, best = x / n, best_elsewhere(n, x)
-        named = np.take_along_axis(rate, best[:, None], axis=1)[:, 0]
-        elsewhere.append((named - rate.mean(axis=1)).mean())
-        own.append((rate.max(axis=1) - rate.mean(axis=1)).mean())
-    assert np.mean(elsewhere) == pytest.approx(0.0, abs=4 * np.std(elsewhere) / np.sqrt(2000))
-    assert np.mean(own) > 0.05
+def test_the_group_that_all_name_gives_unbiased_differences_of_changes_and_each_systems_own_best_does_not() -> None:
+    """Equal true rates, two systems of 80 and ten of 800 members a group; the baseline names, the next year is independent."""
+    rng, n = np.random.default_rng(5), np.repeat([80, 800], [2, 10])[:, None] * np.ones((1, 4), int)
+    named: list[float] = []
+    own: list[float] = []
+    for _ in range(4000):
+        before, after = rng.binomial(n, 0.7, (2, 12, 4))
+        rates = [before / n, after / n]
+        for found, best in ((named, np.full(12, named_group(n, before))), (own, rates[0].argmax(axis=1))):
+            gaps = [np.take_along_axis(r, best[:, None], axis=1)[:, 0] - r.mean(axis=1) for r in rates]
+            change = gaps[1] - gaps[0]
+            found.append(change[:2].mean() - change[2:].mean())
+    error = np.std(named) / np.sqrt(4000)
+    assert np.mean(named) == pytest.approx(0.0, abs=4 * error)
+    assert np.mean(own) < -10 * error, "small systems would seem to narrow"
 
 
-def test_the_best_and_the_worst_group_are_those_of_the_other_systems() -> None:
-    den = np.array([[100, 100, 100], [10, 10, 10], [10, 10, 0]])
-    num = np.array([[10, 90, 50], [9, 1, 5], [9, 2, 0]])
-    assert best_elsewhere(den, num).tolist() == [0, 1, 1]
-    assert best_elsewhere(den, num, worst=True).tolist() == [1, 0, 0]
-    lone = np.array([[5, 5, 5], [5, 5, 0]])
-    assert best_elsewhere(lone, [[1, 1, 5], [3, 4, 0]]).tolist() == [1, 2], "a group without members elsewhere is not chosen"
+def test_the_best_and_the_worst_group_are_named_by_all_members() -> None:
+    den = np.array([[100, 100, 100], [10, 10, 0], [10, 10, 0]])
+    num = np.array([[10, 90, 50], [9, 1, 0], [9, 2, 0]])
+    assert named_group(den, num) == 1
+    assert named_group(den, num, worst=True) == 0
+    nobody = np.array([[5, 5, 0]])
+    assert named_group(nobody, [[1, 3, 0]], worst=True) == 0
+    assert named_group(nobody, [[3, 1, 0]]) == 0
 
 
 def test_rank_based_indices_refuse_groups_without_an_order() -> None:
