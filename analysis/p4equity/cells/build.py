@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from p4equity.cells import counts, destinations, flow, frames, moments, people, profile, records, spending, stays
+from p4equity.cells import ages, counts, destinations, flow, frames, moments, people, profile, records, spending, stays
 from p4equity.cells.places import Places, build_places, in_year, places, read_under
 from p4equity.cells.plan import CellPlan, plan_of
 from p4equity.cells.probability import build_sums, member_probabilities, probability_sums, self_report_sums
-from p4equity.cells.tables import CellTables, canonical, empty
+from p4equity.cells.tables import MAY_LACK, CellTables, canonical, empty
 from p4equity.dictionary import Dictionary
 from p4equity.engines import Engine, open_engine
 from p4equity.extract import Extract
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = Callable[[str], None]
-PROBABLE = ("cell_probability", "cell_self_report")
 NEEDED = ("member", "enrollment_span", "attribution", "practice_system_span", "measure_event")
 
 
@@ -65,12 +64,15 @@ def build_cells(
             say("spending")
             more_cells, more_overlap = _spending(db, tables["spending"], plan)
         known = _probabilities(db, tables["race_probability"], events, plan) if "race_probability" in tables else {}
+        if plan.age_starts and plan.across:
+            say("ages")
+            known["cell_age"] = frames.age_frame(frames.frame_of(db.fetch(ages.age_counts(db, plan))), plan)
     return CellTables(
         canonical("cell", frames.cell_frame(cell, more_cells, found.ids, plan)),
         canonical("cell_overlap", frames.overlap_frame(overlap, more_overlap, plan)),
         canonical("cell_profile", profile_table),
         canonical("cell_flow", flow_table),
-        **{name: canonical(name, known[name]) if name in known else empty(name) for name in PROBABLE},
+        **{name: canonical(name, known[name]) if name in known else empty(name) for name in MAY_LACK},
     )
 
 

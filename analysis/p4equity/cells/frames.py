@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from p4equity.cells.ages import band_names
 from p4equity.cells.destinations import DESTINATION, PLACES
 from p4equity.cells.flow import FLOW_STEPS
 from p4equity.cells.moments import MOMENTS
@@ -196,6 +197,13 @@ def flow_frame(counts: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
         label=decoded(rows["step"] - 1, FLOW_STEPS),
         system_id=decoded(rows["system"], plan.systems),
         group=decoded(rows["group"], plan.groups),
+    )
+
+
+def age_frame(counts: pd.DataFrame, plan: CellPlan) -> pd.DataFrame:
+    """Counts by band of age in words, of all members and of those who stayed."""
+    return labelled(counts, plan).assign(
+        measure_id=decoded(counts["measure"], [m.id for m in plan.measures]), age_band=decoded(counts["band"], band_names(plan))
     )
 
 

@@ -35,7 +35,8 @@ class CellPlan:
 
     `exits`: code and year of each system that leaves. `variants[0]` is the primary one: the flow is counted under it. `measures`
     are proportions; `across` those of them whose pairs enter the overlap moments. `compared` are the groups of the analysis, the
-    reference among them.
+    reference among them. `age_starts` are first ages of the bands of `cell_age` (none: no such cells); a member who stayed was
+    with one practice in all `stay_years`.
     """
 
     years: tuple[int, ...]
@@ -53,6 +54,8 @@ class CellPlan:
     contemporaneous: Mapping[int, str]
     measures: tuple[Measure, ...]
     across: tuple[str, ...]
+    age_starts: tuple[int, ...]
+    stay_years: tuple[int, ...]
     spending: Measure | None
     variants: tuple[Variant, ...]
 
@@ -110,6 +113,8 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
         contemporaneous=contemporaneous,
         measures=proportions,
         across=tuple(m for m in study.measure_ids("contracted") if study.measure(m).kind == "proportion"),
+        age_starts=study.composition.age_bands if study.composition else (),
+        stay_years=tuple(y for y in study.years if study.composition and y >= max(study.baseline.pre_years)),
         spending=next((m for m in measures if m.kind == "spending"), None),
         variants=_variants(study, proportions),
     )

@@ -43,7 +43,7 @@ def build_records(engine: Engine, raw: ir.Table, stays: ir.Table, plan: CellPlan
     """One row a member, measure and practice with a denominator, kept as `record`.
 
     Columns: member_id and those of PATTERN; den, num (oriented: a set bit is better) and reading are years as bits. Excluded rows
-    are in no denominator.
+    are in no denominator. Where the plan has bands of age also birth (a year), and stayed: with the practice in all stay years.
     """
     import ibis
 
@@ -65,6 +65,8 @@ def build_records(engine: Engine, raw: ir.Table, stays: ir.Table, plan: CellPlan
     admitted = rows.join(known, ["stream", "birth"])
     stays = in_systems(stays)
     joined = admitted.join(stays, "member_id")
+    whole = years.mask(plan, plan.stay_years)
+    aged = {"birth": admitted.birth, "stayed": (stays.eligible & whole) == whole} if plan.age_starts else {}
     den = admitted.den & admitted["at"] & stays.eligible
     record = joined.select(
         admitted.member_id,
@@ -78,6 +80,7 @@ def build_records(engine: Engine, raw: ir.Table, stays: ir.Table, plan: CellPlan
         # Where less is better the numerator is what is left of the denominator.
         num=admitted.complement.ifelse(den & ~admitted.num, den & admitted.num),
         reading=den & admitted.reading,
+        **aged,
     )
     return engine.keep("record", record.filter(record.den != 0))
 

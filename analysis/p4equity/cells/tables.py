@@ -18,6 +18,7 @@ KEYS = {
     "cell_overlap": ("map", "race_version", "system_id", "group", "measure_1", "year_1", "measure_2", "year_2"),
     "cell_profile": ("map", "race_version", "system_id", "group", "year", "characteristic", "level"),
     "cell_flow": ("step", "label", "system_id", "group", "year"),
+    "cell_age": ("map", "race_version", "system_id", "measure_id", "group", "year", "age_band"),
     "cell_probability": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
     "cell_self_report": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
 }
@@ -26,10 +27,11 @@ VALUES = {
     "cell_overlap": {"den_den": COUNT, "num_den": COUNT, "den_num": COUNT, "num_num": EXACT},
     "cell_profile": {"n": COUNT},
     "cell_flow": {"n": COUNT},
+    "cell_age": {"den": COUNT, "num": COUNT, "den_stayed": COUNT, "num_stayed": COUNT},
     "cell_probability": {"p_p": EXACT, "p": COUNT, "p_num": COUNT},
     "cell_self_report": {"p_p": EXACT, "p": COUNT, "p_num": COUNT, "den": COUNT, "num": COUNT},
 }
-MAY_LACK = ("cell_probability", "cell_self_report")
+MAY_LACK = ("cell_age", "cell_probability", "cell_self_report")
 _WHOLE = ("year", "year_1", "year_2", "step")
 
 
@@ -46,6 +48,7 @@ class CellTables:
     cell_overlap: pd.DataFrame
     cell_profile: pd.DataFrame
     cell_flow: pd.DataFrame
+    cell_age: pd.DataFrame = field(default_factory=lambda: empty("cell_age"))
     cell_probability: pd.DataFrame = field(default_factory=lambda: empty("cell_probability"))
     cell_self_report: pd.DataFrame = field(default_factory=lambda: empty("cell_self_report"))
 

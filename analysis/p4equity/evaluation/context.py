@@ -26,6 +26,7 @@ CARRIED = (
     "changes",
     "by_owner",
     "race_method",
+    "members",
 )  # of what was made: what other processes need
 Made = TypeVar("Made")
 
@@ -58,6 +59,7 @@ class Context:
     code_version: str
     probability: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
     self_report: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
+    ages: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
     memory: dict[str | tuple[Any, ...], Any] = field(default_factory=dict)
 
     def once(self, key: str | tuple[Any, ...], make: Callable[[], Made]) -> Made:

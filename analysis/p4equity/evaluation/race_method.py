@@ -11,6 +11,7 @@ from p4equity.disparity.panel import Panel
 from p4equity.disparity.race_panel import probability_panel, self_report_panel
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.clusters import clustered
+from p4equity.evaluation.composition import composed, lacks_ages
 from p4equity.evaluation.context import Context, failed_rows
 from p4equity.study import Analysis
 from p4equity.study.names import RACE_METHOD_NAMES
@@ -19,8 +20,8 @@ CLASSES, SELF_REPORT = "classes", "self_report"
 
 
 def asked_in(context: Context, analysis: Analysis) -> Context:
-    """The context in which an analysis is asked: its clusters are units, its members in groups by its method."""
-    return placed(clustered(context, analysis), analysis)
+    """The context in which an analysis is asked: its clusters are units, its members those it names, in groups by its method."""
+    return placed(composed(clustered(context, analysis), analysis), analysis)
 
 
 def placed(context: Context, analysis: Analysis) -> Context:
@@ -53,7 +54,9 @@ def method_panel(context: Context, variant: tuple[str, str], method: str) -> Pan
 
 
 def lacking(context: Context, analysis: Analysis) -> str | None:
-    """Why the data cannot answer by the method; None when they can."""
+    """Why the data cannot answer by the method, or for the members asked about; None when they can."""
+    if reason := lacks_ages(context, analysis):
+        return reason
     variant = context.variant(analysis)
     known = analysis.race_method == CLASSES or ("race_method", variant, analysis.race_method) in context.memory
     if known or len(context.rows(_table(context, analysis.race_method), variant)):

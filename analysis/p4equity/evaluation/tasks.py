@@ -16,6 +16,7 @@ from p4equity.study import Analysis
 POOLED = "pooled"
 # Estimator of a question of this field -> the file of this folder that answers it, with `numbers_of_rows` and `rows`.
 OWN = {
+    "adjusted_change": "adjusted",
     "system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection",
     "scale_change": "scales", "race_level": "race_level",
     "attributed_share": "attributed_share", "paid_contrast": "paid_contrast", "documentation": "documentation",
@@ -114,7 +115,14 @@ def bundles(context: Context, tasks: Sequence[Task]) -> list[list[int]]:
     found: dict[tuple[object, ...], list[int]] = {}
     for i, task in enumerate(tasks):
         asked = task.analysis
-        shared: tuple[object, ...] = (context.variant(asked), asked.clusters, asked.race_method, task.measure, task.group)
+        shared: tuple[object, ...] = (
+            context.variant(asked),
+            asked.clusters,
+            asked.race_method,
+            asked.members,
+            task.measure,
+            task.group,
+        )
         if task.pooled:
             shared = (task.analysis.id,)
         found.setdefault(shared, []).append(i)

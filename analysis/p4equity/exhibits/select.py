@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from p4equity.study import Analysis, Study
-from p4equity.study.names import RACE_METHOD_NAMES
+from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +133,8 @@ def analysis_title(analysis: Analysis, study: Study) -> str:
             parts.append(
                 {"drop": "systems that left dropped", "carry": "systems that left kept to the end"}.get(str(analysis.exits), "")
             )
+        if analysis.members != main.members:
+            parts.append(MEMBERS_NAMES[analysis.members])
         if analysis.clusters != main.clusters:
             parts.append(f"{study.info.unit_label_plural} of one owner as one")
         if analysis.pre_years != main.pre_years:

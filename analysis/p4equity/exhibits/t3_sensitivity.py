@@ -137,7 +137,8 @@ def _gap_checks(results: Results) -> Iterable[Check]:
         yield _check(results, "The primary question", "Primary", pair, method, primary=True)
     for analysis in sensitivities(study):
         for method in analysis.inference:
-            yield _check(results, "One choice changed", analysis_title(analysis, study), (analysis,), method)
+            block = "One choice changed" if analysis.members == main.members else "Composition: other members, same question"
+            yield _check(results, block, analysis_title(analysis, study), (analysis,), method)
     yield from _left_out(results)
     others = [
         a

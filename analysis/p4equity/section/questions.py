@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from p4equity import words
 from p4equity.section import phrases
 from p4equity.section.program import uniform
-from p4equity.study.names import RACE_METHOD_NAMES, estimator_name, inference_name
+from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES, estimator_name, inference_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,8 @@ def changed(s: Section, analysis: Any) -> list[str]:
                 "carry": f"{study.info.unit_label_plural} that left kept to the end",
             }.get(analysis.exits, analysis.exits)
         )
+    if analysis.members != "open":
+        parts.append(MEMBERS_NAMES[analysis.members])
     if analysis.clusters == "owner":
         parts.append(f"{study.info.unit_label_plural} of one owner as one")
     if analysis.cohorts and tuple(analysis.cohorts) != (study.launch_cohort,) and len(study.cohorts) > len(analysis.cohorts):

@@ -113,6 +113,7 @@ def _build(
         selection=plan.selection,
         payment=plan.payment,
         precision=plan.precision,
+        composition=plan.composition,
         report=plan.report,
         systems=roster.system,
         contracts=roster.contract,

@@ -27,6 +27,7 @@ from p4equity.study.plan import (
     Report,
     Selection,
 )
+from p4equity.study.plan_composition import Composition
 from p4equity.study.roster import Cointervention, Contract, Exit, Grant, Published, Source, System
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Study:
     selection: Selection | None
     payment: Payment | None
     precision: Precision | None
+    composition: Composition | None
     report: Report
     systems: tuple[System, ...]
     contracts: tuple[Contract, ...]

@@ -106,6 +106,10 @@ INFERENCE_NAMES: dict[str, InferenceName] = {
     "pretest_power": _i("power of pretests", footnote="violations that a test of earlier years would find"),
     "sampling": _i("sampling error alone", "sampling", footnote="sampling error of members only"),
     "none": _i("no error"),
+    "residual_permutation": _i(
+        "permutation of residuals", brief="perm. res.", footnote="permutation of residuals under the null",
+        cited="@freedman_lane_1983",
+    ),
     "fieller": _i("Fieller's confidence set", "Fieller", footnote="Fieller's confidence set of a ratio"),
     CLAIM: _i("the primary inference, adjusted", CLAIM, footnote="primary p, adjusted by the registered hierarchy"),
 }  # fmt: skip
@@ -130,14 +134,43 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "paid_contrast": _e("paid against unpaid measures of the same systems", "paid against unpaid"),
     "documentation": _e("part of a change that comes from readings", "readings or control"),
     "leveling": _e("effects on both sides of a gap together", "both sides together"),
+    "adjusted_change": _e("two-stage regression with a covariate of the systems", "two-stage with a covariate"),
     "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 
+# Who the members of an analysis are (`members`).
+MEMBERS_NAMES = {
+    "open": "members of each year", "age_standardized": "rates at the same ages in all years",
+    "stayed": "only members who stayed", "stayed_weighted": "members who stayed, weighted to all at baseline",
+}  # fmt: skip
 # How an analysis places members in groups (`race_method`).
 RACE_METHOD_NAMES = {
     "classes": "recorded race and ethnicity", "weighted": "race and ethnicity probabilities as weights",
     "linear": "regression on race and ethnicity probabilities", "self_report": "self-reported race and ethnicity only",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CovariateName:
+    """prose: in a sentence. per: after the unit of a change along it. step: its units in one such step."""
+
+    prose: str
+    per: str
+    step: float
+
+
+# Facts about systems that an analysis may hold fixed (`covariate`).
+COVARIATE_NAMES = {
+    "grant_per_member": CovariateName("grant money per attributed member", "per 10 USD a member", 10.0),
+    "medicaid_share": CovariateName("share of patients covered by Medicaid", "per 10 percentage points of Medicaid share", 10.0),
+    "baseline_quality": CovariateName("quality at baseline on unpaid measures", "per 5 points of quality at baseline", 5.0),
+    "near_contracted": CovariateName("a county shared with a contracted system", "near less far", 1.0),
+}
+
+
+def covariate_name(word: object) -> CovariateName:
+    """Names of a covariate of systems."""
+    return COVARIATE_NAMES[str(word)]
 
 
 def inference_name(word: object) -> InferenceName:

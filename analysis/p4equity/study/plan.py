@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from p4equity.study.base import Block, Many, Share, Year
+from p4equity.study.plan_composition import Composition
 from p4equity.study.plan_contracts import Payment, Selection
 from p4equity.study.plan_precision import Precision
 from p4equity.study.vocabulary import (
@@ -23,10 +24,11 @@ from p4equity.study.vocabulary import (
     GateId,
     InferenceId,
     Outcome,
+    Members,
     PracticeMap,
-    RaceVersion,
     RaceMethod,
     Registered,
+    RaceVersion,
     Weighting,
 )
 
@@ -185,6 +187,8 @@ class Analysis(Block):
     or `linear`: regression on probabilities; two assumptions between which a level lies), or only those who reported themselves.
     """
 
+    `members`: as they are in each year (`open`), at the same ages (`age_standardized`), only those who `stayed`, or those
+    weighted to all at baseline by group, system and age (`stayed_weighted`); see [composition].
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     question: str | None = None
     title: str | None = None
@@ -200,11 +204,13 @@ class Analysis(Block):
     pre_years: Many[Year] = ()
     map: PracticeMap | None = None
     race_version: RaceVersion | None = None
-    exits: ExitRule | None = None
     race_method: RaceMethod = "classes"
     clusters: Clusters = "system"
     weighting: Weighting = "random_effects"
+    exits: ExitRule | None = None
     leave_out: Literal["each_system"] | None = None
+    covariate: Covariate | None = None
+    members: Members = "open"
     inference: Annotated[Many[InferenceId], Field(min_length=1)]
     margin: float | None = None
     direction: Literal["above", "below"] | None = None
@@ -267,3 +273,4 @@ class Plan(Block):
     payment: Payment | None = None
     precision: Precision | None = None
     report: Report
+    composition: Composition | None = None

@@ -67,7 +67,7 @@ def test_parquet_round_trip(random_cells: CellTables, tmp_path: Path) -> None:
     write_cells(random_cells, tmp_path / "restricted")
     same(read_cells(tmp_path / "restricted"), random_cells)
     assert sorted(p.name for p in (tmp_path / "restricted").iterdir()) == [
-        "cell.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_probability.parquet", "cell_profile.parquet",
+        "cell.parquet", "cell_age.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_probability.parquet", "cell_profile.parquet",
         "cell_self_report.parquet",
     ]  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_tier_b_gives_the_same_cells(
     (random_extract.path / "grant.csv").unlink()
     opened = open_extract(folder)
     assert opened.tier == "B"
-    cells = {"cell", "cell_overlap", "cell_profile", "cell_flow", "cell_probability", "cell_self_report"}
+    cells = {"cell", "cell_overlap", "cell_profile", "cell_flow", "cell_age", "cell_probability", "cell_self_report"}
     assert set(opened.tables) == {*cells, "grant"}  # no table of members
     assert opened.metadata["cells_hash"] == cells_hash(random_cells)
     same(read_cells(opened), random_cells)
