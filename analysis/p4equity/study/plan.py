@@ -18,17 +18,18 @@ from p4equity.study.plan_precision import Precision
 from p4equity.study.vocabulary import (
     BOUNDS_TRENDS,
     Clusters,
+    Covariate,
     EstimatorId,
     ExitRule,
     FamilyRule,
     GateId,
     InferenceId,
-    Outcome,
     Members,
+    Outcome,
     PracticeMap,
     RaceMethod,
-    Registered,
     RaceVersion,
+    Registered,
     Weighting,
 )
 
@@ -182,13 +183,14 @@ class Analysis(Block):
 
     `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
     any contract. `pooled = "measures"` asks one question over all measures, `also_pooled` asks it beside one a measure.
+    `covariate`: one fact about systems to hold fixed, for the estimator adjusted_change.
     `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column). `clusters = "owner"` makes
     systems of one owner one unit. `race_method` places members in groups: by the recorded class, by probabilities (`weighted`,
     or `linear`: regression on probabilities; two assumptions between which a level lies), or only those who reported themselves.
-    """
-
     `members`: as they are in each year (`open`), at the same ages (`age_standardized`), only those who `stayed`, or those
     weighted to all at baseline by group, system and age (`stayed_weighted`); see [composition].
+    """
+
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     question: str | None = None
     title: str | None = None
@@ -205,12 +207,12 @@ class Analysis(Block):
     map: PracticeMap | None = None
     race_version: RaceVersion | None = None
     race_method: RaceMethod = "classes"
-    clusters: Clusters = "system"
-    weighting: Weighting = "random_effects"
     exits: ExitRule | None = None
-    leave_out: Literal["each_system"] | None = None
+    clusters: Clusters = "system"
     covariate: Covariate | None = None
     members: Members = "open"
+    weighting: Weighting = "random_effects"
+    leave_out: Literal["each_system"] | None = None
     inference: Annotated[Many[InferenceId], Field(min_length=1)]
     margin: float | None = None
     direction: Literal["above", "below"] | None = None
@@ -243,9 +245,14 @@ class Disclosure(Block):
 
 
 class Leveling(Block):
-    """[leveling]: percentage points a group must gain at least to be called leveling up."""
+    """[leveling]: who moved when a gap moved, percentage points.
+
+    `margin`: a gain below it is none, and a fall of the reference within it is none that spoils leveling up. `prior_sd`: of effects
+    on either side before the data, for the probabilities of leveling up and down.
+    """
 
     margin: Annotated[float, Field(ge=0)]
+    prior_sd: Annotated[float, Field(gt=0)] = 3.0
 
 
 class Report(Block):
@@ -272,5 +279,5 @@ class Plan(Block):
     selection: Selection | None = None
     payment: Payment | None = None
     precision: Precision | None = None
-    report: Report
     composition: Composition | None = None
+    report: Report

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
-    "scale_change", "race_level", "attributed_share", "paid_contrast", "documentation",
+    "adjusted_change", "scale_change", "race_level", "attributed_share", "paid_contrast", "documentation",
     "leveling",
 ]  # fmt: skip
 InferenceId = Literal[
@@ -15,7 +15,7 @@ InferenceId = Literal[
     "permutation_standardized", "wild_bootstrap", "wild_bootstrap_unrestricted", "multiplier_bootstrap", "cr0", "cr1", "cr2",
     "cr3", "cv3", "cv3j", "conley_taber", "ferman_pinto", "analytical", "bjs", "gmm", "exact", "delta", "placebo",
     "placebo_rank", "jackknife", "bootstrap", "relative_magnitudes", "smoothness", "pretest_power", "sampling", "none",
-    "iid", "hc1", "fieller",
+    "iid", "hc1", "fieller", "residual_permutation",
 ]  # fmt: skip
 GateId = Literal[
     "completeness",
@@ -28,6 +28,7 @@ GateId = Literal[
 ]
 Outcome = Literal[
     "gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline", "ratio", "log_odds_gap",
+    "adjusted_gap",
     "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "race_level",
     "attributed_share", "paid_contrast", "documentation", "leveling",
 ]  # fmt: skip
@@ -38,9 +39,9 @@ RaceVersion = Literal["frozen", "contemporaneous"]
 RaceMethod = Literal["classes", "weighted", "linear", "self_report"]
 ExitRule = Literal["until_exit", "drop", "carry"]
 Clusters = Literal["system", "owner"]
-Weighting = Literal["system", "patient", "random_effects"]
 Covariate = Literal["grant_per_member", "medicaid_share", "baseline_quality", "near_contracted"]
 Members = Literal["open", "age_standardized", "stayed", "stayed_weighted"]
+Weighting = Literal["system", "patient", "random_effects"]
 FamilyRule = Literal["holm", "benjamini_hochberg", "none"]
 PaymentStatistic = Literal["pairwise_gap", "gap_to_best", "between_group_variance", "weighted_mean_gap", "worst_group_rate"]
 Certainty = Literal["document", "press", "inference", "assumption"]
@@ -74,16 +75,18 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "exit_bounds": ("averaged_t", "knapp_hartung"),
     "cost_per_point": ("fieller",),
     "selected_baseline": ("averaged_t",),
+    "adjusted_change": ("averaged_t", "residual_permutation"),
     "scale_change": _TWO_STAGE,
     "race_level": ("sampling",),
     "attributed_share": _TWO_STAGE,
     "paid_contrast": _TWO_STAGE,
     "documentation": _TWO_STAGE,
+    "leveling": ("averaged_t", "averaged_t_varying"),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = (
-    "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "race_level",
+    "adjusted_change", "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "race_level",
     "attributed_share", "paid_contrast", "documentation", "leveling",
 )  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
@@ -91,6 +94,7 @@ OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; th
 MEMBERS_WEIGHTS = ("race_level",)
 # The outcomes that these estimators answer, each by no other estimator.
 OUTCOMES_OF: dict[str, tuple[str, ...]] = {
+    "adjusted_change": ("adjusted_gap",),
     "scale_change": (
         "ratio", "log_odds_gap", "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate",
     ),
@@ -98,5 +102,6 @@ OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "attributed_share": ("attributed_share",),
     "paid_contrast": ("paid_contrast",),
     "documentation": ("documentation",),
+    "leveling": ("leveling",),
 }  # fmt: skip
 NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level
