@@ -20,14 +20,13 @@ from p4equity.study.plan import (
     Info,
     Leveling,
     MeasureSets,
-    Payment,
     Population,
-    Precision,
     Race,
     Report,
-    Selection,
 )
 from p4equity.study.plan_composition import Composition
+from p4equity.study.plan_contracts import Payment, Selection
+from p4equity.study.plan_precision import Precision
 from p4equity.study.roster import Cointervention, Contract, Exit, Grant, Published, Source, System
 
 if TYPE_CHECKING:

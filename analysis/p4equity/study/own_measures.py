@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from p4equity.dictionary import Break, Dictionary, Measure
-from p4equity.study.base import Block, Many
-from p4equity.study.plan import Year
+from p4equity.study.base import Block, Many, Year
 from p4equity.study.problems import Problems
 from p4equity.study.reader import parse
 

@@ -11,8 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from p4equity.study.base import Block, Many
-from p4equity.study.plan import Share, Year
+from p4equity.study.base import Block, Many, Share, Year
 from p4equity.study.vocabulary import Arm, Certainty
 
 

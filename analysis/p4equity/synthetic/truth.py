@@ -10,8 +10,7 @@ from pydantic import Field
 
 from p4equity.errors import StudyError, did_you_mean
 from p4equity.study import Study
-from p4equity.study.base import Block, Many
-from p4equity.study.plan import Share
+from p4equity.study.base import Block, Many, Share
 from p4equity.study.problems import Problems
 from p4equity.study.reader import parse, read_toml
 
