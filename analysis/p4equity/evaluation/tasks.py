@@ -20,7 +20,7 @@ OWN = {
     "system_change": "by_system", "cost_per_point": "cost", "exit_bounds": "exit_bounds", "selected_baseline": "selection",
     "scale_change": "scales", "race_level": "race_level",
     "attributed_share": "attributed_share", "paid_contrast": "paid_contrast", "documentation": "documentation",
-    "leveling": "leveling",
+    "leveling": "leveling", "retention": "retention", "specification_break": "broken_series",
 }  # fmt: skip
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 

@@ -128,6 +128,8 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "system_change": _e("change of each system, raw and shrunken", "change by unit"),
     "race_level": _e("gap by how members are placed in groups", "gap by source of race and ethnicity"),
     "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
+    "retention": _e("difference in staying between groups", "staying"),
+    "specification_break": _e("jump of a gap at a change of specification", "jump at a break"),
     "selected_baseline": _e("selection of measures, replayed", "selection replayed"),
     "scale_change": _e("two-stage random-effects regression on another scale", "two-stage, another scale"),
     "attributed_share": _e("share of each group among attributed members", "attributed share"),

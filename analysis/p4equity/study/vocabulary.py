@@ -8,7 +8,7 @@ EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
     "adjusted_change", "scale_change", "race_level", "attributed_share", "paid_contrast", "documentation",
-    "leveling",
+    "leveling", "retention", "specification_break",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -30,7 +30,8 @@ Outcome = Literal[
     "gap", "rate", "companion", "spending", "value", "spending_per_point", "selected_baseline", "ratio", "log_odds_gap",
     "adjusted_gap",
     "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "race_level",
-    "attributed_share", "paid_contrast", "documentation", "leveling",
+    "attributed_share", "paid_contrast", "documentation", "leveling", "retention",
+    "specification_break",
 ]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
@@ -82,16 +83,18 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "paid_contrast": _TWO_STAGE,
     "documentation": _TWO_STAGE,
     "leveling": ("averaged_t", "averaged_t_varying"),
+    "retention": _TWO_STAGE,
+    "specification_break": ("sampling",),
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = (
     "adjusted_change", "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "race_level",
-    "attributed_share", "paid_contrast", "documentation", "leveling",
+    "attributed_share", "paid_contrast", "documentation", "leveling", "retention", "specification_break",
 )  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
 # Of these, whose weights are shares of members: anyone can form them from cells.
-MEMBERS_WEIGHTS = ("race_level",)
+MEMBERS_WEIGHTS = ("race_level", "specification_break")
 # The outcomes that these estimators answer, each by no other estimator.
 OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "adjusted_change": ("adjusted_gap",),
@@ -103,5 +106,7 @@ OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "paid_contrast": ("paid_contrast",),
     "documentation": ("documentation",),
     "leveling": ("leveling",),
+    "retention": ("retention",),
+    "specification_break": ("specification_break",),
 }  # fmt: skip
 NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level
