@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from p4equity.study.locate import KeyPath
 from p4equity.study.plan import Analysis
 from p4equity.study.problems import Problems
-from p4equity.study.vocabulary import NOT_POOLED, OUTCOMES_OF
+from p4equity.study.vocabulary import NOT_POOLED, OUTCOMES_OF, Covariate
 
 FILE = "study.toml"
 
@@ -18,6 +20,12 @@ def check_scale(analysis: Analysis, path: KeyPath, problems: Problems) -> None:
         problems.add(
             FILE, (*path, "outcome"), f"the estimator '{analysis.estimator}' does not answer the outcome '{analysis.outcome}'",
             expected=", ".join(own) or f'estimator = "{answering[0]}"', found=analysis.outcome,
+        )  # fmt: skip
+    if (analysis.estimator == "adjusted_change") != (analysis.covariate is not None):
+        problems.add(
+            FILE, (*path, "covariate"), "the estimator 'adjusted_change' holds one covariate fixed, and no other does",
+            expected=", ".join(get_args(Covariate)), found=analysis.covariate or "none",
+            fix='give a covariate with estimator = "adjusted_change", and with no other estimator',
         )  # fmt: skip
     if analysis.estimator == "scale_change" and analysis.groups != "pooled":
         problems.add(

@@ -6,7 +6,7 @@ A fact that is not public is named in its block's `illustrative` list; the repor
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -43,7 +43,8 @@ class SyntheticSystem(Block):
 class System(Fact):
     """[[system]]: a unit of treatment. Neutral id; its name stands here and nowhere else.
 
-    `ownership`: kind of owner (nonprofit, for profit). `owner`: who owns it, absent where it stands alone.
+    `counties`: those in which most of its members live. `ownership`: kind of owner (nonprofit, for profit). `owner`: who owns it,
+    absent where it stands alone.
     """
 
     id: Annotated[str, Field(pattern=r"^S\d{2,3}$")]
@@ -53,6 +54,7 @@ class System(Fact):
     stratum: str
     masked_label: str | None = None
     region: str | None = None
+    counties: Many[str] = ()
     teaching: bool | None = None
     masshealth_aco: bool | None = None
     medicaid_share: Share | None = None
@@ -74,6 +76,13 @@ def shared_owners(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
         if system.owner and system.arm != "excluded":
             held.setdefault(system.owner, []).append(system.id)
     return {owner: tuple(ids) for owner, ids in held.items() if len(ids) > 1}
+
+
+def near_contracted(systems: Sequence[System], contracted: Iterable[str]) -> frozenset[str]:
+    """Ids of systems without a contract that share a county with a contracted one."""
+    own = set(contracted)
+    held = {county for system in systems if system.id in own for county in system.counties}
+    return frozenset(system.id for system in systems if system.id not in own and held & set(system.counties))
 
 
 class Contract(Fact):

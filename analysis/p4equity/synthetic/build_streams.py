@@ -92,7 +92,7 @@ def _stream(
         latent=None if model.denominator == "episodic" else _latent(study, main),
         persistence=float(hints.get("persistence", 0.4)),
         rate=rate / 100,
-        effect=rates.effect / 100,
+        effect=(rates.effect + rates.beside) / 100,
         reading=reading,
         reading_gain=gain,
         supplemental=float(hints.get("supplemental_share", 0.0)),

@@ -36,7 +36,7 @@ class _Model:
 
     def probability(self, moving: FloatArray) -> FloatArray:
         """Probability of the numerator (S+1, K, Y) with the given shocks and passing gaps, in points."""
-        rate = np.clip((self.rates.level + self.rates.effect + moving) / 100, LOWEST_RATE, HIGHEST_RATE)
+        rate = np.clip((self.rates.level + self.rates.effect + self.rates.beside + moving) / 100, LOWEST_RATE, HIGHEST_RATE)
         if self.reading is None:
             return rate
         result: FloatArray = np.minimum(rate / self.reading, HIGHEST_RATE) * np.minimum(self.reading + self.gain, HIGHEST_READING)

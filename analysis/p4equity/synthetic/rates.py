@@ -11,6 +11,7 @@ import numpy as np
 from p4equity.dictionary import Measure
 from p4equity.errors import StudyError
 from p4equity.study import Study, in_force
+from p4equity.synthetic.beside import grant_effects, spillover_effects
 from p4equity.synthetic.draws import FloatArray, autoregressive, stream
 from p4equity.synthetic.places import real_sizes
 from p4equity.synthetic.truth import Planted
@@ -21,13 +22,15 @@ class Rates:
     """Percentage points, axes (S+1, K, Y); the last system row stands for practices outside the study.
 
     `level` has everything lasting (levels, gaps, trend, pandemic); `shock` the system-year shocks, `selection` the passing gap of
-    noise-selected baselines (0 where off), both as they move the rate; `effect` the planted effects.
+    noise-selected baselines (0 where off), both as they move the rate; `effect` the planted effects of contracts, `beside` those
+    of grants and of contracts nearby (0 where off).
     """
 
     level: FloatArray
     shock: FloatArray
     selection: FloatArray
     effect: FloatArray
+    beside: FloatArray
     gap_sd: float
 
 
@@ -82,11 +85,13 @@ def build_rates(
     name = measure.events
     gap_sd = planted.truth.shocks.gap_sd
     gap_sd = float(measure.synthetic.get("shock_sd", 0.7)) if gap_sd is None else gap_sd
+    effect = _effects(study, planted, sharing, groups, shape)
     return Rates(
         level=_levels(study, measure, groups, stream(seed, f"level:{name}")) if fixed is None else fixed,
         shock=draw_shocks(planted, gap_sd, shape, stream(seed, f"shock:{name}")),
         selection=draw_selection(study, planted, sharing, shape, stream(seed, f"selection:{name}")),
-        effect=_effects(study, planted, sharing, groups, shape),
+        effect=effect,
+        beside=grant_effects(study, planted, groups) + spillover_effects(study, planted, effect),
         gap_sd=gap_sd,
     )
 

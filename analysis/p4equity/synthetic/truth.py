@@ -16,7 +16,7 @@ from p4equity.study.reader import parse, read_toml
 
 Switch = Literal[
     "exit_flows", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection", "documentation_gain",
-    "no_effects",
+    "no_effects", "grant_effect", "spillover",
 ]  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
 
@@ -127,6 +127,18 @@ class ExitFlows(Block):
     access_shock: float
 
 
+class GrantEffect(Block):
+    """[grant_effect]: points on the rate of each group for every 10 USD of grants a member, both arms, years after the award."""
+
+    points: dict[str, float]
+
+
+class Spillover(Block):
+    """[spillover]: share of the contracts' effect that comparison systems near contracted ones have too."""
+
+    share: Share
+
+
 class Truth(Block):
     """The whole of `truth.toml`."""
 
@@ -143,6 +155,8 @@ class Truth(Block):
     documentation_gain: dict[str, dict[str, float]] = Field(default_factory=dict)
     practice_changes: PracticeChanges | None = None
     exit_flows: ExitFlows | None = None
+    grant_effect: GrantEffect | None = None
+    spillover: Spillover | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +219,8 @@ def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
     ):
         for name in names:
             _check(name, known, table.split("_")[0], (table, name), problems)
+    for group in truth.grant_effect.points if truth.grant_effect else ():
+        _check(group, groups, "group", ("grant_effect", "points", group), problems)
     if len(truth.population.age_from) != len(truth.population.age_share) + 1:
         problems.add(FILE, ("population", "age_share"), "wrong number of shares", expected="one fewer than the ages in age_from")
     for name, chosen in truth.scenario.items():

@@ -44,6 +44,7 @@ def truth_record(study: Study, planted: Planted, plan: Plan) -> dict[str, Any]:
         "spending_effects": _spending(study, plan),
         "predicted_bias": [
             *_selection_bias(study, planted, {name: rate.selection for name, rate in rates.items()}),
+            *_bias_beside(study, planted, {name: rate.beside for name, rate in rates.items()}),
             *_documentation_bias(study, planted, plan),
             *_race_bias(study, planted, plan),
         ],
@@ -165,6 +166,26 @@ def _selection_bias(study: Study, planted: Planted, selection: dict[str, FloatAr
         points = -model.sd * largest_of(model.draws) * share
         by_group = dict.fromkeys(study.groups.compared, points)
         rows += _rows(study, analysis, measure, by_group, switch="noise_selection", realized=round(float(realized), 4))
+    return rows
+
+
+def _bias_beside(study: Study, planted: Planted, beside: dict[str, FloatArray]) -> list[dict[str, Any]]:
+    """What grants and nearby contracts add to the change of contracted systems' gaps, less the same at comparison systems."""
+    assert study.scheme is not None
+    rows: list[dict[str, Any]] = []
+    switch = " and ".join(sorted(planted.switches & {"grant_effect", "spillover"}))
+    for analysis, measure, cohort, treated, comparison in _gap_questions(study):
+        added = beside[study.measure(measure).events][:-1]
+        if not added.any():
+            continue
+        pre = [study.years.index(y) for y in (analysis.pre_years or study.baseline.pre_years)]
+        post = [t for t, y in enumerate(study.years) if y >= cohort]
+        by_group = {}
+        for group in study.groups.compared:
+            gap = added[:, 0] - added[:, study.scheme.ids.index(group)]
+            change = np.array([_change(study, own, s, pre, post) for s, own in enumerate(gap)])
+            by_group[group] = float(change[treated].mean() - change[comparison].mean())
+        rows += _rows(study, analysis, measure, by_group, switch=switch)
     return rows
 
 

@@ -1,0 +1,50 @@
+"""What moves rates beside the contracts: grants, by their dose, and a contract that reaches comparison systems nearby."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from p4equity.study import Study
+from p4equity.study.roster import near_contracted
+from p4equity.synthetic.draws import FloatArray
+from p4equity.synthetic.places import real_sizes
+from p4equity.synthetic.truth import Planted
+
+STEP = 10.0  # USD a member
+
+
+def grant_doses(study: Study) -> FloatArray:
+    """(S,) USD of grants over the members of real size that the study assumes of each system; 0 without a grant."""
+    amounts = [sum(g.amount or 0.0 for g in study.grants if g.system_id == s.id) for s in study.systems]
+    return np.array(amounts) / np.maximum(real_sizes(study), 1.0)
+
+
+def grant_effects(study: Study, planted: Planted, groups: tuple[str, ...]) -> FloatArray:
+    """(S+1, K, Y) points on the rate of each group from the first full year after a system's first grant on, by its dose."""
+    result = np.zeros((len(study.systems) + 1, len(groups), len(study.years)))
+    model = planted.truth.grant_effect
+    if not planted.on("grant_effect") or model is None:
+        return result
+    points = np.array([model.points.get(g, 0.0) for g in groups])
+    for i, (system, dose) in enumerate(zip(study.systems, grant_doses(study), strict=True)):
+        awarded = min((g.awarded.year for g in study.grants if g.system_id == system.id), default=None)
+        if awarded is not None:
+            result[i] = points[:, None] * dose / STEP * (np.array(study.years) > awarded)
+    return result
+
+
+def spillover_effects(study: Study, planted: Planted, effect: FloatArray) -> FloatArray:
+    """(S+1, K, Y) points at comparison systems near contracted ones: a share of the contracts' effect.
+
+    effect: (S+1, K, Y) of the contracts on one stream; its mean over systems with a contract in force is what spills over.
+    """
+    result = np.zeros_like(effect)
+    model = planted.truth.spillover
+    if not planted.on("spillover") or model is None:
+        return result
+    contracted = [c.system_id for c in study.contracts if c.cohort == study.launch_cohort]
+    near = near_contracted(study.systems, contracted)
+    rows = [i for i, s in enumerate(study.systems) if s.id in near and s.arm == "comparison"]
+    on = (effect != 0).any(axis=1)  # (S+1, Y)
+    result[rows] = model.share * effect.sum(axis=0) / np.maximum(on.sum(axis=0), 1)
+    return result
