@@ -75,7 +75,7 @@ def age_standardized(panel: Panel, counts: AgeCounts, years: Sequence[int]) -> R
         counts.den[:, known], counts.num[:, known], shares[known][None, :, None, :],
         member_variance=np.broadcast_to(_pooled(counts.den, counts.num)[known][None, :, None, :], counts.den[:, known].shape),
     )  # fmt: skip
-    rate, variance = np.full(panel.den.shape, np.nan), np.zeros(panel.den.shape)
+    rate, variance = np.full(counts.den.shape[:3], np.nan), np.zeros(counts.den.shape[:3])
     rate[:, known], variance[:, known] = found.rate, np.nan_to_num(found.variance)
     return Rates(rate, variance, counts.den.sum(axis=3))
 
