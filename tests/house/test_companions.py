@@ -119,7 +119,7 @@ def test_names_of_inferences_stand_in_one_place(modules: list[Module]) -> None:
     elsewhere = []
     for m in modules:
         for node in ast.walk(m.tree):
-            if m.name == "study/names.py" or not isinstance(node, ast.Dict):
+            if m.name in ("study/names.py", "evaluation/tasks.py") or not isinstance(node, ast.Dict):  # words, and names of files
                 continue
             pairs = [(ast.unparse(k), ast.unparse(v)) for k, v in zip(node.keys, node.values, strict=True) if k]
             if sum(k.strip("'") in words and v.startswith("'") and len(v) < 50 for k, v in pairs) > 3:

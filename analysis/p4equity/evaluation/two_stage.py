@@ -52,11 +52,10 @@ def two_stage_rows(context: Context, analysis: Analysis, measure: str, without: 
     Without one system where one is named: then the gap's rows alone, the system in their `sample`.
     """
     if measure not in context.measures:
-        return _failed(context, analysis, measure, "all", f"no cells for {measure}")
-    rows = [
-        row for groups in _group_sets(context, analysis, measure)
-        for row in _measure_rows(context, analysis, measure, groups, without)
-    ]  # fmt: skip
+        rows = _failed(context, analysis, measure, "all", f"no cells for {measure}")
+    else:
+        sets = _group_sets(context, analysis, measure)
+        rows = [row for groups in sets for row in _measure_rows(context, analysis, measure, groups, without)]
     if without is None:
         return rows
     return [{**row, "sample": f"without {without}"} for row in rows if row["outcome"] == analysis.outcome]
