@@ -53,7 +53,16 @@ def test_rows_are_as_many_as_registered_and_pooled_where_that_has_a_meaning(outc
     assert any(r["measure_id"] == "pooled" for r in rows) == (outcome not in NOT_POOLED)
     assert all(r["inference"] == METHODS[0] for r in rows if r["measure_id"] == "pooled")
     assert {r["status"] for r in rows} == {"ok"}
-    assert all(r["n_members"] > 0 and r["n_cells"] > 0 and r["group"] == "pooled" for r in rows)
+    assert all(r["n_members"] > 0 and r["n_cells"] > 0 for r in rows)
+
+
+def test_rows_say_which_group_is_best_and_which_is_worst_off() -> None:
+    best = {r["measure_id"]: r["reference_group"] for r in answers("gap_to_best")}
+    worst = {r["measure_id"]: r["group"] for r in answers("worst_group_rate")}
+    assert (best["COL_50_75"], worst["COL_50_75"]) == ("white", "black")
+    assert (best["HBD_CTRL"], worst["HBD_CTRL"]) == ("asian", "hispanic")
+    assert (best["pooled"], worst["pooled"]) == (None, "pooled")
+    assert {r["group"] for r in answers("theil")} == {"pooled"}
 
 
 def test_the_gap_to_the_best_group_is_the_primary_gap_where_the_reference_leads_and_all_groups_are_behind() -> None:

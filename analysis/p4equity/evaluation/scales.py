@@ -89,11 +89,15 @@ def _named(context: Context, variant: tuple[str, str], measure: str, *, worst: b
 
 @dataclass(frozen=True)
 class Statistic:
-    """How one outcome is made: the scale, the groups and weights it takes, and whether it names a reference group."""
+    """How one outcome is made: the scale, the groups and weights it takes, and whether it is about the reference group.
+
+    names: the column of a measure's rows that holds the group of the largest weight, where the data name that group.
+    """
 
     scale: Scale
     asked: MakeAsked
     referred: bool = False
+    names: str | None = None
 
 
 # Registered outcome -> what its rows are about; the ratio of success never comes without that of failure.
@@ -104,10 +108,10 @@ OUTCOMES: dict[str, dict[str, Statistic]] = {
     },
     "log_odds_gap": {"log_odds_gap": Statistic(LOG_ODDS, of_the_gap, referred=True)},
     "weighted_mean_gap": {"weighted_mean_gap": Statistic(LINEAR, of_members, referred=True)},
-    "gap_to_best": {"gap_to_best": Statistic(LINEAR, of_best)},
+    "gap_to_best": {"gap_to_best": Statistic(LINEAR, of_best, names="reference_group")},
     "between_group_variance": {"between_group_variance": Statistic(VARIANCE, of_all)},
     "theil": {"theil": Statistic(THEIL, of_all)},
-    "worst_group_rate": {"worst_group_rate": Statistic(LINEAR, of_worst)},
+    "worst_group_rate": {"worst_group_rate": Statistic(LINEAR, of_worst, names="group")},
 }
 
 
@@ -159,6 +163,8 @@ def _measure_rows(context: Context, analysis: Analysis, statistic: Statistic, id
     changes = _changes(context, analysis, statistic.scale, [asked], arms)
     question = _question(changes, arms, statistic.scale)
     treated = question.treated
+    if statistic.names:
+        identity = identity | {statistic.names: asked.groups[int(asked.weights[0].argmax())]}
     common = base_row(
         context, analysis, **identity, sample=question.note, n_clusters=len(treated), n_treated_clusters=int(treated.sum()),
         **_base(context, analysis, changes, [asked], {s: [0] for s in question.systems}),

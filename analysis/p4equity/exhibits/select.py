@@ -56,6 +56,16 @@ def fresh_baselines(study: Study) -> list[Analysis]:
     return [a for a in sensitivities(study) if a.registered == "primary" and not chosen & set(a.pre_years)]
 
 
+def scale_analyses(study: Study) -> list[Analysis]:
+    """The primary question on other scales."""
+    return [a for a in study.analyses if a.estimator == "scale_change"]
+
+
+def adjusted_analyses(study: Study) -> list[Analysis]:
+    """The primary question with one fact about systems held fixed."""
+    return [a for a in study.analyses if a.estimator == "adjusted_change"]
+
+
 def leave_out_analysis(study: Study) -> Analysis | None:
     """The primary question over all contracted measures without each system in turn."""
     return _first(study, lambda a: a.leave_out is not None and a.pooled == "measures")

@@ -48,12 +48,15 @@ def is_missing(value: object) -> bool:
     return value is None or str(value) in ("<NA>", "nan", "NaT")
 
 
-ONE_DECIMAL = ("percentage points", "percent", "USD per member-month", "USD per member-month and point")
+ONE_DECIMAL = (
+    "percentage points", "percent", "USD per member-month", "USD per member-month and point", "percentage points squared",
+)  # fmt: skip
 
 
 def decimals(row: Mapping[str, Any]) -> int:
-    """Decimals for a row's unit: one for points and dollars, three for logs and other small units."""
-    return 1 if str(row.get("outcome_unit") or "percentage points") in ONE_DECIMAL else 3
+    """Decimals for a row's unit: one for points and dollars, two for points along something, three for logs and small units."""
+    unit = str(row.get("outcome_unit") or "percentage points")
+    return 1 if unit in ONE_DECIMAL else 2 if unit.startswith("percentage points per") else 3
 
 
 def number(value: Any, places: int = 1, *, signed: bool = False) -> str:

@@ -24,6 +24,10 @@ _DECIMALS = {
     "share": 2,
     "standardized difference": 2,
     "standard errors": 1,
+    "log ratio of success rates (reference / group)": 3,
+    "log ratio of failure rates (group / reference)": 3,
+    "log odds (reference less group)": 3,
+    "thousandths of Theil's index": 2,
 }
 
 

@@ -1,0 +1,124 @@
+"""T15: the primary question on other scales: one row a statistic, one column a measure, and which way each answer points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from p4equity.evaluation.claims import FEWEST
+from p4equity.exhibits import text
+from p4equity.exhibits.base import MISSING, Exhibit
+from p4equity.exhibits.select import OK, measure_analysis, pooled_analysis, rows_of, scale_analyses
+from p4equity.exhibits.tabular import Block, Cell, row_ids, spec, stacked
+from p4equity.study.scale_names import SCALE_NAMES
+
+if TYPE_CHECKING:
+    from p4equity.results import Results
+
+ID, KIND = "T15", "table"
+POOLED = "pooled"
+BLOCKS = {
+    "Reference group against groups with a baseline gap": ("gap", "success_ratio", "failure_ratio", "log_odds_gap"),
+    "All groups": ("weighted_mean_gap", "gap_to_best", "between_group_variance", "theil"),
+    "Without a reference group: above zero is better": ("worst_group_rate",),
+}
+COLUMNS = [
+    "row_id", "analysis_id", "measure_id", "outcome", "group", "reference_group", "inference", "estimate", "conf_low",
+    "conf_high", "p_value", "outcome_unit", "n_clusters", "n_treated_clusters", "status", "reason",
+]  # fmt: skip
+UNCLEAR = "cannot tell"
+Row = Mapping[str, Any]
+
+
+def build(results: Results) -> Exhibit | None:
+    """Statistics in blocks; cells give the effect, its p and interval, the direction shown, and the permutation's p."""
+    study = results.study
+    analyses = scale_analyses(study)
+    main, pooled = measure_analysis(study), pooled_analysis(study)
+    found = pd.concat([rows_of(results, a) for a in (pooled, main, *analyses) if a is not None])
+    found = found[found["outcome"].isin(list(SCALE_NAMES)) & (found["inference"] != "claim")]
+    if not analyses or found[found["outcome"] != "gap"].empty:
+        results.skip(ID, "the plan asks its primary question on no other scale")
+        return None
+    columns = [m for m in (POOLED, *study.measure_ids("contracted")) if (found["measure_id"] == m).any()]
+    blocks = [Block(head, tuple(_line(found, name, columns) for name in names if (found["outcome"] == name).any()))
+              for head, names in BLOCKS.items()]  # fmt: skip
+    heads = ("Statistic", *(text.measure_name(results, m) for m in columns))
+    table = spec(heads, blocks, stub=1, align="l" + "c" * len(columns))
+    ids = row_ids(table)
+    data = results.estimates[results.estimates["row_id"].isin(ids)].set_index("row_id").loc[list(ids)].reset_index()
+    note = _note(results, data)
+    return Exhibit(ID, "table", "The same question on other scales", _alt(results, found), note, ids, data[COLUMNS], table=table)
+
+
+def _line(found: pd.DataFrame, name: str, columns: Sequence[str]) -> tuple[Cell | str, ...]:
+    return (SCALE_NAMES[name].short, *(_cell(found, name, measure) for measure in columns))
+
+
+def _cell(found: pd.DataFrame, name: str, measure: str) -> Cell:
+    """The first inference's answer and its direction; beside it the p of the permutation."""
+    own = found[(found["outcome"] == name) & (found["measure_id"] == measure)]
+    rows = own.drop_duplicates("inference").to_dict("records")
+    if not rows:
+        return Cell(MISSING)
+    first = rows[0]
+    shuffled = next((r for r in rows if r["inference"] == "permutation" and r is not first), None)
+    said = stacked(first) + (f"\n{direction(first)}" if first["status"] == OK else "")
+    if shuffled is not None and shuffled["status"] == OK:
+        said += f", perm. p {text.p(shuffled['p_value'])}"
+    used = [first, *([shuffled] if shuffled is not None else [])]
+    return Cell(said, " ".join(text.row_id(r) for r in used))
+
+
+def direction(row: Row) -> str:
+    """What the effect does, where its interval leaves zero out and no arm is so small that no interval holds its level."""
+    name = SCALE_NAMES[str(row["outcome"])]
+    if row["status"] != OK or min(row["n_treated_clusters"], row["n_clusters"] - row["n_treated_clusters"]) < FEWEST:
+        return UNCLEAR
+    if not text.is_missing(row["conf_high"]) and row["conf_high"] < 0:
+        return name.falls
+    return name.rises if not text.is_missing(row["conf_low"]) and row["conf_low"] > 0 else UNCLEAR
+
+
+def _note(results: Results, data: pd.DataFrame) -> str:
+    study = results.study
+    best = _named(results, data, "gap_to_best", "reference_group")
+    worst = _named(results, data, "worst_group_rate", "group")
+    named = f" Best group at baseline: {best}." if best else ""
+    named += f" Worst off at baseline: {worst}." if worst else ""
+    others = data[data["outcome"] != "gap"]
+    reference = text.group_name(results, str(study.groups.reference))
+    units = study.info.unit_label_plural
+    return (
+        f"Effect of the {study.info.treatment_label} on each statistic; negative: the disparity shrinks, except in the last row. "
+        f"Log ratios: success is {reference} over group, failure group over {reference}, so both are above zero where the group "
+        "is behind; 0.01 is about one percent. Narrows, widens, better, worse: the interval leaves zero out, without adjustment "
+        f"for the number of statistics, and both arms have at least {FEWEST} {units}. The variance and Theil's index are free of "
+        "the part that sampling adds; all values are taken at the mean rates of the years before and after."
+        f"{named} {text.base_note(others, results)}{text.missing_note(others)}{text.synthetic_note(results)}"
+    )
+
+
+def _named(results: Results, data: pd.DataFrame, outcome: str, column: str) -> str:
+    """ "White (Blood pressure, Well-care), Asian (A1c control)"."""
+    rows = data[(data["outcome"] == outcome) & (data["measure_id"] != POOLED) & (data["status"] == OK)]
+    by_group: dict[str, list[str]] = {}
+    for measure, group in dict.fromkeys(zip(rows["measure_id"], rows[column], strict=True)):
+        if not text.is_missing(group):
+            by_group.setdefault(str(group), []).append(text.measure_name(results, str(measure)))
+    return ", ".join(f"{text.group_name(results, g)} ({', '.join(names)})" for g, names in by_group.items())
+
+
+def _alt(results: Results, found: pd.DataFrame) -> str:
+    """For each measure which statistics point which way."""
+    parts = []
+    for measure in dict.fromkeys(found["measure_id"]):
+        own = found[(found["measure_id"] == measure) & (found["status"] == OK)].drop_duplicates("outcome")
+        said = [direction(r) for r in own.to_dict("records")]
+        counts = {word: said.count(word) for word in dict.fromkeys(said)}
+        if counts:
+            words = text.listing([f"{word} {n}" for word, n in counts.items()])
+            parts.append(f"{text.measure_name(results, str(measure))}: of {len(said)} statistics {words}")
+    return "; ".join(parts) + "." if parts else "No statistic could be estimated."

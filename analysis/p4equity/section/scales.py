@@ -1,0 +1,122 @@
+"""The primary question on other scales, and where gaps lie: within systems or between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p4equity.exhibits.t15_scales import UNCLEAR, direction
+from p4equity.section import phrases
+from p4equity.study.scale_names import SCALE_NAMES
+
+if TYPE_CHECKING:
+    from p4equity.section.answers import Row
+    from p4equity.section.section import Section
+
+WORST = "worst_group_rate"
+
+
+def first_answers(s: Section) -> dict[str, dict[str, Row]]:
+    """Measure -> statistic -> the row of the first inference: the primary gap and every other scale."""
+    asked = [a for a in s.study.analyses if a.estimator == "scale_change"]
+    if not asked:
+        return {}
+    gaps = [a for a in s.study.analyses if (a.registered, a.outcome, a.estimator) == ("primary", "gap", "meta_regression")]
+    main = [next((a for a in gaps if a.pooled is None and a.groups == "pooled"), None), next((a for a in gaps if a.pooled), None)]
+    found: dict[str, dict[str, Row]] = {}
+    for analysis in [*(a for a in main if a), *asked]:
+        rows = s.run.rows({"analysis_id": analysis.id, "inference": analysis.inference[0]})
+        for key, outcome, measure in zip(rows["row_id"], rows["outcome"], rows["measure_id"], strict=True):
+            if outcome in SCALE_NAMES:
+                found.setdefault(str(measure), {}).setdefault(str(outcome), s.run.row({"row_id": str(key)}))
+    return found
+
+
+def scales(s: Section) -> str:
+    """What the other scales say, where they part, and why not all of them can be right."""
+    found = first_answers(s)
+    singles = {m: rows for m, rows in found.items() if m != phrases.POOLED}
+    others = [row for rows in singles.values() for name, row in rows.items() if name != "gap" and row["status"] == "ok"]
+    if not others:
+        return ""
+    clear = [row for row in others if direction(row) != UNCLEAR]
+    table = phrases.exhibit_ref(s, "T15", "gaps", " in ")
+    head = "none" if not clear else phrases.count(len(clear))
+    text = (
+        f"Of {phrases.plural(len(others), 'answer')} on other scales{table},"
+        f" {head} {'points' if len(clear) == 1 else 'point'} either way, by intervals without adjustment."
+    )
+    parts = [_parting(s, measure, rows) for measure, rows in singles.items()]
+    pooled = _pooled(s, found.get(phrases.POOLED, {}))
+    return phrases.paragraphs(f"{text} {pooled} {' '.join(p for p in parts if p)}", _parallel(s))
+
+
+def _parting(s: Section, measure: str, rows: dict[str, Row]) -> str:
+    """Where scales disagree about one measure: which show a change and which do not, with the rate of the worst-off group."""
+    ok = {name: row for name, row in rows.items() if row["status"] == "ok"}
+    clear = [name for name, row in ok.items() if direction(row) != UNCLEAR]
+    open_ = [name for name in ok if name not in clear]
+    if not clear or not open_:
+        return ""
+    shown = phrases.join(SCALE_NAMES[n].prose for n in clear)
+    silent = phrases.join(SCALE_NAMES[n].prose for n in open_)
+    worst = f" ({_figures(s, ok[WORST])})" if open_[-1:] == [WORST] else ""
+    return (
+        f"They part on {phrases.lower(phrases.measure(s, measure))}: {shown} {'shows' if len(clear) == 1 else 'show'} a change,"
+        f" {silent}{worst} {'does' if len(open_) == 1 else 'do'} not."
+    )
+
+
+def _pooled(s: Section, rows: dict[str, Row]) -> str:
+    """The pooled log-odds gap and the pooled rate of the worst-off group, as the two that differ most in what they look at."""
+    said = [
+        f"{SCALE_NAMES[n].prose} {_figures(s, rows[n])}"
+        for n in ("log_odds_gap", WORST)
+        if n in rows and rows[n]["status"] == "ok"
+    ]
+    return f"Over all measures, the effect on {phrases.join(said, 'and on')}." if said else ""
+
+
+def _figures(s: Section, row: Row) -> str:
+    """ "−0.152 (95% interval −0.233 to −0.072)"."""
+    places = phrases.decimals(str(row["outcome_unit"]))
+    said = s.number(row["row_id"], signed=True, decimals=places)
+    return f"{said} ({phrases.level(s)} interval {s.number(row['row_id'], what='interval', decimals=places)})"
+
+
+def _parallel(s: Section) -> str:
+    label = s.study.info.treatment_label
+    return (
+        "Where levels differ at the start, trends that run parallel in points do not run parallel in ratios or odds"
+        f" [@roth_santanna_2023]: the scales rest on different assumptions about what would have happened without a {label}, and"
+        " these cannot hold together. The plan named points before any outcome was read, because targets are set in them; the"
+        " other scales show what hangs on that choice. Ratios of success and of failure stand side by side, since either alone"
+        " can tell the opposite of the other."
+    )
+
+
+def parts(s: Section) -> str:
+    """How much of the change of contracted gaps lay within systems, and how far the part between them moved."""
+    path = s.run_dir / "results" / "gap_parts.csv"
+    if not path.is_file():
+        return ""
+    table = s.results("gap_parts")
+    rows = table[(table["arm"] == "contracted") & (table["period"] == "change") & (table["status"] == "ok")]
+    units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
+    ref = phrases.exhibit_ref(s, "T16", "gaps", "; ")
+    text = (
+        f"A gap of all members has two parts [@kitagawa_1955]: gaps inside {units}, on which"
+        f" a {label} can act, and where members of the groups are treated, which moves when members or {units} come and go{ref}."
+    )
+    if rows.empty:
+        return f"{text} With so few contracted {units} whose cells are released, no gap could be split."
+    inside = rows[rows["within"].abs() > rows["between"].abs()]
+    far = rows.loc[rows["between"].abs().idxmax()]
+    where = f"{phrases.lower(phrases.measure(s, str(far['measure_id'])))}, {phrases.group(s, str(far['group']))} members"
+    half = phrases.critical(s) * float(far["se_between"])
+    ends = f"{phrases.plain(far['between'] - half)} to {phrases.plain(far['between'] + half)}"
+    return (
+        f"{text} Among contracted {units} the part within them moved more than the part between them in"
+        f" {phrases.count(len(inside))} of {phrases.plural(len(rows), 'gap')}. The part between them moved most for {where}: by"
+        f" {phrases.plain(far['between'], signed=True)} of {phrases.plain(far['gap'], signed=True)} points ({phrases.level(s)}"
+        f" interval {ends}, sampling alone)."
+    )
