@@ -9,6 +9,7 @@ import pandas as pd
 
 from p4equity.exhibits import marks, text
 from p4equity.exhibits.base import COLORS, MARKERS, Exhibit, exhibit_style, new_figure
+from p4equity.exhibits.broken_twin import broken_key, broken_note, broken_of, draw_broken, from_break, jumps
 from p4equity.exhibits.figure_facts import gap_groups
 from p4equity.exhibits.figure_parts import ARM_LOOKS, SMALL
 from p4equity.exhibits.select import OK
@@ -41,10 +42,13 @@ def build(results: Results) -> Exhibit | None:
         return None
     groups = list(study.group_ids) if compared else ["all"]
     used = rate[rate["measure_id"].isin(measures) & rate["group"].isin(groups) & rate["arm"].isin(ARMS)].copy()
+    broken: dict[str, pd.DataFrame] = {}
     if compared:
+        broken = {m: rows for m in measures if len(rows := _broken(results, rate, m))}
         used = pd.concat([used, *(_gap_rows(results, used, m) for m in measures)], ignore_index=True)
     with exhibit_style():
-        figure = _draw_groups(results, used, measures, groups) if compared else _draw_arms(results, used, measures)
+        figure = _draw_groups(results, used, measures, groups, broken) if compared else _draw_arms(results, used, measures)
+    used = pd.concat([used, *broken.values()], ignore_index=True)
     data = used.drop(columns=[c for c in ("num",) if c in used]).reset_index(drop=True)
     first, last = int(used["year"].min()), int(used["year"].max())
     what = "Rates and gaps" if compared else "Mean outcomes"
@@ -53,9 +57,18 @@ def build(results: Results) -> Exhibit | None:
     return Exhibit(ID, "figure", title, _alt(results, used, measures), _note(results, measures, used), (), data, figure)
 
 
-def _gap_rows(results: Results, used: pd.DataFrame, measure: str) -> pd.DataFrame:
+def _broken(results: Results, rate: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Gaps of the broken series of a measure from its break on, for the groups of the measure itself."""
+    series = broken_of(results, measure)
+    if series is None or jumps(results, measure).empty:
+        return pd.DataFrame()
+    rows = rate[rate["arm"].isin(ARMS)]
+    return from_break(results, measure, _gap_rows(results, rows, series, gap_groups(results, measure)))
+
+
+def _gap_rows(results: Results, used: pd.DataFrame, measure: str, behind: list[str] | None = None) -> pd.DataFrame:
     """Reference rate minus the mean rate of the groups behind at baseline, by arm and year; groups share no member."""
-    groups, out = gap_groups(results, measure), []
+    groups, out = behind or gap_groups(results, measure), []
     wanted = [str(results.study.groups.reference), *groups]
     own = used[(used["measure_id"] == measure) & used["group"].isin(wanted)]
     for (arm, year), rows in own.groupby(["arm", "year"]) if groups else ():
@@ -71,7 +84,9 @@ def _gap_rows(results: Results, used: pd.DataFrame, measure: str) -> pd.DataFram
     return pd.DataFrame(out)
 
 
-def _draw_groups(results: Results, used: pd.DataFrame, measures: list[str], groups: list[str]) -> Any:
+def _draw_groups(
+    results: Results, used: pd.DataFrame, measures: list[str], groups: list[str], broken: dict[str, pd.DataFrame]
+) -> Any:
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(0.85 + 1.5 * len(measures))
@@ -89,6 +104,8 @@ def _draw_groups(results: Results, used: pd.DataFrame, measures: list[str], grou
         axes[i, 1].tick_params(labelleft=False)
         gaps = [_Line(f"{arm}", *ARM_LOOKS[arm], own[(own["arm"] == arm) & (own["group"] == GAP)]) for arm in ARMS]
         _panel(axes[i, 2], results, measure, gaps)
+        if measure in broken:
+            draw_broken(axes[i, 2], broken[measure], {arm: ARM_LOOKS[arm] for arm in ARMS})
         axes[i, 2].axhline(0, color="#52606d", lw=0.8, zorder=1)
         axes[i, 2].yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes[i, 2].set_visible(bool(len(gaps[0].rows)))
@@ -96,7 +113,7 @@ def _draw_groups(results: Results, used: pd.DataFrame, measures: list[str], grou
         for ax, what in zip(axes[i], ("contracted", "comparison", "gap, points"), strict=True):
             ax.set_title(f"{name}: {what}", fontsize=7.6)
         axes[i, 0].set_ylabel("Rate, %", fontsize=7.6)
-    keys = _keys(axes[0, 0]) + _keys(axes[0, 2])
+    keys = _keys(axes[0, 0]) + _keys(axes[0, 2]) + ([broken_key()] if broken else [])
     return _finish(figure, axes, results, measures, keys)
 
 
@@ -187,7 +204,7 @@ def _note(results: Results, measures: list[str], used: pd.DataFrame) -> str:
         )
     else:
         base = f"Means over {study.info.unit_label_plural}, each counting by its weight; bands: 95% intervals."
-    return f"{base} {marks.marks_note(results, measures)}{hidden}{text.synthetic_note(results)}"
+    return f"{base} {marks.marks_note(results, measures)}{broken_note(results, measures)}{hidden}{text.synthetic_note(results)}"
 
 
 def _behind(results: Results, measures: list[str]) -> str:
