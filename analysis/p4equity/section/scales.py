@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from p4equity.exhibits.t15_scales import UNCLEAR, direction
+from p4equity.exhibits.t15_scales import FEWEST, UNCLEAR, direction
 from p4equity.section import phrases
 from p4equity.study.scale_names import SCALE_NAMES
 
@@ -42,44 +42,43 @@ def scales(s: Section) -> str:
     table = phrases.exhibit_ref(s, "T15", "gaps", " in ")
     head = "none" if not clear else phrases.count(len(clear))
     text = (
-        f"Of {phrases.plural(len(others), 'answer')} on other scales{table},"
-        f" {head} {'points' if len(clear) == 1 else 'point'} either way, by intervals without adjustment."
+        f"Of {phrases.plural(len(others), 'answer')} on other scales{table}, {head} {'has' if len(clear) == 1 else 'have'} an"
+        f" interval that excludes zero with {phrases.units(s, FEWEST)} or more in each arm, before any adjustment for their number."
     )
-    parts = [_parting(s, measure, rows) for measure, rows in singles.items()]
     pooled = _pooled(s, found.get(phrases.POOLED, {}))
-    return phrases.paragraphs(f"{text} {pooled} {' '.join(p for p in parts if p)}", _parallel(s))
+    parts = phrases.paragraphs(*(_parting(s, measure, rows) for measure, rows in singles.items()))
+    return phrases.paragraphs(f"{text} {pooled}", parts, _parallel(s))
 
 
 def _parting(s: Section, measure: str, rows: dict[str, Row]) -> str:
-    """Where scales disagree about one measure: which show a change and which do not, with the rate of the worst-off group."""
+    """Where scales disagree about one measure: which show a change and which do not, and whether the worst-off group gained."""
     ok = {name: row for name, row in rows.items() if row["status"] == "ok"}
     clear = [name for name, row in ok.items() if direction(row) != UNCLEAR]
-    open_ = [name for name in ok if name not in clear]
-    if not clear or not open_:
+    silent = [name for name in ok if name not in clear]
+    if not clear or not silent:
         return ""
     shown = phrases.join(SCALE_NAMES[n].prose for n in clear)
-    silent = phrases.join(SCALE_NAMES[n].prose for n in open_)
-    worst = f" ({_figures(s, ok[WORST])})" if open_[-1:] == [WORST] else ""
-    return (
-        f"They part on {phrases.lower(phrases.measure(s, measure))}: {shown} {'shows' if len(clear) == 1 else 'show'} a change,"
-        f" {silent}{worst} {'does' if len(open_) == 1 else 'do'} not."
+    not_shown = phrases.join((SCALE_NAMES[n].prose for n in silent), "or")
+    text = (
+        f"Scales disagree on {phrases.lower(phrases.measure(s, measure))}. A change shows in {shown}; none shows in {not_shown}."
     )
+    if "gap" in clear and WORST in silent:
+        text += f" So a gain of the group that was worst off is not shown: the effect on its rate is {_figures(s, ok[WORST])}."
+    return text
 
 
 def _pooled(s: Section, rows: dict[str, Row]) -> str:
     """The pooled log-odds gap and the pooled rate of the worst-off group, as the two that differ most in what they look at."""
-    said = [
-        f"{SCALE_NAMES[n].prose} {_figures(s, rows[n])}"
-        for n in ("log_odds_gap", WORST)
-        if n in rows and rows[n]["status"] == "ok"
-    ]
-    return f"Over all measures, the effect on {phrases.join(said, 'and on')}." if said else ""
+    names = [n for n in ("log_odds_gap", WORST) if n in rows and rows[n]["status"] == "ok"]
+    said = phrases.join(f"the effect on {SCALE_NAMES[n].prose} is {_figures(s, rows[n])}" for n in names)
+    return f"Over all measures, {said}." if said else ""
 
 
 def _figures(s: Section, row: Row) -> str:
-    """ "−0.152 (95% interval −0.233 to −0.072)"."""
+    """ "+2.6 points (95% interval 0.3 to 5.2)"; other units than points stand in the name."""
     places = phrases.decimals(str(row["outcome_unit"]))
     said = s.number(row["row_id"], signed=True, decimals=places)
+    said += " points" if row["outcome_unit"] == "percentage points" else ""
     return f"{said} ({phrases.level(s)} interval {s.number(row['row_id'], what='interval', decimals=places)})"
 
 
@@ -102,7 +101,8 @@ def parts(s: Section) -> str:
     table = s.results("gap_parts")
     rows = table[(table["arm"] == "contracted") & (table["period"] == "change") & (table["status"] == "ok")]
     units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
-    ref = phrases.exhibit_ref(s, "T16", "gaps", "; ")
+    ref = phrases.exhibit_ref(s, "T16", "gaps")
+    ref = f" ({ref})" if ref else ""
     text = (
         f"A gap of all members has two parts [@kitagawa_1955]: gaps inside {units}, on which"
         f" a {label} can act, and where members of the groups are treated, which moves when members or {units} come and go{ref}."
@@ -110,13 +110,15 @@ def parts(s: Section) -> str:
     if rows.empty:
         return f"{text} With so few contracted {units} whose cells are released, no gap could be split."
     inside = rows[rows["within"].abs() > rows["between"].abs()]
+    often = f"{phrases.count(len(inside)) if len(inside) else 'none'} of {phrases.plural(len(rows), 'gap')}"
+    if len(inside) == len(rows):
+        often = f"all {phrases.plural(len(rows), 'gap')}" if len(rows) > 1 else "the one gap that could be split"
     far = rows.loc[rows["between"].abs().idxmax()]
     where = f"{phrases.lower(phrases.measure(s, str(far['measure_id'])))}, {phrases.group(s, str(far['group']))} members"
     half = phrases.critical(s) * float(far["se_between"])
     ends = f"{phrases.plain(far['between'] - half)} to {phrases.plain(far['between'] + half)}"
     return (
-        f"{text} Among contracted {units} the part within them moved more than the part between them in"
-        f" {phrases.count(len(inside))} of {phrases.plural(len(rows), 'gap')}. The part between them moved most for {where}: by"
-        f" {phrases.plain(far['between'], signed=True)} of {phrases.plain(far['gap'], signed=True)} points ({phrases.level(s)}"
-        f" interval {ends}, sampling alone)."
+        f"{text} Among contracted {units} the part within them moved more than the part between them in {often}. The part"
+        f" between them moved most for {where}: by {phrases.plain(far['between'], signed=True)} of"
+        f" {phrases.plain(far['gap'], signed=True)} points ({phrases.level(s)} interval {ends}, sampling alone)."
     )

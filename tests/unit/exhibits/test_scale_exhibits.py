@@ -126,7 +126,7 @@ def test_paragraphs_look_up_what_they_say(section: Section, results: Results) ->
         if "to" not in shown:
             value = float(shown.replace("−", "-").replace("+", "").replace("\\", ""))
             assert value == pytest.approx(found.loc[key, "estimate"], abs=0.0501)
-    assert "They part on colorectal" in said
+    assert "Scales disagree on colorectal" in said
     assert "cannot hold together" in said
 
 
