@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from candidate_cells import candidate_cells
 from p4equity.disparity.selection import autoregressive, expected_narrowing, worst
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.pooled import pooled_rows
@@ -24,31 +25,7 @@ from p4equity.synthetic.truth import load_truth
 from simulation import STUDY
 
 SEEDS = 20
-STAYING = 0.7  # members of a year who are there a year later
 KEPT = ("measures", "panel", "baseline_series", "gap")  # of a context: what does not depend on contracts
-
-
-def made_cells(study: Study, size: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cells of the candidate measures with the study's sizes times `size`, and the overlap of their members; no numerators."""
-    assert study.race is not None
-    assert study.scheme is not None
-    version = (study.population.map, study.race.primary)
-    cells, overlap = [], []
-    for system in study.systems:
-        for measure in (*study.measure_sets.contracted, *study.measure_sets.not_incentivized):
-            hints = study.measure(measure).synthetic
-            for group in study.scheme.ids:
-                mix = system.synthetic.race_mix.get(group, 0.0) if system.synthetic and system.stratum == "adult" else 0.0
-                n = round(size * (system.synthetic.members if system.synthetic else 0) * mix * hints["denominator_share"])
-                for i, t in enumerate(study.years if n else ()):
-                    cells.append((*version, system.id, measure, group, t, n, 0))
-                    for u in study.years[i:]:
-                        both = n if u == t else int(n * STAYING ** (u - t))
-                        overlap.append((*version, system.id, group, measure, t, measure, u, both, 0, 0, 0))
-    first = ["map", "race_version", "system_id"]
-    cell = pd.DataFrame(cells, columns=[*first, "measure_id", "group", "year", "den", "num"]).assign(with_reading=np.nan)
-    pairs = ["group", "measure_1", "year_1", "measure_2", "year_2", "den_den", "num_den", "den_num", "num_num"]
-    return cell, pd.DataFrame(overlap, columns=[*first, *pairs])
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +77,7 @@ def draws(study: Study) -> Iterator[dict[str, float]]:
     """Pooled answers of each draw: two a seed, lasting gaps anew with each seed."""
     wide = open_to_all(study)
     question, _, fresh = questions(wide)
-    cells, overlap = made_cells(wide, 0.25)
+    cells, overlap = candidate_cells(wide, 0.25)
     for seed in range(SEEDS):
         sampler = CellSampler(wide, cells, overlap, scenario="nothing", seed=seed)
         for n in range(2):
@@ -135,7 +112,7 @@ def test_measures_selected_by_their_noise_regress_as_expected_and_corrected_esti
 
 
 def test_the_planted_scenario_biases_as_its_truth_says_and_a_fresh_baseline_is_free(study: Study) -> None:
-    cells, overlap = made_cells(study, 0.5)
+    cells, overlap = candidate_cells(study, 0.5)
     samplers = [CellSampler(study, cells, overlap, scenario=name) for name in ("clean", "noise_selected_baselines")]
     _, main, fresh = questions(study)
     shifts = []

@@ -25,6 +25,7 @@ FORMULA_COLUMNS = (
 )  # fmt: skip
 CURVE_COLUMNS = ("formula_id", "label", "true_narrowing", "score", "monte_carlo_error")
 LARGE = 0.25  # of the maximum: a change of the score that a system would feel
+A_CENT = 0.01  # USD per member-month: no system loses a payment to rounding
 ALL = "all"
 Flags = NDArray[np.bool_]
 
@@ -63,7 +64,8 @@ def payment_formula_tables(context: Context, hidden: Collection[Key] = ()) -> tu
     hidden: system, measure and group of cells that must not be told; they enter nothing. Scores are shares of what is at stake.
     `by_simulation`: expected when no rate truly changed and every cell has its own sampling errors, gates included.
     `by_permutation`: the mean over contract rows dealt anew among the eligible systems of a stratum, each paid for its own
-    change; `as_much_by_permutation`: the share of such deals that earn as much as the true one. Empty without [payment].
+    change (small systems are paid more for noise, so that it can differ from the former where nothing changed);
+    `as_much_by_permutation`: the share of such deals that earn as much as the true one. Empty without [payment].
     """
     import pandas as pd
 
@@ -108,7 +110,7 @@ class _World:
                 Units(
                     np.repeat([systems.index(c.system) for c in found], counts), stakes(own, found),
                     np.concatenate([sampling_variance(c.cell, own.formula, e) for c, e in zip(found, drawn, strict=True)]),
-                    np.repeat([c.thrift <= own.formula.efficiency_margin for c in found], counts),
+                    np.repeat([c.thrift <= own.formula.efficiency_margin + A_CENT for c in found], counts),
                     Outcome.joined([observed(c.cell, own.formula) for c in found]),
                 )
             )  # fmt: skip
