@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from p4equity.exhibits.t15_scales import FEWEST, UNCLEAR, direction
+from p4equity.evaluation.claims import FEWEST
+from p4equity.exhibits.t15_scales import UNCLEAR, direction
 from p4equity.section import phrases
 from p4equity.study.scale_names import SCALE_NAMES
 
@@ -43,7 +44,7 @@ def scales(s: Section) -> str:
     head = "none" if not clear else phrases.count(len(clear))
     text = (
         f"Of {phrases.plural(len(others), 'answer')} on other scales{table}, {head} {'has' if len(clear) == 1 else 'have'} an"
-        f" interval that excludes zero with {phrases.units(s, FEWEST)} or more in each arm, before any adjustment for their number."
+        f" interval that excludes zero with {phrases.units(s, FEWEST)} or more in each arm, unadjusted for their number."
     )
     pooled = _pooled(s, found.get(phrases.POOLED, {}))
     parts = phrases.paragraphs(*(_parting(s, measure, rows) for measure, rows in singles.items()))
