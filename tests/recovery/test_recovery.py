@@ -21,7 +21,7 @@ from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.extract import open_extract
 from p4equity.resources import root
-from p4equity.study import Study, load_study
+from p4equity.study import Analysis, Study, load_study
 from p4equity.synthetic import simulate as write_extract
 from simulation import STUDY, Setting, simulate, summarize, true_gap_effect
 
@@ -116,6 +116,25 @@ def test_documentation_gain_fires_its_gate_and_biases_as_predicted(study: Study,
     points = predicted[own & predicted["group"].isin(["black", "hispanic"])]
     # The same members with and without the gain; what differs is the readings, so the difference is nearly free of noise.
     assert gaps[1] - gaps[0] == pytest.approx(points["points"].mean(), abs=1.0)
+
+
+def test_documentation_is_told_from_care(study: Study, clean: Clean, tmp_path: Path) -> None:
+    """The same members with and without more readings: the part from readings takes the difference, that from control none."""
+    gained = extracted(study, tmp_path / "x", "documentation_gain", 22)[0]
+    parts = [
+        {(r["measure_id"], r["outcome"]): r.get("estimate") for r in analysis_rows(context, _first(study, "documentation"))}
+        for context in (clean(22, MEMBERS), gained)
+    ]
+    moved = {key: parts[1][key] - parts[0][key] for key in parts[0] if parts[0][key] is not None}
+    for measure in ("CBP", "HBD_CTRL"):
+        assert moved[measure, "rate_from_readings"] > 1.5
+        assert abs(moved[measure, "rate_from_control"]) < 0.3
+    assert moved["CBP", "gap_from_readings"] < -1.0
+    assert abs(moved["CBP", "gap_from_control"]) < 0.5
+
+
+def _first(study: Study, analysis: str) -> Analysis:
+    return study.analysis(analysis).model_copy(update={"inference": ("averaged_t",)})
 
 
 def _overall(context: Context, study: Study, measure: str) -> float:
