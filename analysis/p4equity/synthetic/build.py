@@ -8,6 +8,7 @@ from p4equity.dictionary import Dictionary, load_dictionary
 from p4equity.errors import StudyError
 from p4equity.study import Study
 from p4equity.synthetic.build_streams import Pilot, build_spending, build_streams
+from p4equity.synthetic.churn import build_churn
 from p4equity.synthetic.draws import FloatArray, cumulate
 from p4equity.synthetic.places import build_places, real_sizes
 from p4equity.synthetic.plan import Column, People, Plan, RacePlan
@@ -49,6 +50,7 @@ def build_plan(study: Study, planted: Planted, *, members: int, seed: int) -> Pl
         streams=build_streams(study, planted, pilot, seed),
         spending=build_spending(study, planted, pilot, seed),
         access_shock=flows.access_shock / 100 if flows and planted.on("exit_flows") else 0.0,
+        churn=build_churn(study, planted),
         columns=_columns(dictionary),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from p4equity.synthetic.churn import lasting_results
 from p4equity.synthetic.draws import BoolArray, FloatArray, IntArray, stream
 from p4equity.synthetic.placement import Placement
 from p4equity.synthetic.plan import HIGHEST_RATE, HIGHEST_READING, LOWEST_RATE, OLDEST, Plan, StreamPlan
@@ -66,7 +67,7 @@ def draw_events(
         control = np.minimum(rate / tested, HIGHEST_RATE)
         tested = np.minimum(tested + item.reading_gain[owner, group, year], HIGHEST_READING)
         reading = _lasting(rng, who, item.persistence) < tested
-    met = _lasting(rng, who, item.persistence) < control
+    met = lasting_results(plan, members, who, _lasting(rng, who, item.persistence), item.id, block) < control
     numerator = met if reading is None else met & reading
     excluded = rng.random(len(who)) < np.where(age >= _OLD, _EXCLUDED_SHARE_OLD, _EXCLUDED_SHARE)
     return _rows(item, rng, (who, year, age), numerator, reading, excluded)

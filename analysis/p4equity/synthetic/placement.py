@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from p4equity.synthetic.churn import leave
 from p4equity.synthetic.draws import BoolArray, FloatArray, IntArray, stream
 from p4equity.synthetic.places import PEDIATRIC
 from p4equity.synthetic.plan import Plan
@@ -76,6 +77,7 @@ def place(plan: Plan, members: Members, seed: int, block: int) -> Placement:
         practice[:, t] = now
     without = rng.random(members.n) < people.unattributed_share
     practice[without] = -1
+    practice = leave(plan, members, practice, block)
     lucky = rng.random(members.n)
     provider = places.first_provider[practice] + np.floor(lucky[:, None] * places.n_pcps[practice]).astype(np.int64)
     years = np.array(plan.years)

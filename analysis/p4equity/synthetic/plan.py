@@ -68,6 +68,17 @@ class People:
 
 
 @dataclass(frozen=True)
+class ChurnPlan:
+    """Who leaves: `groups` (K) flags, `contracted` (S+1, Y) flags; shares as in truth.toml."""
+
+    groups: BoolArray
+    contracted: BoolArray
+    low: float
+    trait: float
+    leave: float
+
+
+@dataclass(frozen=True)
 class RacePlan:
     """Versions of the race file. `self_report` (V, S+1) and `error` (V) in the order of `versions`; the frozen one is last."""
 
@@ -138,6 +149,7 @@ class Plan:
     streams: tuple[StreamPlan, ...]
     spending: SpendingPlan | None
     access_shock: float
+    churn: ChurnPlan | None
     columns: dict[str, tuple[Column, ...]]
 
     @property

@@ -15,7 +15,8 @@ from p4equity.study.problems import Problems
 from p4equity.study.reader import parse, read_toml
 
 Switch = Literal[
-    "exit_flows", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection", "documentation_gain",
+    "exit_flows", "differential_churn", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection",
+    "documentation_gain",
     "no_effects", "grant_effect", "spillover",
 ]  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
@@ -127,6 +128,19 @@ class ExitFlows(Block):
     access_shock: float
 
 
+class DifferentialChurn(Block):
+    """[differential_churn]: members who do worse leave contracted systems in years under contract, in some groups.
+
+    groups: who. low: share of a group that does worse. trait: part of a member's results that is lasting, in all groups and
+    systems. leave: share of those who do worse and leave a contracted system in a year, for no practice.
+    """
+
+    groups: Many[str]
+    low: Share
+    trait: Share
+    leave: Share
+
+
 class GrantEffect(Block):
     """[grant_effect]: points on the rate of each group for every 10 USD of grants a member, both arms, years after the award."""
 
@@ -155,6 +169,7 @@ class Truth(Block):
     documentation_gain: dict[str, dict[str, float]] = Field(default_factory=dict)
     practice_changes: PracticeChanges | None = None
     exit_flows: ExitFlows | None = None
+    differential_churn: DifferentialChurn | None = None
     grant_effect: GrantEffect | None = None
     spillover: Spillover | None = None
 
@@ -219,6 +234,8 @@ def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
     ):
         for name in names:
             _check(name, known, table.split("_")[0], (table, name), problems)
+    for i, group in enumerate(truth.differential_churn.groups if truth.differential_churn else ()):
+        _check(group, groups, "group", ("differential_churn", "groups", i), problems)
     for group in truth.grant_effect.points if truth.grant_effect else ():
         _check(group, groups, "group", ("grant_effect", "points", group), problems)
     if len(truth.population.age_from) != len(truth.population.age_share) + 1:
