@@ -94,7 +94,7 @@ BAD = [
     ("events.csv", "event_id,date", "event_id,day", r"unknown column 'day'(.|\n)*column 'date' is missing"),
     ("events.csv", "equity_report,", "equity_plan,", r"duplicate key\n  found:    event_id = equity_plan"),
     ("events.csv", "measure,CBP,", "measure,CPB,", r"'CPB' is not in the study"),
-    ("threats.csv", ",attrition\n", ",atrition\n", r"'atrition' is not in the study(.|\n)*did you mean 'attrition'"),
+    ("threats.csv", ",attrition;", ",atrition;", r"'atrition' is not in the study(.|\n)*did you mean 'attrition'"),
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import OK, analysis_title
 from p4equity.exhibits.tabular import Block, Cell, capital, row_ids, spec, with_labels
+from p4equity.exhibits.threat_facts import FACTS
 
 if TYPE_CHECKING:
     from p4equity.results import Results
@@ -21,6 +22,7 @@ ID, KIND = "T6", "table"
 COLUMNS = ("Test or remedy in the plan", "Analysis or gate", "What it found")
 NOT_EVALUATED = "not evaluated"
 LISTED = 5  # more answers than this are given as a range
+ASIDE = ("left_out", "turning")  # ends of outcomes that are no answer of the analysis, but what lies beside it
 VERDICTS = {"PASS": "passed", "FAIL": "FAILED", "NOT EVALUATED": NOT_EVALUATED}
 Row = Mapping[str, Any]
 Finding = tuple[str, str, list[str]]  # name of the test, what it found, the rows behind that
@@ -56,9 +58,12 @@ def _lower(words_: str) -> str:
 
 
 def _finding(results: Results, item: str) -> Finding:
-    """What a gate or an analysis found."""
+    """What a gate, an analysis or a check of the run found."""
     if results.study.gate(item) is not None:
         return _gate(results, item)
+    if item in FACTS:
+        name, said = FACTS[item]
+        return name, said(results), []
     analysis = next((a for a in results.study.analyses if a.id == item), None)
     if analysis is None:
         return capital(item.replace("_", " ")), NOT_EVALUATED, []
@@ -67,6 +72,8 @@ def _finding(results: Results, item: str) -> Finding:
         return _bounds(results, analysis, found)
     if analysis.estimator == "event_study":
         return _pretrends(results, analysis, found)
+    if analysis.covariate is not None:
+        return _held_fixed(results, analysis, found)
     return _answers(results, analysis, found)
 
 
@@ -126,12 +133,32 @@ def _bounds(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findin
     return name, f"{what}{f', in {len(ok)} series' if len(ok) > 1 else ''}{_silent(rows)}", [str(i) for i in ok["row_id"]]
 
 
+def _held_fixed(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
+    """The pooled effect with a fact about systems held fixed, and the change of comparison systems' gaps along it."""
+    name = _name(results, analysis)
+    rows = found[found["inference"] == analysis.inference[0]]
+    if (rows["measure_id"] == "pooled").any():
+        rows = rows[rows["measure_id"] == "pooled"]
+    ok = rows[rows["status"] == OK]
+    if ok.empty:
+        return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
+    said = [
+        f"{'effect ' if row['outcome'] == analysis.outcome else f'comparison {results.study.info.unit_label_plural} '}"
+        f"{text.estimate(row)}{_unit(ok[ok['row_id'] == row['row_id']])}" for row in ok.to_dict("records")
+    ]  # fmt: skip
+    return name, f"{'; '.join(said)}{_silent(rows)}", [str(i) for i in ok["row_id"]]
+
+
 def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:
     """The analysis's own rows under its first inference: each estimate, or their range where there are many."""
     name = _name(results, analysis)
-    outcomes = [analysis.outcome] if (found["outcome"] == analysis.outcome).any() else list(dict.fromkeys(found["outcome"]))
-    rows = found[found["outcome"].isin([o for o in outcomes if o != "left_out"]) & (found["inference"] == analysis.inference[0])]
+    own = found[(found["outcome"] == analysis.outcome) & (found["status"] == OK)]
+    outcomes = [analysis.outcome] if len(own) else [o for o in dict.fromkeys(found["outcome"]) if not o.endswith(ASIDE)]
+    rows = found[found["outcome"].isin(outcomes) & (found["inference"] == analysis.inference[0])]
     rows = rows[rows["event_time"].isna()]
+    pooled = rows["measure_id"] == "pooled"
+    if len(rows) > LISTED and pooled.any():
+        rows = rows[pooled]
     ok = rows[rows["status"] == OK]
     if ok.empty:
         return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
@@ -140,7 +167,8 @@ def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
         return name, f"{_range(ok)}{_silent(rows)}", ids
     if len(rows) == 1:
         return _methods(results, analysis, found)
-    each = [f"{_subject(results, r, len(outcomes))}{text.estimate(r)}" for r in ok.to_dict("records")]
+    differ = [c for c in ("measure_id", "group", "outcome", "sample") if ok[c].nunique() > 1]
+    each = [f"{_subject(results, r, differ)}{text.estimate(r)}" for r in ok.to_dict("records")]
     return name, f"{'; '.join(each)}{_unit(ok)}{_silent(rows)}", ids
 
 
@@ -156,14 +184,15 @@ def _methods(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
     return analysis_title(analysis, results.study), "; ".join(said), ids
 
 
-def _subject(results: Results, row: Row, outcomes: int) -> str:
+def _subject(results: Results, row: Row, differ: Sequence[str]) -> str:
     """Which row it is, as far as the others differ."""
-    parts = [text.measure_name(results, str(row["measure_id"]))]
-    if row["group"] not in ("pooled", "all"):
-        parts.append(text.group_name(results, str(row["group"])))
-    if outcomes > 1:
-        parts.append(str(row["outcome"]).replace("_", " "))
-    return f"{', '.join(parts)} "
+    said = {
+        "measure_id": text.measure_name(results, str(row["measure_id"])),
+        "group": text.group_name(results, str(row["group"])),
+        "outcome": str(row["outcome"]).replace("_", " "),
+        "sample": with_labels(results, str(row["sample"])),
+    }
+    return "".join(f"{said[c]}, " for c in differ)[:-2] + " " if differ else ""
 
 
 def _range(ok: pd.DataFrame) -> str:

@@ -56,7 +56,7 @@ ONE_DECIMAL = (
 def decimals(row: Mapping[str, Any]) -> int:
     """Decimals for a row's unit: one for points and dollars, two for points along something, three for logs and small units."""
     unit = str(row.get("outcome_unit") or "percentage points")
-    return 1 if unit in ONE_DECIMAL else 2 if unit.startswith("percentage points per") else 3
+    return 1 if unit in ONE_DECIMAL else 2 if unit.startswith("percentage points ") else 3
 
 
 def number(value: Any, places: int = 1, *, signed: bool = False) -> str:

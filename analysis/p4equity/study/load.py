@@ -20,6 +20,7 @@ from p4equity.study.problems import Problems
 from p4equity.study.reader import parse, read_toml
 from p4equity.study.roster import Contract, PublishedResults, Roster
 from p4equity.study.tables import Row, read_table
+from p4equity.study.vocabulary import FACTS
 
 TABLES = {"events": "event_log", "deviations": "deviation", "threats": "threat"}
 
@@ -63,12 +64,12 @@ def _check(plan: Plan, roster: Roster, measures: Mapping[str, Measure], dictiona
 def _check_references(
     plan: Plan, roster: Roster, measures: Mapping[str, Measure], tables: Mapping[str, list[Row]], problems: Problems
 ) -> None:
-    """Rows of the study's CSV tables name analyses, gates, sources, systems and measures that exist."""
+    """Rows of the study's CSV tables name analyses, gates, facts, sources, systems and measures that exist."""
     items = [*(a.id for a in plan.analysis), *(g.id for g in plan.gate)]
     affected = ["all", *(system.id for system in roster.system), *measures]
     columns: tuple[tuple[str, str, list[str]], ...] = (
         ("deviations", "item_id", items),
-        ("threats", "evidence", items),
+        ("threats", "evidence", [*items, *FACTS]),
         ("events", "affected", affected),
         ("events", "source", [source.id for source in roster.source]),
     )
