@@ -21,7 +21,7 @@ from p4equity.inference.random_effects import RandomEffectsFit
 from p4equity.study import Analysis
 
 ESTIMAND = "average effect on contracted systems over all contract years, those after an exit within a range"
-OUTCOME, TURNING = "gap_bound", "gap_bound_turning"
+OUTCOME, TURNING = "gap_bound", "gap_bound_turning"  # the registered outcome, and the range in the third row
 LOWEST, HIGHEST, TURN = "lowest", "highest", "turning"
 END = "end"  # the changes at one end of the range, beside those seen, whose weights they take
 NONE_LEFT = "no system of this question left before the last contract year"

@@ -31,7 +31,7 @@ Outcome = Literal[
     "adjusted_gap",
     "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "race_level",
     "attributed_share", "paid_contrast", "documentation", "leveling", "retention",
-    "specification_break",
+    "specification_break", "gap_bound",
 ]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
@@ -110,6 +110,7 @@ OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "documentation": ("documentation",),
     "leveling": ("leveling",),
     "retention": ("retention",),
+    "exit_bounds": ("gap_bound",),
     "specification_break": ("specification_break",),
 }  # fmt: skip
 NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level
