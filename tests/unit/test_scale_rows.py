@@ -12,7 +12,10 @@ from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.evaluation.scales import OUTCOMES
 from p4equity.evaluation.tasks import tasks_of
+from p4equity.exhibits.text import decimals
+from p4equity.section import phrases
 from p4equity.study import Study, load_study
+from p4equity.study.scale_names import SCALE_NAMES
 from p4equity.study.vocabulary import NOT_POOLED, OUTCOMES_OF
 from p4equity.synthetic.cell_draws import CellSampler
 
@@ -33,6 +36,14 @@ def answers(outcome: str, **changed: object) -> list[dict]:
 
 def test_every_registrable_outcome_has_its_statistic() -> None:
     assert set(OUTCOMES) == set(OUTCOMES_OF["scale_change"])
+
+
+def test_every_statistic_has_a_name_and_a_unit_that_is_printed_with_its_decimals() -> None:
+    statistics = {name: s for found in OUTCOMES.values() for name, s in found.items()}
+    assert set(SCALE_NAMES) == {"gap", *statistics}
+    for statistic in statistics.values():
+        places = {decimals({"outcome_unit": statistic.scale.unit}), phrases.decimals(statistic.scale.unit)}
+        assert places <= ({1} if "percentage points" in statistic.scale.unit else {2, 3})
 
 
 def test_ratios_of_success_and_failure_come_together() -> None:

@@ -11,7 +11,7 @@ from p4equity.evaluation.claims import FEWEST
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import OK, measure_analysis, pooled_analysis, rows_of, scale_analyses
-from p4equity.exhibits.tabular import Block, Cell, row_ids, spec, stacked
+from p4equity.exhibits.tabular import Block, Cell, row_ids, spec
 from p4equity.study.scale_names import SCALE_NAMES
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ def _cell(found: pd.DataFrame, name: str, measure: str) -> Cell:
         return Cell(MISSING)
     first = rows[0]
     shuffled = next((r for r in rows if r["inference"] == "permutation" and r is not first), None)
-    said = stacked(first) + (f"\n{direction(first)}" if first["status"] == OK else "")
+    said = text.estimate(first)
+    if first["status"] == OK:
+        said += f"\n{direction(first)}; p {text.p(first['p_value'])}"
     if shuffled is not None and shuffled["status"] == OK:
-        said += f", perm. p {text.p(shuffled['p_value'])}"
+        said += f", perm. {text.p(shuffled['p_value'])}"
     used = [first, *([shuffled] if shuffled is not None else [])]
     return Cell(said, " ".join(text.row_id(r) for r in used))
 

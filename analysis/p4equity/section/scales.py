@@ -61,7 +61,8 @@ def _parting(s: Section, measure: str, rows: dict[str, Row]) -> str:
     shown = phrases.join(SCALE_NAMES[n].prose for n in clear)
     not_shown = phrases.join((SCALE_NAMES[n].prose for n in silent), "or")
     text = (
-        f"Scales disagree on {phrases.lower(phrases.measure(s, measure))}. A change shows in {shown}; none shows in {not_shown}."
+        f"Scales disagree on {phrases.lower(phrases.measure(s, measure))}. Unadjusted, a change shows in {shown}, and none in"
+        f" {not_shown}."
     )
     if "gap" in clear and WORST in silent:
         text += f" So a gain of the group that was worst off is not shown: the effect on its rate is {_figures(s, ok[WORST])}."
