@@ -8,6 +8,7 @@ from p4equity.dictionary import Dictionary, Measure
 from p4equity.errors import StudyError, did_you_mean
 from p4equity.resources import notebooks_dir
 from p4equity.study.checks_composition import check_composition
+from p4equity.study.checks_contracts import check_contracts
 from p4equity.study.checks_scales import check_scale
 from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
@@ -28,6 +29,7 @@ def check_plan(plan: Plan, measures: Mapping[str, Measure], dictionary: Dictiona
     _check_sets(plan.measures, measures, problems)
     _check_family(plan.inference, problems)
     check_composition(plan, problems)
+    check_contracts(plan, problems)
     duplicates([a.id for a in plan.analysis], FILE, "analysis", "id", problems)
     duplicates([g.id for g in plan.gate], FILE, "gate", "id", problems)
     duplicates(plan.report.sections, FILE, "report", "sections", problems)

@@ -58,10 +58,10 @@ class Payment(Block):
     """[payment]: the incentive formula of the payment exhibits, and others beside it under [[payment.formula]].
 
     `draws`: simulations without a true change, and permutations of contracts, behind the shares earned by chance. `narrowing`:
-    true narrowings, points, at which the expected payment is shown.
+    true narrowings, points, at which the expected payment is shown. This one is paid by group: its statistic is the gap of each.
     """
 
-    statistic: str
+    statistic: Literal["pairwise_gap"]
     baseline_years: Annotated[Many[Year], Field(min_length=1)]
     performance_years: Annotated[Many[Year], Field(min_length=1)]
     threshold: float
