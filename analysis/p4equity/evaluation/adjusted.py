@@ -41,6 +41,9 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
         return [row for outcome in REGRESSIONS for row in _failed(context, analysis, measure, outcome, str(reason))]
     values = covariate_values(context, analysis, systems)
     known = np.isfinite(values)
+    if not known.any():
+        reason = f"{covariate_name(analysis.covariate).prose}: known for no system"
+        return [row for outcome in REGRESSIONS for row in _failed(context, analysis, measure, outcome, reason)]
     lost = [s for s, has in zip(systems, known, strict=True) if not has]
     sample = "main" if not lost else f"without {', '.join(lost)} ({covariate_name(analysis.covariate).prose} not known)"
     data, values = _kept(data, known), values[known] / covariate_name(analysis.covariate).step

@@ -188,37 +188,41 @@ def _weights(s: Section) -> str:
 
 
 def estimands(s: Section) -> pd.DataFrame:
-    """The estimands of a study of gaps: what each compares and where its answer stands."""
+    """The estimands of a study of gaps: what each compares, what it takes, and where this study answers it."""
     import pandas as pd
 
-    label = s.study.info.treatment_label
+    info, asked = s.study.info, {a.estimator for a in s.study.analyses}
+    label, units = info.treatment_label, info.unit_label_plural
+    both = f"{phrases.capital(units)} with and without a {label}, before and after"
+    others = "Data on other payers" if info.payer else f"Data on {units} outside the study"
     rows = [
-        [
-            "E1",
-            "Effect on rates",
-            f"Change of the rate of one group under a {label} minus the change in comparison {s.study.info.unit_label_plural}",
-            phrases.section_ref(s, "leveling"),
-        ],
-        [
-            "E2",
-            "Effect on the gap",
-            (
-                f"Effect on the rate of {phrases.reference(s)} members minus effect on the rate of the group; negative moves"
-                " toward the group"
-            ),
-            phrases.section_ref(s, "gaps"),
-        ],
-        [
-            "E3",
-            "Effect of the whole package",
-            "Reports, coaching, grants and contract together; needs data on other payers",
-            "not in this study",
-        ],
-        [
-            "E4",
-            "Contracted against other measures",
-            f"The same analysis on measures without a {label}",
-            phrases.section_ref(s, "robustness"),
-        ],
-    ]
-    return pd.DataFrame(rows, columns=["", "Estimand", "Contrast", "Answer"])
+        ["E1", "Effect on rates", f"Change of the rate of one group under a {label} minus the change in comparison {units}", both,
+         phrases.section_ref(s, "leveling")],
+        ["E2", "Effect on the gap",
+         f"Effect on the rate of {phrases.reference(s)} members minus effect on the rate of the group; negative moves toward the"
+         " group", "As E1", phrases.section_ref(s, "gaps")],
+        ["E3", "Effect of the whole package", f"The {label} and what came with it, against {units} with neither", others, ""],
+        ["E4", "Paid against unpaid measures",
+         f"Effect on measures that a {label} pays for minus effect on other measures of the same {units}",
+         f"Which {label} covers which measure", phrases.section_ref(s, "guardrails") if "paid_contrast" in asked else ""],
+        ["E5", "Spillover", "Effect on patients of other payers, and on groups that are not compared", others, ""],
+        ["E6", "Effect per dollar", "Spending per point of gap narrowed; change of gaps for each dollar of grants a member",
+         "Spending; amounts of grants", _per_dollar(s)],
+    ]  # fmt: skip
+    for row in rows:
+        row[-1] = row[-1] or "Not in this study"
+    return pd.DataFrame(rows, columns=["", "Estimand", "Contrast", "Needs", "Answer"])
+
+
+def _per_dollar(s: Section) -> str:
+    found = []
+    if any(a.estimator == "cost_per_point" for a in s.study.analyses):
+        found.append(phrases.section_ref(s, "guardrails"))
+    if any(a.covariate == "grant_per_member" for a in s.study.analyses):
+        found.append(phrases.exhibit_ref(s, "T20", "robustness"))
+    return phrases.join(found)
+
+
+def estimands_note(s: Section) -> str:
+    """What E1 and E2 are effects of, in the words of the plan."""
+    return f"E1 and E2 are the primary estimands. They are an effect of this and of nothing more: {s.study.info.estimand}"
