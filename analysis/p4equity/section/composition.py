@@ -37,7 +37,9 @@ def _others(s: Section) -> str:
     if not found:
         return ""
     same = all((b.main["estimate"] < 0) == (a.main["estimate"] < 0) for _, b in found)
-    head = "The answer does not hang on who comes and goes" if same else "The answer changes sign with the members it is about"
+    head = (
+        "The estimate keeps its sign for every kind of member" if same else "The answer changes sign with the members it is about"
+    )
     parts = [f"{MEMBERS_NAMES[x.members]}: {figures(s, b.main)}" for x, b in found]
     return (
         f"**{head}.** Beside {figures(s, a.main)} for the members of each year: {'; '.join(parts)}. Those who stayed were with"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from p4equity.section.section import Section
 
+ORDER = {"same": 0, "other": 1, "": 2}
 ABOUT = ("exits", "map", "clusters")  # choices that say how a unit that left is counted
 
 
@@ -71,13 +72,26 @@ def _bounded(s: Section) -> str:
         return ""
     low, high = rows["lowest"], rows["highest"]
     ends = [s.number(r["row_id"], signed=True) for r in (low, high)]
-    held = all(excludes_zero(r) for r in (low, high)) and (low["estimate"] < 0) == (high["estimate"] < 0)
     turning = rows.get("turning")
     tail = f" Only a range of {s.number(turning['row_id'])} points would let a bound reach zero." if turning else ""
-    verdict = "cannot undo the answer" if held else "could undo it: the interval at one end includes zero"
+    verdict = _verdict(s, low, high)
     return (
         f"**The years after the exit {verdict}, if gaps there lie within {phrases.plain(points)} points of the years before.**"
         f" Over all {s.study.info.treatment_label} years the pooled effect then is between {ends[0]} and {ends[1]} points.{tail}"
+    )
+
+
+def _verdict(s: Section, low: dict[str, Any], high: dict[str, Any]) -> str:
+    """Whether the range leaves the primary answer as it is."""
+    a = primary_question(s)
+    if (low["estimate"] < 0) != (high["estimate"] < 0):
+        return "could turn the sign of the answer"
+    if a is not None and a.ok and not excludes_zero(a.main):
+        return "do not turn the sign of the answer, which is open with and without them"
+    return (
+        "cannot undo the answer"
+        if all(map(excludes_zero, (low, high)))
+        else "could undo it: at one end the interval includes zero"
     )
 
 
@@ -98,7 +112,7 @@ def _moved(s: Section) -> str:
         if (last["status"] != "ok").any() or same.empty:
             continue
         owners = [
-            f"{phrases.plain(share, 0)}% {'independent or outside the study' if place == 'outside' else f'now {place}'}"
+            f"{phrases.plain(share, 0)}% now {_arm(s, str(place))}"
             for place, share in zip(same["place"], same["share"], strict=True)
         ]
         year, later = int(last["year"].iloc[0]), int(last["years_later"].iloc[0])
@@ -128,7 +142,8 @@ def movers_shown(s: Section) -> pd.DataFrame | None:
     if table is None:
         return None
     rows, columns = [], sorted(table["years_later"].unique())
-    for (system, practice, place), own in table.fillna({"practice": ""}).groupby(["system_id", "practice", "place"], sort=False):
+    table = table.fillna({"practice": ""}).sort_values("practice", key=lambda c: c.map(ORDER), kind="stable")
+    for (system, practice, place), own in table.groupby(["system_id", "practice", "place"], sort=False):
         shares = own.set_index("years_later")["share"]
         name = phrases.capital(f"{practice} practice, {_arm(s, place)}" if practice else str(place))
         cells = [phrases.plain(shares.get(n)) if n in shares.index else "–" for n in columns]
@@ -139,7 +154,7 @@ def movers_shown(s: Section) -> pd.DataFrame | None:
 
 def _arm(s: Section, place: str) -> str:
     unit = s.study.info.unit_label
-    return {"outside": f"in no {unit} of the study"}.get(place, f"{unit} of the {place} arm")
+    return f"in no {unit} of the study" if place == "outside" else f"in a {place} {unit}"
 
 
 def show(s: Section) -> None:
