@@ -75,7 +75,11 @@ def slope_regression(data: Stacked, covariate: Array) -> CovariateRegression:
 
 
 def covariate_answer(regression: CovariateRegression, conf_level: float) -> AveragedFit:
-    """The answer by the t test averaged over patterns of variance; `weights` are those of the cells in the regression."""
+    """The answer by the t test averaged over patterns of variance; `weights` are those of the cells in the regression.
+
+    At 5% it rejects 3.6 to 5.9% with five or three contracted systems beside seven, and up to 9.5% with two where shocks grow
+    with size (2,500 draws).
+    """
     at = regression.inside
     design = averaged_design(
         regression.X[at], regression.contrast, regression.sampling[np.ix_(at, at)], regression.system[at], regression.treated[at]
