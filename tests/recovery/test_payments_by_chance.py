@@ -15,6 +15,7 @@ from p4equity.synthetic.cell_draws import CellSampler
 from simulation import STUDY
 
 SEEDS = 20
+FORMULAS = ("guarded", "shrunken", "variance", "worst_group")
 
 
 def standing_still(study: Study) -> Study:
@@ -22,7 +23,9 @@ def standing_still(study: Study) -> Study:
     assert study.payment is not None
     calm = {"shock_sd": 0.0, "trend": 0.0, "covid_dip": {}}
     still = {k: replace(m, synthetic={**m.synthetic, **calm}) for k, m in study.measures.items()}
-    payment = study.payment.model_copy(update={"draws": 200, "gate_margin": -50.0, "narrowing": (0.0,)})
+    kept = tuple(f for f in study.payment.formula if f.id in FORMULAS)
+    assert len(kept) == len(FORMULAS)
+    payment = study.payment.model_copy(update={"draws": 200, "gate_margin": -50.0, "narrowing": (0.0,), "formula": kept})
     return replace(study, measures=still, payment=payment)
 
 

@@ -112,7 +112,8 @@ def test_measures_selected_by_their_noise_regress_as_expected_and_corrected_esti
 
 
 def test_the_planted_scenario_biases_as_its_truth_says_and_a_fresh_baseline_is_free(study: Study) -> None:
-    cells, overlap = candidate_cells(study, 0.5)
+    paid = study.measure_sets.model_copy(update={"not_incentivized": ()})
+    cells, overlap = candidate_cells(replace(study, measure_sets=paid), 0.5)
     samplers = [CellSampler(study, cells, overlap, scenario=name) for name in ("clean", "noise_selected_baselines")]
     _, main, fresh = questions(study)
     shifts = []
