@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,10 @@ from p4equity.evaluation.covariates import covariate_values
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.study import Analysis, Study, load_study
 from p4equity.study.checks_scales import check_scale
+from p4equity.study.names import COVARIATE_NAMES
 from p4equity.study.problems import Problems
 from p4equity.study.roster import near_contracted
+from p4equity.study.vocabulary import Covariate
 from p4equity.synthetic.beside import grant_doses, grant_effects
 from p4equity.synthetic.rates import build_rates
 from p4equity.synthetic.truth import load_truth
@@ -70,6 +72,14 @@ def test_the_facts_of_systems(cheap: Study) -> None:
     assert covariate_values(context, facts(cheap, "medicaid_share"), ids) == pytest.approx([18, 10, 15, 25])
     assert covariate_values(context, facts(cheap, "baseline_quality"), ids) == pytest.approx([61, 67, 69, 72], abs=0.01)
     assert covariate_values(context, facts(cheap, "near_contracted"), ids).tolist() == [0, 1, 1, 0]
+
+
+def test_every_fact_has_a_name_of_its_own_and_a_value_of_its_own(cheap: Study) -> None:
+    context, words = made(cheap), get_args(Covariate)
+    assert set(words) == set(COVARIATE_NAMES)
+    analysis, ids = facts(cheap, "medicaid_share"), [s.id for s in cheap.systems if s.stratum == "adult"]
+    values = {tuple(covariate_values(context, analysis.model_copy(update={"covariate": w}), ids)) for w in words}
+    assert len(values) == len({(n.prose, n.per) for n in COVARIATE_NAMES.values()}) == len(words)
 
 
 def test_what_is_not_known_is_no_zero(cheap: Study) -> None:
