@@ -63,7 +63,7 @@ def test_it_is_the_decomposition_of_pooled_counts() -> None:
     for period, wanted in (("before", before), ("after", after), ("change", after - before)):
         row = of(table, "comparison", period)
         np.testing.assert_allclose(row[["gap", "within", "between"]].to_numpy(float), wanted, atol=1e-9)
-        assert (row["n_systems"], row["n_left_out"]) == (len(systems), 0)
+        assert (row["n_clusters"], row["systems_left_out"]) == (len(systems), 0)
 
 
 def test_a_system_that_leaves_counts_until_it_does() -> None:
@@ -94,7 +94,7 @@ def test_systems_with_a_hidden_cell_do_not_enter() -> None:
     hidden.loc[at, "status"] = "suppressed"
     table = within_between_table(context, hidden)
     row, whole = (of(t, "comparison", "before") for t in (table, within_between_table(context, cells)))
-    assert (row["n_systems"], row["n_left_out"]) == (whole["n_systems"] - 1, 1)
+    assert (row["n_clusters"], row["systems_left_out"]) == (whole["n_clusters"] - 1, 1)
     assert row["gap"] != pytest.approx(whole["gap"], abs=1e-6)
     other = context.cell.copy()
     same = (other["system_id"] == system) & (other["measure_id"] == MEASURE) & (other["group"] == GROUP) & (other["year"] == 2021)
@@ -104,10 +104,10 @@ def test_systems_with_a_hidden_cell_do_not_enter() -> None:
     pd.testing.assert_frame_equal(changed[numbers], table[numbers], rtol=1e-12)
 
 
-def test_an_arm_of_one_system_has_nothing_between_systems() -> None:
+def test_an_arm_of_one_system_has_nothing_between_clusters() -> None:
     context, cells = made()
     table = within_between_table(context, cells)
-    alone = table[table["n_systems"] < 2]
+    alone = table[table["n_clusters"] < 2]
     assert (alone["measure_id"] == "WCV").all()
     assert len(alone)
     assert (alone["reason"] == FEW).all()

@@ -40,7 +40,7 @@ def build(results: Results) -> Exhibit | None:
             rows = own[(own["group"] == group) & (own["arm"] == arm)].set_index("period").to_dict("index")
             before, change = rows["before"], rows["change"]
             built.row(
-                f"{text.group_name(results, group)}, {text.ARMS[arm]}", f"{before['n_systems']} ({before['n_left_out']})",
+                f"{text.group_name(results, group)}, {text.ARMS[arm]}", f"{before['n_clusters']} ({before['systems_left_out']})",
                 *(_level(before, p) for p in PARTS), *(_change(results, change, p) for p in PARTS),
                 measure_id=measure, group=group, arm=arm,
                 **{f"before_{p}": before[p] for p in PARTS}, **{f"change_{p}": change[p] for p in PARTS},

@@ -98,7 +98,7 @@ def _open(
 def _rows(asked: _Question) -> list[dict[str, Any]]:
     """Before, after and change of one arm, or why there is none."""
     n = int(asked.enters.sum())
-    head = {"n_systems": n, "n_left_out": asked.members - n}
+    head = {"n_clusters": n, "systems_left_out": asked.members - n}
     if n < 2:
         return [{**head, "period": p, "status": NOT_ESTIMABLE, "reason": FEW} for p in PERIODS]
     before, after = (_weights(asked, at) for at in (0, 1))

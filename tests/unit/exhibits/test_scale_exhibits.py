@@ -130,7 +130,7 @@ def test_paragraphs_look_up_what_they_say(section: Section, results: Results) ->
     assert "cannot hold together" in said
 
 
-def test_the_paragraph_on_parts_names_the_largest_move_between_systems(section: Section, results: Results) -> None:
+def test_the_paragraph_on_parts_names_the_largest_move_between_clusters(section: Section, results: Results) -> None:
     said = scales.parts(section)
     table = results.table("gap_parts")
     rows = table[(table["arm"] == "contracted") & (table["period"] == "change") & (table["status"] == "ok")]
