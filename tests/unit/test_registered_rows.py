@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import evaluate
+from p4equity.evaluation.tasks import OWN, own_question
 from p4equity.study import Study, load_study
 
 FEW, MANY = 5, 4000
@@ -53,6 +54,9 @@ def test_each_analysis_measure_and_inference_has_a_row(study: Study, den: int) -
         measures = ["pooled"] if analysis.pooled else study.measure_ids(analysis.measures)
         if analysis.outcome == "companion":
             measures = [m for m in measures if study.measure(m).has_reading]
+        if analysis.estimator in OWN:  # these say themselves what they answer; measures pooled by the first inference alone
+            measures = list(own_question(analysis.estimator).numbers_of_rows(made_context(study, den), analysis))
+            analysis = analysis.model_copy(update={"inference": analysis.inference[:1]})
         missing = [(m, i) for m in measures for i in analysis.inference if (analysis.id, m, i) not in have]
         assert not missing, analysis.id
     unanswered = rows[rows["status"] != "ok"]
