@@ -16,6 +16,7 @@ from p4equity.inference.stacked import Stacked
 from p4equity.study import Analysis
 
 POOLED = "pooled"
+LEAST_KNOWN = 0.5  # of the weight of contracted cells: below it an expectation would speak for the others
 EXPECTED, REPLAYED = "expected_spurious_change", "replayed_spurious_change"
 AGAINST, SHRUNKEN = "gap_selected_against_selected", "gap_shrunken_baseline"
 ESTIMANDS = {
@@ -83,11 +84,17 @@ def _fit(data: Stacked, conf_level: float) -> tuple[AveragedFit, np.ndarray[Any,
 
 
 def _expected(common: dict[str, Any], cells: SelectionCells, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Expected spurious change under the weights of the estimate it stands beside."""
+    """Expected spurious change under the weights of the estimate it stands beside, over the cells where it is known."""
     used = weights != 0
-    if not used.any() or not np.isfinite(cells.expected[used]).all():
-        return _none(common, EXPECTED, "sampling", "the rule would hardly ever pick one of these cells")
-    return {**common, **_named(EXPECTED, "sampling"), "estimate": float((weights[used] * cells.expected[used]).sum())}
+    known = used & np.isfinite(cells.expected)
+    share = weights[known].sum() / weights[used].sum() if known.any() else 0.0
+    if share < LEAST_KNOWN:
+        return _none(common, EXPECTED, "sampling", "too few contracted cells have a gap of the selection years to be picked by")
+    value = float((weights[known] * cells.expected[known]).sum() / weights[known].sum()) * float(weights[used].sum())
+    row = {**common, **_named(EXPECTED, "sampling"), "estimate": value}
+    if known.sum() < used.sum():
+        row["reason"] = f"over {int(known.sum())} of {int(used.sum())} contracted cells; the others are too small for the rule"
+    return row
 
 
 def _by_system(common: dict[str, Any], cells: SelectionCells, column: int) -> list[dict[str, Any]]:

@@ -30,11 +30,8 @@ def build(results: Results) -> Exhibit | None:
         return None
     points = sorted(set(curve["true_narrowing"]) - {0.0})  # at 0 the simulated share stands there already
     ahead = tuple(text.number(p, 0) for p in points)
-    columns = ("Paid on", "Paid", "Earned", "Simulated", "Dealt anew", "As much", *ahead, "Unpaid", "Paid", "Moved")
-    spanners = (
-        ("", 2), ("Share of maximum, %", 1), ("By chance, %", 3), ("Expected by true narrowing, %", len(points)),
-        ("Units by shrinkage", 3),
-    )  # fmt: skip
+    columns = ("Paid on", "Paid", "Earned, %", "Simulated", "Dealt anew", "As much", *ahead, "Unpaid", "Paid", "Moved")
+    spanners = (("", 3), ("By chance, %", 3), ("If truly narrowed by, %", len(points)), ("Units by shrinkage", 3))
     whole = formulas[formulas["system_id"] == ALL]
     lines = tuple(_line(row, curve, points) for row in whole.to_dict("records"))
     table = spec(columns, [Block("", lines)], align="l" + "r" * (len(columns) - 1), spanners=spanners)
@@ -98,8 +95,8 @@ def _note(results: Results, whole: pd.DataFrame) -> str:
         "asks that the reference group does not fall beyond a margin and that the paid group gains. Simulated: expected when no "
         f"rate truly changed and every cell has its own sampling errors ({plan.draws:,} draws), gates included. Dealt anew: mean "
         f"over the same {info.treatment_label}s given at random to {info.unit_label_plural} of the stratum, their holders among "
-        "them, each paid for its own change; as much: share of such deals that earn what was earned. Expected: compared groups "
-        "truly rise by so many points. Shrinkage: units that paying on empirical-Bayes improvements would leave unpaid, newly "
+        "them, each paid for its own change; as much: share of such deals that earn what was earned. If truly narrowed: expected where "
+        "compared groups rise by so many points. Shrinkage: units that paying on empirical-Bayes improvements would leave unpaid, newly "
         f"pay, or move by a quarter of the maximum. {capital(info.unit_label_plural)} one by one are in the data."
         f"{text.missing_note(whole)}{text.synthetic_note(results)}"
     )
