@@ -95,8 +95,8 @@ def _note(results: Results, whole: pd.DataFrame) -> str:
         "asks that the reference group does not fall beyond a margin and that the paid group gains. Simulated: expected when no "
         f"rate truly changed and every cell has its own sampling errors ({plan.draws:,} draws), gates included. Dealt anew: mean "
         f"over the same {info.treatment_label}s given at random to {info.unit_label_plural} of the stratum, their holders among "
-        "them, each paid for its own change; as much: share of such deals that earn what was earned. If truly narrowed: expected where "
-        "compared groups rise by so many points. Shrinkage: units that paying on empirical-Bayes improvements would leave unpaid, newly "
-        f"pay, or move by a quarter of the maximum. {capital(info.unit_label_plural)} one by one are in the data."
+        "them, each paid for its own change; as much: share of such deals that earn what was earned. If truly narrowed: expected "
+        "where compared groups rise by so many points. Shrinkage: units that paying on empirical-Bayes improvements would leave "
+        f"unpaid, newly pay, or move by a quarter of the maximum. {capital(info.unit_label_plural)} one by one are in the data."
         f"{text.missing_note(whole)}{text.synthetic_note(results)}"
     )
