@@ -117,6 +117,22 @@ def scale_changes(
     return Changes(panel.systems, names, change, empty, empty, covariance, none, none, contrasts, tuple(dropped))
 
 
+def scale_levels(panel: Panel, scale: Scale, asked: Asked, years: Sequence[int], minimum: float) -> tuple[Array, Array]:
+    """(S,) each system's value on a scale at its mean rates over these years, and its sampling variance; NaN without one.
+
+    All years are needed. The value is free of the bias that curvature and noise add to the second order; units are the scale's.
+    """
+    one = _Series(panel, scale, asked, minimum, np.zeros(0, np.int64))
+    window = np.isin(panel.years, list(years)) / len(years)
+    values = np.array([one.value(s, window) for s in range(len(panel.systems))])
+    variances = np.full(len(values), np.nan)
+    for s in np.flatnonzero(np.isfinite(values)):
+        (slope,), added = _slopes(one, int(s), window[None], np.ones(1))
+        noise = np.einsum("t,gtu,u->g", window, one.covariance(int(s)), window)
+        variances[s] = max(float(slope**2 @ noise) - float(added), float(added))
+    return values, variances
+
+
 def _both(weights: Array) -> Array:
     """(2, T) windows before and after of a contrast, each summing to 1."""
     return np.stack([np.maximum(-weights, 0.0), np.maximum(weights, 0.0)])
@@ -132,13 +148,13 @@ def _change(one: _Series, s: int, weights: Array) -> tuple[float, str | None]:
     return own - common, None if np.isfinite(common) else NO_COMPARISON
 
 
-def _slopes(one: _Series, s: int, windows: Array) -> tuple[Array, Array]:
-    """(2, G) slope of the change in the groups' rates of both windows, and the variance that curvature adds (a number)."""
+def _slopes(one: _Series, s: int, windows: Array, signs: Array = SIGNS) -> tuple[Array, Array]:
+    """(W, G) slope in the groups' mean rates of W windows that enter with these signs, and the variance that curvature adds."""
     shapes = [one.scale.shape(one.rate[s] @ w, one.asked.weights[s]) for w in windows]
     noise = np.einsum("at,gtu,bu->gab", windows, one.covariance(s), windows)
-    bent = np.array([sign * shape.curvature for sign, shape in zip(SIGNS, shapes, strict=True)])
+    bent = np.array([sign * shape.curvature for sign, shape in zip(signs, shapes, strict=True)])
     added = np.einsum("agk,kab,bkg,gba->", bent, noise, bent, noise) / 2
-    return np.array([sign * shape.slope for sign, shape in zip(SIGNS, shapes, strict=True)]), np.asarray(added)
+    return np.array([sign * shape.slope for sign, shape in zip(signs, shapes, strict=True)]), np.asarray(added)
 
 
 def _covariance(

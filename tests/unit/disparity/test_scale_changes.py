@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from p4equity.disparity.changes import combine, gap_changes
 from p4equity.disparity.panel import ALL, Array, Panel
-from p4equity.disparity.scale_changes import AT_THE_EDGE, NO_COMPARISON, TOO_SMALL, Asked, scale_changes
+from p4equity.disparity.scale_changes import AT_THE_EDGE, NO_COMPARISON, TOO_SMALL, Asked, scale_changes, scale_levels
 from p4equity.disparity.scales import LINEAR, LOG_FAILURE, LOG_ODDS, LOG_SUCCESS, THEIL, VARIANCE, Scale
 
 YEARS, PRE, POST = (1, 2, 3, 4), (1, 2), (3, 4)
@@ -42,7 +42,7 @@ def panel_of(outcomes: dict[str, Array]) -> Panel:
         overlap[group] = np.full((systems, T, T), float(y.shape[1]))
         centred = y - y.mean(axis=1, keepdims=True)
         kappa[group] = np.einsum("snt,snu->tu", centred, centred) / (y.shape[0] * y.shape[1])
-    return Panel(names, ("m",), tuple(("m", g) for g in groups), YEARS, den, num, overlap, kappa)
+    return Panel(names, ("m",), tuple(("m", g) for g in groups), YEARS, den, num, overlap, kappa, None)
 
 
 @cache
@@ -67,7 +67,7 @@ def joined(first: Panel, second: Panel, n: int) -> Panel:
     overlap = {g: np.concatenate([first.overlap[g][:n], second.overlap[g][:n]]) for g in first.overlap}
     kappa = {g: (first.kappa[g] + second.kappa[g]) / 2 for g in first.kappa}
     den, num = (np.concatenate([a[:n], b[:n]]) for a, b in ((first.den, second.den), (first.num, second.num)))
-    return Panel(names, first.measures, first.series, YEARS, den, num, overlap, kappa)
+    return Panel(names, first.measures, first.series, YEARS, den, num, overlap, kappa, None)
 
 
 @pytest.mark.parametrize(("scale", "weights"), CASES)
@@ -84,6 +84,16 @@ def test_changes_are_unbiased_and_vary_as_stated(scale: Scale, weights: Array) -
     still = found.gap[n:, 0]
     assert still.mean() == pytest.approx(0, abs=1e-12), "comparison systems are centred"
     assert found.gap_covariance[n:, 0, 0].mean() == pytest.approx(still.var(), rel=0.15)
+
+
+@pytest.mark.parametrize(("scale", "weights"), CASES)
+def test_levels_are_unbiased_and_vary_as_stated(scale: Scale, weights: Array) -> None:
+    panel = simulated(False)
+    values, variances = scale_levels(panel, scale, asked(panel, weights)[0], PRE, 11)
+    truth = scale.shape(BEFORE, weights).value
+    assert values.mean() == pytest.approx(truth, abs=4 * values.std() / np.sqrt(len(values)))
+    assert variances.mean() == pytest.approx(values.var(), rel=0.15)
+    assert np.isnan(scale_levels(panel, scale, asked(panel, weights)[0], PRE, 1000)[0]).all()
 
 
 def test_without_the_correction_the_between_group_variance_would_be_too_large() -> None:
@@ -123,7 +133,7 @@ def test_systems_without_a_change_say_why() -> None:
     den, num = panel.den.copy(), panel.num.copy()
     den[0, 1], num[0, 1] = 5, 3  # too few
     num[1, 1, 2:] = den[1, 1, 2:]  # everyone succeeds under the contract
-    edited = Panel(panel.systems, panel.measures, panel.series, YEARS, den, num, panel.overlap, panel.kappa)
+    edited = Panel(panel.systems, panel.measures, panel.series, YEARS, den, num, panel.overlap, panel.kappa, None)
     windows = dict.fromkeys(panel.systems, (PRE, POST)) | {panel.systems[2]: (PRE, ())}
     found = scale_changes(edited, LOG_ODDS, asked(edited, AGAINST), windows, panel.systems[4:], 11)
     reasons = {system: reason for system, _, _, reason in found.dropped}
