@@ -78,7 +78,8 @@ def simulated_change(
     size = len(centre)
     total = seen + between_sd**2 * np.eye(size)
     values, vectors = np.linalg.eigh(total)
-    gaps = rng.standard_normal((draws, size)) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T  # the symmetric one: whatever the signs of the vectors
+    gaps = rng.standard_normal((draws, size)) @ root
     picked = worst(gaps + centre, k)
     change = gaps @ np.linalg.lstsq(total, joint, rcond=None)[0]
     often = picked.sum(axis=0)

@@ -40,7 +40,7 @@ class Cell:
     def noise(self, draws: int, rng: np.random.Generator) -> Array:
         """(draws, G, T) sampling errors of the rates, correlated between the years of a group as its members recur."""
         values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)  # whatever their signs
         return np.asarray(np.einsum("gtu,dgu->dgt", root, rng.standard_normal((draws, *self.rates.shape))))
 
     def unchanged(self) -> Array:
