@@ -114,6 +114,23 @@ def test_the_null_measure_stays_quiet(statistic: str) -> None:
     assert own["rejected"].sum() <= stats.binom.ppf(1 - UNLIKELY, len(own), 0.05)
 
 
+def test_where_nothing_is_planted_no_statistic_rejects_more_often_than_it_says() -> None:
+    """Over seeds and measures, statistic by statistic; the statistics of one draw move together."""
+    study = load_study(STUDY)
+    sampler = CellSampler(study, *made_cells(study), scenario="nothing")
+    asked = [a.model_copy(update={"inference": ("averaged_t",)}) for a in study.analyses if a.estimator == "scale_change"]
+    rejected: dict[str, list[bool]] = {name: [] for name in STATISTICS}
+    for seed in range(SEEDS):
+        context = Context(study, *sampler.draw(np.random.default_rng([20260106, seed])), "", "")
+        for analysis in asked:
+            for measure in study.measure_sets.contracted:
+                for row in rows(context, analysis, measure):
+                    rejected[row["outcome"]].append(row["p_value"] <= study.inference.alpha)
+    for name, found in rejected.items():
+        assert len(found) == SEEDS * len(study.measure_sets.contracted)
+        assert sum(found) <= stats.binom.ppf(1 - UNLIKELY, len(found), study.inference.alpha), name
+
+
 def test_planted_effects_show_on_each_scale_that_can_see_them() -> None:
     """Leveling down narrows the gap on every pairwise scale and leaves the worst-off group where it was."""
     mean = drawn().groupby(["measure", "statistic"])["estimate"].mean()

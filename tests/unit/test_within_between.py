@@ -123,7 +123,7 @@ def test_sampling_errors_are_those_of_repeated_draws() -> None:
     systems = sorted(context.arms(primary_analysis(context), MEASURE).comparison)
     at = [panel.systems.index(s) for s in systems]
     years = [panel.years.index(t) for t in study.years]
-    for _ in range(250):
+    for _ in range(160):
         num = panel.num.copy()
         for g in (str(study.groups.reference), GROUP):
             i = panel.index(MEASURE, g)
@@ -139,4 +139,4 @@ def test_sampling_errors_are_those_of_repeated_draws() -> None:
     table = within_between_table(context, cells)
     for k, period in enumerate(("before", "change")):
         stated = of(table, "comparison", period)[["se_gap", "se_within", "se_between"]].to_numpy(float)
-        np.testing.assert_allclose(spread[k], stated, rtol=0.2)
+        np.testing.assert_allclose(spread[k], stated, rtol=0.25)

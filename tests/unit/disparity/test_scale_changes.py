@@ -46,7 +46,7 @@ def panel_of(outcomes: dict[str, Array]) -> Panel:
 
 
 @cache
-def simulated(changing: bool, systems: int = 1200) -> Panel:
+def simulated(changing: bool, systems: int = 900) -> Panel:
     rng = np.random.default_rng(20 + changing)
     after = AFTER if changing else BEFORE
     return panel_of(
@@ -72,18 +72,18 @@ def joined(first: Panel, second: Panel, n: int) -> Panel:
 
 @pytest.mark.parametrize(("scale", "weights"), CASES)
 def test_changes_are_unbiased_and_vary_as_stated(scale: Scale, weights: Array) -> None:
-    """1,200 systems of 500 members each with and without a change: the mean is that of the true rates, the variance as stated."""
-    n = 1200
+    """900 systems of 500 members each with and without a change: the mean is that of the true rates, the variance as stated."""
+    n = 900
     panel = joined(simulated(True), simulated(False), n)
     windows = dict.fromkeys(panel.systems, (PRE, POST))
     found = scale_changes(panel, scale, asked(panel, weights), windows, panel.systems[n:], 11)
     change, stated = found.gap[:n, 0], found.gap_covariance[:n, 0, 0]
     truth = scale.shape(AFTER, weights).value - scale.shape(BEFORE, weights).value
     assert change.mean() == pytest.approx(truth, abs=4 * change.std() * np.sqrt(2 / n))
-    assert stated.mean() == pytest.approx(change.var(), rel=0.15)
+    assert stated.mean() == pytest.approx(change.var(), rel=0.2)
     still = found.gap[n:, 0]
     assert still.mean() == pytest.approx(0, abs=1e-12), "comparison systems are centred"
-    assert found.gap_covariance[n:, 0, 0].mean() == pytest.approx(still.var(), rel=0.15)
+    assert found.gap_covariance[n:, 0, 0].mean() == pytest.approx(still.var(), rel=0.2)
 
 
 @pytest.mark.parametrize(("scale", "weights"), CASES)
@@ -92,7 +92,7 @@ def test_levels_are_unbiased_and_vary_as_stated(scale: Scale, weights: Array) ->
     values, variances = scale_levels(panel, scale, asked(panel, weights)[0], PRE, 11)
     truth = scale.shape(BEFORE, weights).value
     assert values.mean() == pytest.approx(truth, abs=4 * values.std() / np.sqrt(len(values)))
-    assert variances.mean() == pytest.approx(values.var(), rel=0.15)
+    assert variances.mean() == pytest.approx(values.var(), rel=0.2)
     assert np.isnan(scale_levels(panel, scale, asked(panel, weights)[0], PRE, 1000)[0]).all()
 
 
@@ -125,7 +125,9 @@ def test_two_series_of_a_system_share_their_reference_group() -> None:
     found = scale_changes(panel, LOG_ODDS, series, windows, panel.systems, 11)
     assert found.series == (("m", "b"), ("m", "c"))
     seen = np.cov(found.gap.T)
-    np.testing.assert_allclose(found.gap_covariance.mean(axis=0), seen, rtol=0.2)
+    stated = found.gap_covariance.mean(axis=0)
+    assert stated[0, 1] > 0.1 * stated[1, 1]
+    np.testing.assert_allclose(stated, seen, atol=0.15 * stated[1, 1])
 
 
 def test_systems_without_a_change_say_why() -> None:
