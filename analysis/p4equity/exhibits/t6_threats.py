@@ -87,8 +87,12 @@ def _gate(results: Results, gate_id: str) -> Finding:
     known = rows[rows["finding"].notna()]
     parts = []
     for status, part in rows.groupby("status", sort=False):
-        which = f" ({_measures(results, part)})" if rows["status"].nunique() > 1 else ""
-        parts.append(f"{VERDICTS.get(str(status), str(status))}{which}")
+        verdict = VERDICTS.get(str(status), str(status))
+        if rows["status"].nunique() > 1:  # where some measures have a verdict, the others say why they have none
+            why = [with_labels(results, str(r)) for r in dict.fromkeys(part["reason"]) if not text.is_missing(r)]
+            verdict = f"no finding, {'; '.join(why)}" if verdict == NOT_EVALUATED and why else verdict
+            verdict += f" ({_measures(results, part)})"
+        parts.append(verdict)
     said = ", ".join(parts)
     if len(known):
         least = known["direction"].iloc[0] == "at_least"
@@ -157,7 +161,7 @@ def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
     rows = found[found["outcome"].isin(outcomes) & (found["inference"] == analysis.inference[0])]
     rows = rows[rows["event_time"].isna()]
     pooled = rows["measure_id"] == "pooled"
-    if len(rows) > LISTED and pooled.any():
+    if (rows[pooled]["status"] == OK).any():  # its measures stand in the tables of their sections
         rows = rows[pooled]
     ok = rows[rows["status"] == OK]
     if ok.empty:
@@ -167,7 +171,8 @@ def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
         return name, f"{_range(ok)}{_silent(rows)}", ids
     if len(rows) == 1:
         return _methods(results, analysis, found)
-    differ = [c for c in ("measure_id", "group", "outcome", "sample") if ok[c].nunique() > 1]
+    differ = [c for c in ("measure_id", "group", "outcome") if ok[c].nunique() > 1]
+    differ += ["sample"] if ok.duplicated(["measure_id", "group", "outcome"]).any() else []
     each = [f"{_subject(results, r, differ)}{text.estimate(r)}" for r in ok.to_dict("records")]
     return name, f"{'; '.join(each)}{_unit(ok)}{_silent(rows)}", ids
 

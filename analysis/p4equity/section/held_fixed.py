@@ -48,11 +48,15 @@ def _effects(s: Section) -> str:
     turned = [a for a, row in known if (row["estimate"] < 0) != (first.main["estimate"] < 0)]
     names = phrases.join(covariate_name(a.covariate).prose for a in turned or weak)
     head = (
-        f"The primary answer changes sign with {names} held fixed"
+        "No fact about them could be held fixed"
+        if not known
+        else f"The primary answer changes sign with {names} held fixed"
         if turned
         else f"The primary answer keeps its sign, but not its certainty, with {names} held fixed"
         if weak
         else "The primary answer stays when other things that happened are held fixed"
+        if excludes_zero(first.main)
+        else "The primary answer keeps its sign when other things that happened are held fixed"
     )
     said = [
         f"{figures(s, row, level=False)} with {covariate_name(a.covariate).prose} held fixed" if row["status"] == "ok"

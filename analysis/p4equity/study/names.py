@@ -164,7 +164,7 @@ class CovariateName:
 # Facts about systems that an analysis may hold fixed (`covariate`).
 COVARIATE_NAMES = {
     "grant_per_member": CovariateName("grant money per attributed member", "per 10 USD a member", 10.0),
-    "medicaid_share": CovariateName("share of patients covered by Medicaid", "per 10 percentage points of Medicaid share", 10.0),
+    "medicaid_share": CovariateName("the share of patients covered by Medicaid", "per 10 points of Medicaid share", 10.0),
     "baseline_quality": CovariateName("quality at baseline on unpaid measures", "per 5 points of quality at baseline", 5.0),
     "near_contracted": CovariateName("a county shared with a contracted system", "between near and far", 1.0),
 }

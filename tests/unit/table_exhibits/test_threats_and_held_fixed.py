@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from made_rows import UNABLE, answer, build, gate_row, lines, made, main_rows, table_of
+from p4equity.exhibits.base import write_exhibit
 from p4equity.exhibits.select import adjusted_analyses
 from p4equity.exhibits.t6_threats import NOT_EVALUATED
 from p4equity.exhibits.threat_facts import FACTS as CHECKED
-from p4equity.results import Results
+from p4equity.results import Results, write_csv
+from p4equity.section import held_fixed, open_section
 from p4equity.study import Analysis, Study, load_study
 from p4equity.study.vocabulary import FACTS
 
@@ -115,3 +120,56 @@ def test_a_threat_answered_by_a_fact_held_fixed_shows_the_effect_and_the_slope(s
     said = exhibit.data.set_index("evidence").loc[analysis_id, "finding"]
     k = [a.id for a in adjusted_analyses(study)].index(analysis_id)
     assert said.startswith(f"effect −{2 + k}.0 (−{3 + k}.0 to −{1 + k}.0) points; comparison systems ")
+
+
+def said(study: Study, rows: list[dict[str, Any]], folder: Path) -> str:
+    """The paragraphs of the report on a run folder with these rows."""
+    results = made(study, [*main_rows(study), *rows])
+    (folder / "results").mkdir(parents=True)
+    write_csv(results.estimates, folder / "results" / "estimates.csv")
+    write_exhibit(build("t20_held_fixed", results), folder / "exhibits")
+    (folder / "report.json").write_text(json.dumps({"study": study.id, "synthetic": True, "edition": "draft"}))
+    return re.sub(r"\[([^\]]*)\]\{[^}]*\}", r"\1", held_fixed.text(open_section(str(folder), edition="draft")))
+
+
+def changed(study: Study, outcome: str, covariate: str, **more: Any) -> list[dict[str, Any]]:
+    """The made rows with one analysis's pooled answer changed."""
+    own = next(a.id for a in adjusted_analyses(study) if a.covariate == covariate)
+    return [
+        row | (more if (row["analysis_id"], row["measure_id"], row["outcome"]) == (own, "pooled", outcome) else {})
+        for row in held(study)
+    ]
+
+
+def test_the_paragraphs_say_whether_the_answer_stays_and_whether_the_contract_reached_others(
+    study: Study, tmp_path: Path
+) -> None:
+    text = said(study, held(study), tmp_path / "stays")
+    assert "**The primary answer stays when other things that happened are held fixed, one at a time.**" in text
+    assert "−2.0 points (−3.0 to −1.0) with grant money per attributed member held fixed" in text
+    assert "+0.25 points (−0.75 to 1.25) per 10 USD a member" in text
+    assert "**Among comparison systems gaps moved with the share of patients" in text  # +1.25 (0.25 to 2.25) in these made rows
+    assert "**No spillover to neighbours is shown.**" in text
+    assert "[@tbl:T20]" in text
+    weak = said(study, changed(study, "adjusted_gap", "grant_per_member", conf_high=0.5), tmp_path / "weak")
+    assert "keeps its sign, but not its certainty, with grant money per attributed member held fixed" in weak
+    turned = said(study, changed(study, "adjusted_gap", "medicaid_share", estimate=1.0), tmp_path / "turned")
+    assert "changes sign with the share of patients covered by Medicaid held fixed" in turned
+    near = changed(study, "gap_per_dose", "near_contracted", estimate=-1.0, conf_low=-1.5, conf_high=-0.5)
+    assert "**The contract seems to reach its neighbours.**" in said(study, near, tmp_path / "near")
+    none = said(study, [row | UNABLE for row in held(study)], tmp_path / "none")
+    assert "**No fact about them could be held fixed, one at a time.**" in none
+    assert "**Whether the contract reached others has no answer.** Not estimable (1 treated cluster: too few)." in none
+
+
+def test_a_gate_says_why_some_measures_have_no_finding(study: Study) -> None:
+    gate = study.gate("reading_completeness")
+    assert gate is not None
+    first, second = study.measure_sets.contracted[:2]
+    rows = [
+        gate_row(gate, first, None, "NOT EVALUATED") | {"reason": "the measure has no reading"},
+        gate_row(gate, second, 0.9, "PASS"),
+    ]
+    exhibit = build("t6_threats", made(study, main_rows(study), diagnostics=pd.DataFrame(rows)))
+    found = exhibit.data.set_index("evidence").loc[gate.id, "finding"]
+    assert found.startswith("no finding, the measure has no reading (Colorectal 50-75), passed (Blood pressure); found 0.9")
