@@ -36,7 +36,7 @@ def test_the_plans_own_formula_pays_in_all_what_it_pays_cell_by_cell(study: Stud
     assert row["earned"] == pytest.approx(ok["earned"].sum())
     assert row["max_possible"] == pytest.approx(ok["max_possible"].sum())
     assert row["shrunken_score"] == pytest.approx((ok["shrunken_score"] * ok["max_possible"]).sum() / ok["max_possible"].sum())
-    assert (row["n_cells"], row["n_paid"]) == (len(ok), int((ok["score"] > 0).sum()))
+    assert (row["n_cells"], row["units_paid"]) == (len(ok), int((ok["score"] > 0).sum()))
     one = ok.iloc[0]
     assert formulas.loc[("default", one["system_id"]), "earned"] == pytest.approx(one["earned"])
     # Every gate holds here, so that chance alone earns what the closed form says, up to Monte Carlo error.
@@ -65,7 +65,7 @@ def test_every_formula_of_the_plan_has_rows_and_each_pays_on_its_own_statistic(s
     assert scores["default", "all"] == pytest.approx((points - plan.threshold) * plan.slope, abs=0.01)
     # The group rose by three points, the reference stood still: a guard against leveling down stops nothing.
     assert scores["guarded", "all"] == pytest.approx(scores["default", "all"])
-    assert formulas["n_guarded"].sum() == 0
+    assert formulas["units_stopped"].sum() == 0
     # Two and a half years between the windows: 1.2 points a year, 0.2 of them unpaid, 62.5% a point. Who left was faster.
     staying = next(s for f, s in scores.index if s != "all" and study.exit_year(s) is None)
     leaving = next(s for f, s in scores.index if s != "all" and study.exit_year(s) is not None)
@@ -91,7 +91,7 @@ def test_leveling_down_is_stopped_by_the_guard_alone(study: Study) -> None:
     formulas, _ = tables(context)
     assert formulas.loc[("default", "all"), "score"] == pytest.approx(0.625, abs=0.01)
     assert formulas.loc[("guarded", "all"), "score"] == 0
-    assert formulas.loc[("guarded", "all"), "n_guarded"] == formulas.loc[("default", "all"), "n_paid"]
+    assert formulas.loc[("guarded", "all"), "units_stopped"] == formulas.loc[("default", "all"), "units_paid"]
 
 
 def test_hidden_cells_enter_nothing(study: Study) -> None:

@@ -62,10 +62,10 @@ def _line(row: Row, curve: pd.DataFrame, points: list[float]) -> tuple[str, ...]
     if row["status"] != OK:
         return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * (len(points) + 7))
     own = curve[curve["formula_id"] == row["formula_id"]].set_index("true_narrowing")["score"]
-    guarded = f" ({row['n_guarded']} stopped)" if int(row["n_guarded"]) else ""
+    guarded = f" ({row['units_stopped']} stopped)" if int(row["units_stopped"]) else ""
     return (
-        name, f"{row['n_paid']} of {row['n_cells']}{guarded}", *(_percent(row[c]) for c in SHOWN),
-        *(_percent(own.get(p)) for p in points), str(row["n_lost"]), str(row["n_gained"]), str(row["n_moved"]),
+        name, f"{row['units_paid']} of {row['n_cells']}{guarded}", *(_percent(row[c]) for c in SHOWN),
+        *(_percent(own.get(p)) for p in points), str(row["units_unpaid"]), str(row["units_added"]), str(row["units_moved"]),
     )  # fmt: skip
 
 

@@ -161,8 +161,8 @@ def _others(s: Section, first: pd.Series[object], others: pd.DataFrame) -> str:
         f" {phrases.plain(earned.min(), 0)} to {phrases.plain(earned.max(), 0)}%, {phrases.plain(chance.min(), 0)} to"
         f" {phrases.plain(chance.max(), 0)}% by chance{f' ({shown})' if shown else ''}.**"
     )
-    for row in others[others["n_guarded"].astype(int) > 0].to_dict("records"):
-        stopped = int(row["n_guarded"])
+    for row in others[others["units_stopped"].astype(int) > 0].to_dict("records"):
+        stopped = int(row["units_stopped"])
         text += (
             " Asking that the reference group holds and the group gains leaves"
             f" {phrases.plural(stopped, 'paid unit')} unpaid, and chance would then earn {_share(row['by_simulation'])} instead"

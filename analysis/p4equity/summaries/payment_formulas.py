@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMULA_COLUMNS = (
-    "formula_id", "label", "statistic", "system_id", "n_cells", "n_paid", "score", "by_simulation", "by_permutation",
-    "as_much_by_permutation", "shrunken_score", "n_lost", "n_gained", "n_moved", "n_guarded", "max_possible", "earned",
+    "formula_id", "label", "statistic", "system_id", "n_cells", "units_paid", "score", "by_simulation", "by_permutation",
+    "as_much_by_permutation", "shrunken_score", "units_unpaid", "units_added", "units_moved", "units_stopped", "max_possible", "earned",
     "status", "reason",
 )  # fmt: skip
 CURVE_COLUMNS = ("formula_id", "label", "true_narrowing", "score", "monte_carlo_error")
@@ -77,7 +77,7 @@ def payment_formula_tables(context: Context, hidden: Collection[Key] = ()) -> tu
         rows += world.rows()
         curve += world.curve()
     formulas = pd.DataFrame(rows).reindex(columns=list(FORMULA_COLUMNS))
-    counts = [c for c in FORMULA_COLUMNS if c.startswith("n_")]
+    counts = [c for c in FORMULA_COLUMNS if c.startswith(("n_", "units_"))]
     return formulas.astype(dict.fromkeys(counts, "Int64")), pd.DataFrame(curve).reindex(columns=list(CURVE_COLUMNS))
 
 
@@ -153,7 +153,7 @@ class _World:
                 out.append({**common, "system_id": name, "status": "not_estimable", "reason": reason})
                 continue
             row: dict[str, Any] = {**common, "system_id": name, "status": "ok", "reason": None}
-            row |= self._totals(scores[0][at], scores[1][at], chance[at], stake[at]) | {"n_guarded": int(stopped[at].sum())}
+            row |= self._totals(scores[0][at], scores[1][at], chance[at], stake[at]) | {"units_stopped": int(stopped[at].sum())}
             out.append(row | (self._permuted(row["score"]) if name == ALL else {}))
         return out
 
@@ -161,10 +161,10 @@ class _World:
         paid = shrunken if self.shrink else plain
         known = self.context.study.measure_sets.spending is not None
         return {
-            "n_cells": len(stake), "n_paid": int((paid > 0).sum()), "score": _share(paid, stake),
+            "n_cells": len(stake), "units_paid": int((paid > 0).sum()), "score": _share(paid, stake),
             "by_simulation": _share(chance, stake), "shrunken_score": _share(shrunken, stake),
-            "n_lost": int(((plain > 0) & (shrunken <= 0)).sum()), "n_gained": int(((plain <= 0) & (shrunken > 0)).sum()),
-            "n_moved": int((np.abs(plain - shrunken) >= LARGE).sum()), "max_possible": float(stake.sum()) if known else None,
+            "units_unpaid": int(((plain > 0) & (shrunken <= 0)).sum()), "units_added": int(((plain <= 0) & (shrunken > 0)).sum()),
+            "units_moved": int((np.abs(plain - shrunken) >= LARGE).sum()), "max_possible": float(stake.sum()) if known else None,
             "earned": float((paid * stake).sum()) if known else None,
         }  # fmt: skip
 

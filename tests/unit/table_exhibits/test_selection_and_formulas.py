@@ -82,8 +82,8 @@ def test_a_plan_without_the_question_is_told_why(study: Study) -> None:
 def formula(name: str, system: str, **more: Any) -> dict[str, Any]:
     return {
         "formula_id": name, "label": f"Formula {name}", "statistic": "pairwise_gap", "system_id": system, "n_cells": 10,
-        "n_paid": 6, "score": 0.4, "by_simulation": 0.1, "by_permutation": 0.25, "as_much_by_permutation": 0.03,
-        "shrunken_score": 0.3, "n_lost": 2, "n_gained": 1, "n_moved": 4, "n_guarded": 0, "max_possible": 1000.0,
+        "units_paid": 6, "score": 0.4, "by_simulation": 0.1, "by_permutation": 0.25, "as_much_by_permutation": 0.03,
+        "shrunken_score": 0.3, "units_unpaid": 2, "units_added": 1, "units_moved": 4, "units_stopped": 0, "max_possible": 1000.0,
         "earned": 400.0, "status": "ok", "reason": None, **more,
     }  # fmt: skip
 
@@ -93,7 +93,7 @@ def test_formulas_stand_side_by_side(study: Study) -> None:
     numbers = dict.fromkeys(("score", "by_simulation", "by_permutation", "as_much_by_permutation", "shrunken_score"))
     rows = [
         formula("a", "all"), formula("a", system.id, by_permutation=None, as_much_by_permutation=None),
-        formula("b", "all", n_guarded=3, score=0.2, by_simulation=0.15),
+        formula("b", "all", units_stopped=3, score=0.2, by_simulation=0.15),
         formula("c", "all", status="not_estimable", reason="no cell has the minimum denominator", **numbers),
     ]  # fmt: skip
     curve = [
