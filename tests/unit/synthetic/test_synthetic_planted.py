@@ -139,6 +139,19 @@ def test_noise_selection_leaves_a_third_of_itself_in_the_baseline(bias: Callable
     assert abs(table.loc["measure", "realized"].mean() - table.loc["measure", "points"].mean()) < 1.0
 
 
+def test_what_reaches_systems_nearby_takes_its_share_from_the_contrast(
+    scenario: Open, bias: Callable[[str], pd.DataFrame]
+) -> None:
+    """Three of seven comparison systems gain half of the 4 and 3 points; beside an extract without it, only they gain."""
+    table = bias("spillover").set_index(["analysis_id", "measure_id", "group"]).sort_index()
+    assert table.loc[("measure", "CBP", "black"), "points"] == pytest.approx(4.0 / 2 * 3 / 7, abs=1e-3)
+    assert table.loc[("measure", "CBP", "hispanic"), "points"] == pytest.approx(3.0 / 2 * 3 / 7, abs=1e-3)
+    here, there = events(scenario("spillover")), events(scenario("clean"))
+    moved = here[here["numerator"] != there["numerator"]].reset_index()
+    assert set(moved["system_id"]) == {"S07", "S09", "S10"}
+    assert moved["year"].min() == 2023
+
+
 def test_documentation_gain_adds_readings_not_control(scenario: Open, bias: Callable[[str], pd.DataFrame]) -> None:
     here, there = events(scenario("documentation_gain")), events(scenario("clean"))
     more = here["has_reading"].fillna(False).astype(int) - there["has_reading"].fillna(False).astype(int)
