@@ -169,3 +169,5 @@ def test_many_data_sets_shrink_as_one_at_a_time() -> None:
         tau2 = tau2_estimate(y[known], np.ones((int(known.sum()), 1)), v[known], "PM")
         assert drawn[known] == pytest.approx(shrink(y[known], v[known], max(tau2, 1e-12))[0], abs=1e-8)
         assert np.isnan(drawn[~known]).all()
+    certain = np.concatenate([points[3:4], [[9.0]]], axis=1), np.concatenate([variances[3:4], [[0.0]]], axis=1)
+    assert empirical_bayes(*certain)[0] == pytest.approx([*found[3], 9.0])  # what cannot vary draws nobody

@@ -8,15 +8,16 @@ from p4equity.incentive.formula import Array
 
 STEPS = 80  # halvings of the bracket of tau2: far below rounding
 SMALLEST = 1e-12  # between-cell variance where none is seen
+CERTAIN = 1e-9  # sampling variance of an improvement that cannot vary, such as the gap of the best group to itself
 
 
 def empirical_bayes(points: Array, variances: Array) -> Array:
     """(..., n) improvements drawn toward their precision-weighted mean for their reliability; unchanged with fewer than two.
 
-    points, variances: (..., n), NaN for cells that are not there. The between-cell variance is Paule and Mandel's: the root of
+    points, variances: (..., n), NaN for cells that are not there; those that cannot vary stay as they are and draw none. The between-cell variance is Paule and Mandel's: the root of
     sum (y - mean)^2 / (v + tau2) = n - 1, zero where there is none. Source: Morris (1983), JASA 78:47.
     """
-    known = np.isfinite(points) & np.isfinite(variances)
+    known = np.isfinite(points) & (np.nan_to_num(variances) > CERTAIN)
     y, v = np.where(known, points, 0.0), np.where(known, variances, 1.0)
     count = known.sum(axis=-1)
 
@@ -36,4 +37,4 @@ def empirical_bayes(points: Array, variances: Array) -> Array:
     tau2 = np.maximum(tau2, SMALLEST)
     share = tau2[..., None] / (tau2[..., None] + v)
     drawn = share * y + (1 - share) * centred(tau2)[1]
-    return np.where(known & (count > 1)[..., None], drawn, np.where(known, y, np.nan))
+    return np.where(known & (count > 1)[..., None], drawn, points)

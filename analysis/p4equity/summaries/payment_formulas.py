@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 FORMULA_COLUMNS = (
     "formula_id", "label", "statistic", "system_id", "n_cells", "units_paid", "score", "by_simulation", "by_permutation",
-    "as_much_by_permutation", "shrunken_score", "units_unpaid", "units_added", "units_moved", "units_stopped", "max_possible", "earned",
-    "status", "reason",
+    "as_much_by_permutation", "shrunken_score", "units_unpaid", "units_added", "units_moved", "units_stopped",
+    "max_possible", "earned", "status", "reason",
 )  # fmt: skip
 CURVE_COLUMNS = ("formula_id", "label", "true_narrowing", "score", "monte_carlo_error")
 LARGE = 0.25  # of the maximum: a change of the score that a system would feel
