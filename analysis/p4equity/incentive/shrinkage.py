@@ -14,8 +14,9 @@ CERTAIN = 1e-9  # sampling variance of an improvement that cannot vary, such as 
 def empirical_bayes(points: Array, variances: Array) -> Array:
     """(..., n) improvements drawn toward their precision-weighted mean for their reliability; unchanged with fewer than two.
 
-    points, variances: (..., n), NaN for cells that are not there; those that cannot vary stay as they are and draw none. The between-cell variance is Paule and Mandel's: the root of
-    sum (y - mean)^2 / (v + tau2) = n - 1, zero where there is none. Source: Morris (1983), JASA 78:47.
+    points, variances: (..., n), NaN for cells that are not there; those that cannot vary stay as they are and draw none. The
+    between-cell variance is Paule and Mandel's: the root of sum (y - mean)^2 / (v + tau2) = n - 1, zero where there is none.
+    Source: Morris (1983), JASA 78:47.
     """
     known = np.isfinite(points) & (np.nan_to_num(variances) > CERTAIN)
     y, v = np.where(known, points, 0.0), np.where(known, variances, 1.0)
