@@ -170,7 +170,7 @@ def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
     if len(ok) > LISTED:
         return name, f"{_range(ok)}{_silent(rows)}", ids
     if len(rows) == 1:
-        return _methods(results, analysis, found)
+        return _methods(results, analysis, found[found["measure_id"] == rows["measure_id"].iloc[0]])
     differ = [c for c in ("measure_id", "group", "outcome") if ok[c].nunique() > 1]
     differ += ["sample"] if ok.duplicated(["measure_id", "group", "outcome"]).any() else []
     each = [f"{_subject(results, r, differ)}{text.estimate(r)}" for r in ok.to_dict("records")]
@@ -186,7 +186,8 @@ def _methods(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
             unit = _unit(rows) if row["status"] == OK else ""
             said.append(f"{text.estimate(row)}{unit} by {text.method(method)}")
             ids.append(str(row["row_id"]))
-    return analysis_title(analysis, results.study), "; ".join(said), ids
+    of = f"{text.measure_name(results, 'pooled')} " if analysis.also_pooled and (found["measure_id"] == "pooled").all() else ""
+    return analysis_title(analysis, results.study), f"{of}{'; '.join(said)}", ids
 
 
 def _subject(results: Results, row: Row, differ: Sequence[str]) -> str:

@@ -162,6 +162,17 @@ def test_the_paragraphs_say_whether_the_answer_stays_and_whether_the_contract_re
     assert "**Whether the contract reached others has no answer.** Not estimable (1 treated cluster: too few)." in none
 
 
+def test_where_all_measures_have_an_answer_together_it_alone_is_shown(study: Study) -> None:
+    analysis = next(a for a in study.analyses if a.clusters == "owner")
+    more = [answer(analysis, "pooled", -4.0), answer(analysis, "pooled", -4.5, inference=analysis.inference[1])]
+    exhibit = build("t6_threats", made(study, [*main_rows(study), *found(study, analysis), *more]))
+    shown = exhibit.data.set_index("evidence").loc[analysis.id]
+    assert shown["finding"] == (
+        "All contracted measures −4.0 (−5.0 to −3.0) points by averaged t; −4.5 (−5.5 to −3.5) points by permutation"
+    )
+    assert len(shown["row_ids"].split()) == 2
+
+
 def test_a_gate_says_why_some_measures_have_no_finding(study: Study) -> None:
     gate = study.gate("reading_completeness")
     assert gate is not None
