@@ -134,4 +134,4 @@ def _pooled(den: Array, num: Array) -> Array:
 
 
 def _ratio(top: Array, bottom: Array, none: float = np.nan) -> Array:
-    return np.divide(top, bottom, out=np.full(np.shape(bottom), none), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(bottom), none), where=bottom > 0))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context
 from p4equity.study import Analysis, Study
 from p4equity.study.roster import shared_owners
@@ -11,7 +13,9 @@ from p4equity.study.roster import shared_owners
 
 def clustered(context: Context, analysis: Analysis) -> Context:
     """The context in which an analysis is asked: as it is, or with the systems of each owner as one unit."""
-    return context if analysis.clusters == "system" else context.once("by_owner", lambda: _by_owner(context))
+    if analysis.clusters == "system":
+        return context
+    return context.once("by_owner", lambda: _by_owner(context, context.variant(analysis)))
 
 
 def units(study: Study) -> dict[str, str]:
@@ -19,15 +23,16 @@ def units(study: Study) -> dict[str, str]:
     return {system: ids[0] for ids in shared_owners(study.systems).values() for system in ids}
 
 
-def _by_owner(context: Context) -> Context:
-    """Counts add up over the systems of an owner, year by year; what gaps exist at baseline is judged as ever.
+def _by_owner(context: Context, variant: tuple[str, str]) -> Context:
+    """Counts add up over the systems of an owner, year by year; what gaps exist at baseline is judged on all systems.
 
     Overlap moments add up too. A member who changed between two systems of one owner is then missing among those in both years,
     which overstates the variance of a change by the few who did.
     """
     of = units(context.study)
     named = [frame.assign(system_id=frame["system_id"].replace(of)) for frame in (context.cell, context.overlap)]
-    known = {key: context.memory[key] for key in ("baseline_series", "measures") if key in context.memory}
+    series = baseline_series(context, variant)
+    known: dict[str | tuple[Any, ...], Any] = {"measures": context.measures, "baseline_series": series}
     return replace(context, study=one_unit_an_owner(context.study), cell=named[0], overlap=named[1], memory=known)
 
 

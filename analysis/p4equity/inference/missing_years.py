@@ -13,7 +13,7 @@ MOST = 100.0  # a rate moves by no more points than these
 def missing_share(seen: NDArray[np.int64], missing: NDArray[np.int64]) -> Array:
     """(n,) share of the years wanted that are missing; 0 for a unit without any year, whose change is not formed at all."""
     total = seen + missing
-    return np.divide(missing, total, out=np.zeros(len(total)), where=seen > 0)
+    return np.asarray(np.divide(missing, total, out=np.zeros(len(total)), where=seen > 0))
 
 
 def at_bound(change: Array, share: Array, treated: Flags, points: float) -> Array:
