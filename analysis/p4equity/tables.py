@@ -29,7 +29,7 @@ from p4equity.summaries.movers import movers_table
 from p4equity.summaries.payment_cells import registered_formulas
 from p4equity.summaries.payment_formulas import payment_formula_tables
 from p4equity.summaries.payments import payment_table
-from p4equity.summaries.population import flow_table, profile_table, race_source_table
+from p4equity.summaries.population import flow_table, profile_table, race_source_systems, race_source_table
 from p4equity.summaries.precision import power_table
 from p4equity.summaries.rates import cell_table, rate_table, value_table
 from p4equity.summaries.within_between import within_between_table
@@ -56,6 +56,7 @@ def result_tables(
         "flow_chart": flow,
         "profile": profile,
         "race_source": _race_source(race_source_table(study, cells.cell_profile), threshold),
+        "race_source_system": race_source_systems(study, cells.cell_profile, threshold),
         "implementation": protect_implementation(implementation_table(study, small, cells.cell), threshold),
     }
     used = own_cells[_of_groups(own_cells, study) & ~own_cells["year"].isin(study.baseline.apart)]

@@ -18,7 +18,7 @@ def together(panel: Panel, systems: Sequence[str]) -> Panel:
     at = [i for i, s in enumerate(panel.systems) if s in systems]
     overlap = {g: joint[at].sum(axis=0, keepdims=True) for g, joint in panel.overlap.items()}
     den, num = (a[at].sum(axis=0, keepdims=True) for a in (panel.den, panel.num))
-    return Panel((WHOLE,), panel.measures, panel.series, panel.years, den, num, overlap, panel.kappa)
+    return Panel((WHOLE,), panel.measures, panel.series, panel.years, den, num, overlap, panel.kappa, None)
 
 
 def added(table: pd.DataFrame, systems: Sequence[str]) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def probability_panel(base: Panel, table: pd.DataFrame, groups: Sequence[str], m
     return ProbabilityPanel(
         base.systems, base.measures, base.series, base.years,
         _by_series(base, sums.p, groups, base.den), _by_series(base, sums.p_num, groups, base.num), base.overlap, base.kappa,
-        _by_series(base, rates, groups, base.rate), tuple(groups), roots.reshape(S, M * T, G, G), likeness(base),
+        None, _by_series(base, rates, groups, base.rate), tuple(groups), roots.reshape(S, M * T, G, G), likeness(base),
     )  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def self_report_panel(base: Panel, table: pd.DataFrame) -> Panel:
         mine = [i for i, (m, g) in enumerate(base.series) if m == measure and g != ALL]
         den[:, base.index(measure, ALL)], num[:, base.index(measure, ALL)] = den[:, mine].sum(axis=1), num[:, mine].sum(axis=1)
     overlap = {g: _thinned(base, den, g) for g in base.overlap}
-    return Panel(base.systems, base.measures, base.series, base.years, den, num, overlap, base.kappa)
+    return Panel(base.systems, base.measures, base.series, base.years, den, num, overlap, base.kappa, None)
 
 
 def _thinned(base: Panel, den: Array, group: str) -> Array:

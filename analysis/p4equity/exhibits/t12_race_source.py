@@ -1,4 +1,4 @@
-"""T12: how much of race and ethnicity was self-reported, by arm, group and year: whether the data drift, and differently."""
+"""T12: how much of race and ethnicity was self-reported, by arm, system and year: whether the data drift, and differently."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SHARE = "self_reported_share"
 
 
 def build(results: Results) -> Exhibit | None:
-    """A row an arm, a column a year: percent self-reported in the version in use that year; groups are in the data."""
-    source, study = results.table("race_source"), results.study
+    """A row an arm and its systems, a column a year: percent self-reported in that year's version; groups are in the data."""
+    source, systems, study = results.table("race_source"), results.table("race_source_system"), results.study
     if source.empty or study.race is None:
         results.skip(ID, "the study holds no race and ethnicity data of persons")
         return None
@@ -35,7 +35,15 @@ def build(results: Results) -> Exhibit | None:
         cells = {y: _one(own, "all", y) for y in years}
         table.row(f"{arm.capitalize()} {study.info.unit_label_plural}", *(_said(c) for c in cells.values()))
         for group in ("all", *study.group_ids):
-            data.append({"arm": arm, "group": group, **_data({y: _one(own, group, y) for y in years})})
+            data.append({"arm": arm, "unit": "all", "group": group, **_data({y: _one(own, group, y) for y in years})})
+        for system in sorted((s.id for s in study.arm_systems(arm)), key=results.label) if len(systems) else ():
+            mine = systems[systems["system_id"] == system]
+            if len(mine):
+                cells = {y: _one(mine, "all", y) for y in years}
+                table.row(f"\u2003{results.label(system)}", *(_said(c) for c in cells.values()))
+            for group in ("all", *study.group_ids) if len(mine) else ():
+                found = _data({y: _one(mine, group, y) for y in years})
+                data.append({"arm": arm, "unit": results.label(system), "group": group, **found})
     hidden = " Suppressed: small counts, not zero." if (source["status"] != "ok").any() else ""
     fixed = (
         " The primary analysis uses one back-cast version for all years, which this drift cannot move."
@@ -47,7 +55,7 @@ def build(results: Results) -> Exhibit | None:
         "use; the "
         f"rest is imputed.{fixed} By group: in the data of this table.{hidden}{text.synthetic_note(results)}"
     )
-    title = "Self-reported share of race and ethnicity by arm and year, version in use each year, in percent"
+    title = "Self-reported share of race and ethnicity, version in use each year, in percent"
     return replace(table.exhibit(ID, title, _alt(source, years), note), data=pd.DataFrame(data))
 
 

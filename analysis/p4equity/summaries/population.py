@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from p4equity.diagnostics.findings import standardized_differences
+from p4equity.disclosure.marks import SMALL, small
+from p4equity.estimates import SUPPRESSED
 from p4equity.evaluation.context import Context
 from p4equity.study import Study
 
@@ -54,8 +57,26 @@ def profile_table(context: Context, profile: pd.DataFrame) -> pd.DataFrame:
 
 def race_source_table(study: Study, profile: pd.DataFrame) -> pd.DataFrame:
     """Self-reported share of race and ethnicity by arm, group and year, in the versions in use when each year was reported."""
+    return _race_sources(study, profile, ["arm"])
+
+
+def race_source_systems(study: Study, profile: pd.DataFrame, threshold: int) -> pd.DataFrame:
+    """The same by system in whole percent and without counts; hidden where a count behind a share is small."""
+    table = _race_sources(study, profile, ["arm", "system_id"])
+    n, own = table["n"], table["n_self_reported"]
+    hidden = small(n, threshold) | small(own, threshold) | small(n - own, threshold)
+    share = (100 * own / n.where(n > 0)).round()
+    return table.drop(columns=["n", "n_self_reported"]).assign(
+        self_reported_share=share.mask(hidden), status=np.where(hidden, SUPPRESSED, "ok"),
+        reason=pd.Series(np.where(hidden, SMALL, ""), index=table.index, dtype=object).replace("", None),
+    )  # fmt: skip
+
+
+def _race_sources(study: Study, profile: pd.DataFrame, where: list[str]) -> pd.DataFrame:
     if study.race is None or study.race.sensitivity is None:
-        return pd.DataFrame(columns=["arm", "group", "year", "n", "n_self_reported"])
+        return pd.DataFrame(columns=[*where, "group", "year", "n", "n_self_reported"]).astype(
+            {"n": float, "n_self_reported": float}
+        )
     rows = profile[
         (profile["characteristic"] == "race_source")
         & (profile["race_version"] == study.race.sensitivity)
@@ -65,5 +86,5 @@ def race_source_table(study: Study, profile: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(arm=rows["system_id"].map(arms), own=rows["n"].where(rows["level"] == "self_report", 0))
     rows = rows[rows["arm"].isin(ARMS)]
     both = pd.concat([rows, rows.assign(group="all")], ignore_index=True)
-    table = both.groupby(["arm", "group", "year"], as_index=False).agg(n=("n", "sum"), n_self_reported=("own", "sum"))
+    table = both.groupby([*where, "group", "year"], as_index=False).agg(n=("n", "sum"), n_self_reported=("own", "sum"))
     return table.astype({"n": "int64", "n_self_reported": "int64"})

@@ -20,8 +20,8 @@ from p4equity.exhibits.t10_other_outcomes import answer
 from p4equity.results import Results
 
 OWN = (
-    "f1_flow_chart", "f2_trends", "f3_event_study", "f4_leveling_plane", "f5_forest", "f6_leave_one_out", "f8_payments",
-    "t1_baseline", "t2_main_estimates", "t10_other_outcomes", "t11_interviews", "t12_race_source",
+    "f1_flow_chart", "f2_trends", "f3_event_study", "f4_leveling_plane", "f5_forest", "f6_leave_one_out", "f7_race_range",
+    "f8_payments", "t1_baseline", "t2_main_estimates", "t10_other_outcomes", "t11_interviews", "t12_race_source",
 )  # fmt: skip
 FOR_VALUES = ("f2_trends", "f3_event_study", "t2_main_estimates")
 
@@ -200,7 +200,7 @@ def test_guardrails_are_answered_by_the_interval(
     analysis = next(a for a in results.study.analyses if a.margin is not None)
     margin = -1.0 if direction == "above" else 10.0
     asked = analysis.model_copy(update={"margin": margin, "direction": direction})
-    assert answer([{"status": "ok", "conf_low": low, "conf_high": high}], asked) == expected
+    assert answer([{"status": "ok", "conf_low": low, "conf_high": high}], asked, claimed=True) == expected
 
 
 def test_sensitivities_are_found_by_what_they_change_and_named_by_it(results: Results) -> None:

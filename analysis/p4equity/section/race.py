@@ -1,0 +1,150 @@
+"""Whether the answer depends on how race and ethnicity are known: other sources, where the truth is known, and drift."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from p4equity.disparity.race_drift import drift, observed_share
+from p4equity.section import phrases
+from p4equity.section.answers import Answer, excludes_zero, figures, has_baseline_gap, primary_question
+from p4equity.section.confidence import checks
+from p4equity.study.names import RACE_METHOD_NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from p4equity.section.section import Section
+
+ABOUT = ("race_version", "race_method")
+WEIGHTED, LINEAR, KNOWN = "weighted", "linear", "self_report"
+CLOSE = 0.05  # points: what rounds to the same tenth
+Row = dict[str, Any]
+
+
+def applies(s: Section) -> bool:
+    """Whether members are divided by race and ethnicity, and gaps asked about."""
+    return s.study.race is not None and bool(s.study.groups.compared)
+
+
+def show(s: Section) -> None:
+    """Heading, paragraphs and the figure; nothing for a study without race and ethnicity data."""
+    if applies(s):
+        s.text(phrases.paragraphs("## How race and ethnicity are known {#sec:race}", text(s)))
+    phrases.show(s, "F7")
+
+
+def text(s: Section) -> str:
+    """The primary answer by each source, baseline gaps by each source, and what self-report's growth could pass for."""
+    return phrases.paragraphs(_answers(s), _levels(s), _drift(s))
+
+
+def _answers(s: Section) -> str:
+    a = primary_question(s)
+    if a is None or not a.ok:
+        return ""
+    first = s.study.analysis(a.analysis_id)
+    found = [b for b in checks(s, a) if _changes(s, b, first) and not _changes_else(s, b, first)]
+    if not found:
+        return "**The primary question is asked with one source of race and ethnicity alone.**"
+    turned = [b for b in found if (b.main["estimate"] < 0) != (a.main["estimate"] < 0)]
+    weak = [b for b in found if not excludes_zero(b.main)]
+    head = (
+        "The sign of the primary answer depends on how race and ethnicity are known"
+        if turned
+        else "The primary answer keeps its sign however race and ethnicity are known"
+    )
+    if weak and not turned:
+        head += f", but {phrases.count(len(weak))} of {phrases.count(len(found))} intervals by other sources include zero"
+    said = "; ".join(f"{_source(s, b)}: {figures(s, b.main, with_unit=False, level=False)}" for b in found)
+    return f"**{head}.** The primary estimate is {figures(s, a.main)}. {phrases.capital(said)} ([@fig:F7])."
+
+
+def _changes(s: Section, b: Answer, first: Any) -> bool:
+    return any(getattr(s.study.analysis(b.analysis_id), k) != getattr(first, k) for k in ABOUT)
+
+
+def _changes_else(s: Section, b: Answer, first: Any) -> bool:
+    other = s.study.analysis(b.analysis_id)
+    return any(getattr(other, k) != getattr(first, k) for k in ("map", "exits", "clusters", "pre_years"))
+
+
+def _source(s: Section, b: Answer) -> str:
+    analysis = s.study.analysis(b.analysis_id)
+    return RACE_METHOD_NAMES[analysis.race_method] if analysis.race_method != "classes" else "the version in use each year"
+
+
+def _levels(s: Section) -> str:
+    """Where the truth is known, does it lie between the two estimates from probabilities?"""
+    rows = _level_rows(s)
+    pairs = [k for k in dict.fromkeys((r["measure_id"], r["group"]) for r in rows.values()) if has_baseline_gap(s, *k)]
+    ways = (f"{KNOWN}_{WEIGHTED}", KNOWN, f"{KNOWN}_{LINEAR}")
+    known = [p for p in pairs if all(rows.get((*p, way), {}).get("status") == "ok" for way in ways)]
+    if not known:
+        return ""
+    ends = {p: [float(rows[(*p, way)]["estimate"]) for way in ways] for p in known}
+    between = sum(min(low, high) - CLOSE <= truth <= max(low, high) + CLOSE for low, truth, high in ends.values())
+    above = sum(abs(truth) > max(abs(low), abs(high)) + CLOSE for low, truth, high in ends.values())
+    whole = [p for p in pairs if all(rows.get((*p, way), {}).get("status") == "ok" for way in (WEIGHTED, LINEAR))]
+    shares = [float(rows[(*p, WEIGHTED)]["estimate"]) / float(rows[(*p, LINEAR)]["estimate"]) for p in whole]
+    least, most = (phrases.plain(100 * f(shares, default=0.0), 0) for f in (min, max))
+    kept = f" Over all members, weighting shows {least} to {most}% of the baseline gaps of the regression." if shares else ""
+    outside = len(known) - between
+    parts = {"beyond both": above, "short of both": outside - above}
+    rest = "".join(f", {phrases.count(n)} {where}" for where, n in parts.items() if n)
+    return (
+        f"**Among members who reported themselves, {phrases.count(between)} of {phrases.count(len(known))} baseline gaps lie"
+        f" between the two estimates from probabilities{rest}.** These are the members whose group is known; where results follow"
+        " a member's own group alone, the regression is right, weighting shows too little, and sampling errors put the known"
+        f" gap on either side of it.{kept} Self-report is selective, so that others may differ; and a change need not lie between"
+        " the two."
+    )
+
+
+def _level_rows(s: Section) -> dict[tuple[str, str, str], Row]:
+    names = [a.id for a in s.study.analyses if a.estimator == "race_level"]
+    found = s.run.rows({"analysis_id": names})
+    return {(str(r["measure_id"]), str(r["group"]), str(r["sample"])): r for r in found.to_dict("records")}
+
+
+def _drift(s: Section) -> str:
+    """What the growth of self-report in each arm would make of the largest baseline gap, were probabilities used in between."""
+    shares = _shares(s)
+    rows = [r for r in _level_rows(s).values() if r["sample"] == WEIGHTED and r["status"] == "ok"]
+    gaps = [r for r in _level_rows(s).values() if r["sample"] == "classes" and r["status"] == "ok"]
+    if len(shares) < 2 or not rows or not gaps:
+        return ""
+    correlation = sum(float(r["statistic"]) for r in rows) / len(rows)
+    gap = max(float(r["estimate"]) for r in gaps)
+    moved = {arm: drift(gap, *(observed_share(x, correlation) for x in ends)) for arm, ends in shares.items()}
+    said = " and ".join(
+        f"from {phrases.plain(100 * before, 0)} to {phrases.plain(100 * after, 0)}% in {arm} {s.study.info.unit_label_plural}"
+        for arm, (before, after) in shares.items()
+    )
+    one, other = moved.values()
+    return (
+        f"**Growing self-report alone could pass for an effect of {phrases.plain(one - other, 2, signed=True)} points.** Between"
+        f" baseline and {s.study.info.treatment_label} years it rose {said}. If those not asked were known by probability (mean"
+        f" squared correlation with membership {phrases.plain(correlation, 2)}) and self-report were random, a gap of"
+        f" {phrases.plain(gap)} points, the largest at baseline, would seem to change by {phrases.plain(one, 2, signed=True)} and"
+        f" {phrases.plain(other, 2, signed=True)} points. The frozen version is free of this."
+    )
+
+
+def _shares(s: Section) -> dict[str, tuple[float, float]]:
+    """Mean self-reported share of the baseline years and of the years from the launch on, by arm."""
+    if not (s.run_dir / "results" / "race_source.csv").is_file():
+        return {}
+    table = s.results("race_source")
+    table = table[(table["group"] == "all") & (table["status"] == "ok")]
+    found = {}
+    for arm in ("participating", "comparison"):
+        own = table[table["arm"] == arm]
+        before = own[own["year"].isin(s.study.baseline.pre_years)]
+        after = own[own["year"] >= s.study.launch_cohort]
+        if len(before) and len(after):
+            found[arm] = (_mean(before), _mean(after))
+    return found
+
+
+def _mean(rows: pd.DataFrame) -> float:
+    return float(rows["self_reported_share"].astype(float).mean()) / 100
