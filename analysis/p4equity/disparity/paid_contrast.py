@@ -27,7 +27,8 @@ def paid_contrast(
         at = [j for j, (m, _) in enumerate(changes.series) if m == measure]
         own = np.array([weights[j] for j in at])
         means[i, at] = own / own.sum()
-    have = ~(~np.isfinite(changes.gap)[:, None, :] & (means > 0)[None]).any(axis=2)
+    lacking = np.isnan(changes.gap)[:, None, :] & (means > 0)[None]
+    have = np.logical_not(lacking.any(axis=2))
     lines = np.zeros_like(changes.gap)
     for s, system in enumerate(changes.systems):
         sides = (paid.get(system, {}), dict.fromkeys(unpaid, 1.0))
