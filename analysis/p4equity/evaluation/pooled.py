@@ -110,7 +110,7 @@ def pooled_rows(context: Context, analysis: Analysis, without: str | None = None
     )  # fmt: skip
     data = stacked_data(context, analysis, without)
     sides, gap = data.sides, data.sides["gap"]
-    common |= _base(data)
+    common |= pooled_base(data)
     rows: list[dict[str, Any]] = []
     try:
         for method in analysis.inference:
@@ -143,7 +143,7 @@ def pooled_fits(
     return {"gap": own, **{side: stacked_averaged_component(sides[side], own.weights, conf_level, varying) for side in others}}
 
 
-def _base(data: PooledData) -> dict[str, Any]:
+def pooled_base(data: PooledData) -> dict[str, Any]:
     """Counts behind a pooled row: systems, contracted systems, members and cells of the included system-measures."""
     gap, panel = data.sides["gap"], data.panel
     members, cells, years = 0.0, 0, set[int]()

@@ -1,4 +1,4 @@
-"""F4: the leveling plane: effect on the reference group against effect on the compared group, and what each place means."""
+"""F4: the leveling plane: effect on the reference group against effect on the compared group, with joint confidence regions."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from p4equity.disparity.leveling import CANNOT_TELL, Bounds, share_from_reference, verdict
+from p4equity.disparity.leveling import CANNOT_TELL
 from p4equity.exhibits import text
 from p4equity.exhibits.base import Exhibit, exhibit_style
-from p4equity.exhibits.figure_facts import CONDITION, claimed, gap_groups, qualified
-from p4equity.exhibits.figure_parts import ends
+from p4equity.exhibits.figure_facts import CONDITION, claimed, qualified
 from p4equity.exhibits.figure_plane import draw_plane
-from p4equity.exhibits.select import OK, SIDES, group_analysis, measure_analysis, one, pooled_analysis, rows_of
+from p4equity.exhibits.leveling_answers import Leveled, Verdict, judged, leveled, leveling_analysis, row_bounds
+from p4equity.exhibits.select import OK, group_analysis, measure_analysis, pooled_analysis
 
 if TYPE_CHECKING:
     from p4equity.results import Results
-    from p4equity.study import Analysis
 
 ID, KIND = "F4", "figure"
 POOLED = "pooled"
+SIDES = ("reference", "group", "gap")
 
 
 def build(results: Results) -> Exhibit | None:
-    """The pooled answer large, then a panel a contracted measure: groups pooled with both intervals, and each group."""
+    """The answer over all measures large, then a panel a contracted measure: groups pooled and each group."""
     study = results.study
-    if measure_analysis(study) is None or study.leveling is None:
-        results.skip(ID, "the study compares no groups, so there is no gap to decompose")
+    if leveling_analysis(study) is None or study.leveling is None:
+        results.skip(ID, "the plan does not ask whose rates moved when a gap moved")
         return None
     points = plane_points(results)
     shown = points[points["status"] == OK]
@@ -42,38 +42,42 @@ def build(results: Results) -> Exhibit | None:
 
 
 def plane_points(results: Results) -> pd.DataFrame:
-    """One row a question: all measures pooled, then a measure with groups pooled and each group; effects, share, verdict."""
+    """One row a question: all measures pooled, then a measure with groups pooled and each group; effects, bounds, verdict."""
     study = results.study
-    asked: list[tuple[Analysis | None, str, str]] = [(pooled_analysis(study), POOLED, POOLED)]
+    asked = [(POOLED, POOLED)]
     for measure in study.measure_ids("contracted"):
-        asked.append((measure_analysis(study), measure, POOLED))
-        asked += [(group_analysis(study), measure, group) for group in study.groups.compared]
-    found = [_point(results, *question) for question in asked]
-    return pd.DataFrame([row for row in found if row is not None])
+        asked += [(measure, POOLED), *((measure, group) for group in study.groups.compared)]
+    found = [(question, leveled(results.estimates, study, *question)) for question in asked]
+    return pd.DataFrame([_point(results, *question, answer) for question, answer in found if answer is not None])
 
 
-def _point(results: Results, analysis: Analysis | None, measure: str, group: str) -> dict[str, Any] | None:
-    rows = rows_of(results, analysis, inference=results.study.inference.primary[0])
-    found = [one(rows, measure_id=measure, group=group, outcome=side) for side in SIDES]
-    sides = [dict(r) for r in found if r is not None]
-    if not sides:
-        return None
-    row: dict[str, Any] = {"measure_id": measure, "group": group, "row_ids": tuple(str(s["row_id"]) for s in sides)}
-    bad = next((s for s in sides if s["status"] != OK), sides[0] if len(sides) < len(SIDES) else None)
+def _point(results: Results, measure: str, group: str, found: Leveled) -> dict[str, Any]:
+    study = results.study
+    assert study.leveling is not None
+    ids = tuple(str(r["row_id"]) for r in found.rows.values())
+    row: dict[str, Any] = {"measure_id": measure, "group": group, "row_ids": ids}
+    bad = next((r for r in found.sides if r["status"] != OK), None)
     if bad is not None:
         return {**row, "status": bad["status"], "reason": bad["reason"]}
-    for name, side in zip(("gap", "reference", "group"), sides, strict=True):
-        row |= {f"effect_{name}": side["estimate"], f"low_{name}": side["conf_low"], f"high_{name}": side["conf_high"]}
-    gap, reference, own = (Bounds(float(str(x["estimate"])), *ends(x)) for x in sides)
-    assert results.study.leveling is not None
-    behind = group == POOLED or group in gap_groups(results, measure)
-    firm = claimed(results, analysis, measure, group)
-    named = verdict(gap, reference, own, results.study.leveling.margin) if behind else CANNOT_TELL
-    share = share_from_reference(reference.estimate, own.estimate)
+    for name, side in zip(SIDES, found.sides, strict=True):
+        limits = row_bounds(side)
+        row |= {f"effect_{name}": limits.estimate, f"low_{name}": limits.low, f"high_{name}": limits.high}
+        row |= {f"error_{name}": side["std_error"]}
+    asked = pooled_analysis(study) if measure == POOLED else measure_analysis(study) if group == POOLED else group_analysis(study)
+    named, firm = judged(found, study.leveling.margin), claimed(results, asked, measure, group)
+    share = found.rows["share_from_reference"]
+    down, up = (found.rows[f"probability_leveling_{way}"] for way in ("down", "up"))
     return {
-        **row, "share_from_reference": share, "baseline_gap": behind, "claimed": firm, "verdict": qualified(named, firm),
-        "status": OK, "reason": None,
+        **row, "df": found.sides[2]["df"], "conf_level": found.sides[2]["conf_level"],
+        "percent_from_reference": share["estimate"], "percent_low": share["conf_low"], "percent_high": share["conf_high"],
+        "probability_down": down["estimate"], "probability_up": up["estimate"],
+        "before_down": down["statistic"], "before_up": up["statistic"],
+        "baseline_gap": found.behind, "claimed": firm, "verdict": _said(named, firm), "status": OK, "reason": None,
     }  # fmt: skip
+
+
+def _said(named: Verdict, firm: bool) -> str:
+    return named.words if named.kind == CANNOT_TELL else qualified(named.kind, firm)
 
 
 def _alt(results: Results, points: pd.DataFrame) -> str:
@@ -88,8 +92,8 @@ def _alt(results: Results, points: pd.DataFrame) -> str:
         moved, groups = (text.number(row[f"effect_{side}"], signed=True) for side in ("reference", "group"))
         parts.append(f"{name}: {row['verdict']} ({reference} {moved}, groups compared {groups} points)")
     single = points[(points["group"] != POOLED) & (points["status"] == OK)]
-    firm = int(single["claimed"].sum())
-    tail = f"{firm} of {len(single)} single groups carry a claim of their own" if len(single) else "No single group is shown"
+    firm = int((~single["verdict"].astype(str).str.startswith(CANNOT_TELL)).sum()) if len(single) else 0
+    tail = f"{firm} of {len(single)} single groups have a verdict of their own" if len(single) else "No single group is shown"
     return f"{'; '.join(parts)}. {tail}."
 
 
@@ -98,18 +102,19 @@ def _note(results: Results, points: pd.DataFrame) -> str:
     assert study.leveling is not None
     ids = {i for row in points["row_ids"] for i in row}
     rows = results.estimates[results.estimates["row_id"].isin(ids)]
-    margin, reference = text.number(study.leveling.margin), text.group_name(results, str(study.groups.reference))
+    bounded = rows[rows["interval"] == "simultaneous"]
+    margin, spread = text.number(study.leveling.margin), text.number(study.leveling.prior_sd)
+    members = f"{text.group_name(results, str(study.groups.reference))} members"
     none = points["baseline_gap"].eq(False).any() if "baseline_gap" in points else False
-    grey = f" Gray, open: no baseline gap shown; a fall below zero would widen the group's lead over {reference}." if none else ""
-    members = f"{reference} members"
+    gray = " Gray, open, without a region: no baseline gap shown, so nothing that could narrow." if none else ""
     return (
-        "Words in the areas say what point estimates in them mean (green: the gap narrows and the group gains; orange: it "
-        "narrows although the group does not); the verdict in a title needs interval bounds. Leveling up: the gap narrows, the "
-        f"groups gain (at least {margin} points), {members} are not shown to fall. Leveling down: the gap narrows, {members} "
-        f"fall, the groups are not shown to gain. Mixed: the gap narrows, {members} fall and the groups gain. "
-        f"“{_cap(CONDITION)}”: the change of the gap is no claim after adjustment.{grey} Bars: intervals of each effect"
-        " alone (arrow: beyond the panel); single groups are point estimates, their intervals stand in the main table. "
-        f"{text.base_note(rows, results)}{text.missing_note(points)}{text.synthetic_note(results)}"
+        "Ellipses: joint confidence regions of both effects (cut at the panel's edge). A verdict needs the simultaneous bounds"
+        f" of both effects and of the gap, not the place of the point. Leveling up: the gap narrows, the groups gain {margin}"
+        f" points or more, {members} do not fall by more. Leveling down: it narrows, {members} fall, the groups gain less than {margin}."
+        f" Mixed: {members} fall and the groups gain. In brackets: what remains open once a narrowing is shown. Probabilities:"
+        f" after the data, if both effects were normal around zero (SD {spread} points) before. “{_cap(CONDITION)}”: the change"
+        f" of the gap is no claim after adjustment for other questions.{gray} "
+        f"{text.base_note(bounded, results)}{text.missing_note(points)}{text.synthetic_note(results)}"
     )
 
 

@@ -9,7 +9,7 @@ from p4equity.section import phrases
 from p4equity.section.answers import Answer, excludes_zero, primary_question, size
 from p4equity.section.confidence import checks, rating
 from p4equity.section.guardrails import overall
-from p4equity.section.leveling import judge, margin
+from p4equity.section.leveling import judge
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
@@ -49,12 +49,12 @@ def _movers(s: Section, a: Answer) -> str:
     """What whose movement means for the conclusion."""
     if a.reference is None or a.rate is None:
         return ""
-    verdict = judge(a, margin(s)).verdict
+    verdict = judge(s, a).verdict
     if verdict == CANNOT_TELL:
         return "Whose rates moved the data cannot tell, and a narrowing that comes from lower rates is no success."
     reference = phrases.reference(s)
     fell = bool(a.reference["estimate"] < 0)
-    others = [judge(b, margin(s)).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
+    others = [judge(s, b).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
     same = sum(v == verdict for v in others)
     text = f"The pattern is {verdict}"
     if others:

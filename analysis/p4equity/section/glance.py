@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from p4equity.disparity.leveling import CANNOT_TELL
+from p4equity.disparity.leveling import CANNOT_TELL, LEVELING_UP
 from p4equity.section import phrases
 from p4equity.section.answers import (
     EVERYONE,
@@ -16,14 +16,13 @@ from p4equity.section.answers import (
     excludes_zero,
     figures,
     members,
-    moved,
     primary_question,
     without_number,
 )
 from p4equity.section.confidence import MANY, checks, rated
 from p4equity.section.guardrails import cost_sentence, overall, spending_sentence
 from p4equity.section.implementation import increment
-from p4equity.section.leveling import DOWN, judge, margin, share_of_reference
+from p4equity.section.leveling import DOWN, judge, probability_words, share_words, who_moved, words
 from p4equity.section.payments import totals
 from p4equity.section.robustness import span
 
@@ -128,28 +127,24 @@ def _movers(s: Section, a: Answer) -> str:
     """Who moved in the primary question, how steady that verdict is, and every measure whose verdict is leveling down."""
     if a.reference is None or a.rate is None or not a.ok:
         return "**By whose movement: no answer.** The effects on the groups are not estimable."
-    level = judge(a, margin(s))
-    name = "the data cannot tell" if level.verdict == CANNOT_TELL else level.verdict
-    share = share_of_reference(a)
-    part = (
-        ""
-        if share is None or not excludes_zero(a.reference)
-        else f", {phrases.part_of(share)} of the narrowing by these estimates"
-    )
-    text = (
-        f"**By whose movement: {name}.** Against comparison {s.study.info.unit_label_plural}, the rate of {members(s, a)}"
-        f" {moved(s, a.rate)} and that of {phrases.reference(s)} members {moved(s, a.reference)}{part}."
-    )
-    others = [judge(b, margin(s)).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
-    if others:
+    level = judge(s, a)
+    name = "the data cannot tell" if words(level) == CANNOT_TELL else words(level)
+    said = (who_moved(s, a), share_words(s, a), probability_words(s, a))
+    text = f"**By whose movement: {name}.** {' '.join(x for x in said if x)}"
+    others = [judge(s, b).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
+    if others and level.verdict != CANNOT_TELL:
         same = sum(v == level.verdict for v in others)
         text += (
-            " The verdict rests on regression intervals alone, not on the rule for claims, and returns in"
+            " The verdict rests on bounds that hold together, not on the rule for claims, and returns in"
             f" {phrases.count(same) if same else 'none'} of the {phrases.count(len(others))} changed analyses."
         )
-    down = [b for b in by_measure(s) if judge(b, margin(s)).verdict == DOWN]
-    if down:
-        text += f" On {phrases.measures(s, [b.measure_id for b in down])} they point to leveling down."
+    levels = [(b.measure_id, judge(s, b)) for b in by_measure(s)]
+    shown = [m for m, x in levels if x.verdict == DOWN]
+    left = [m for m, x in levels if DOWN in x.left and LEVELING_UP not in x.left]
+    if shown:
+        text += f" On {phrases.measures(s, shown)} leveling down is shown."
+    if left:
+        text += f" On {phrases.measures(s, left)} leveling up is ruled out, leveling down is not."
     return text
 
 

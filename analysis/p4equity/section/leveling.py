@@ -1,23 +1,25 @@
-"""Leveling up or down in words: the verdict of the interval bounds, who moved, and the reference group's part in it.
+"""Leveling up or down in words: the verdict of bounds that hold together, who moved, each side's part, and how probable.
 
-Who moved is judged by the intervals of the regression alone. Unlike a claim about a gap it needs no second inference and allows
-for no other question; every place that gives a verdict says so.
+Who moved is judged by the joint answer on both sides of the gap. A verdict is wrong at most as often as one of its bounds is;
+unlike a claim about a gap it needs no second inference and allows for no other question, so that "if the change is more than
+chance" stands beside it where the change of the gap is no claim.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p4equity.disparity.leveling import (
     CANNOT_TELL,
     EQUAL_LIFT,
     LEVELING_DOWN,
-    Bounds,
-    share_from_reference,
-    verdict,
+    LEVELING_UP,
+    group_gains,
+    reference_falls,
 )
+from p4equity.exhibits.leveling_answers import Leveled, Verdict, by_bounds, judged, leveled, row_bounds, widened
 from p4equity.section import phrases
 from p4equity.section.answers import EVERYONE, Answer, Row, members, moved
 
@@ -27,67 +29,106 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 DOWN = LEVELING_DOWN
+_SAID = {True: "yes", False: "no", None: CANNOT_TELL}
 
 
 @dataclass(frozen=True)
 class Leveling:
-    """The verdict on one answer. `firm`: the change of the gap is a claim, not only an interval on one side of zero."""
+    """The verdict on one answer, and the kinds that remain. `firm`: the change of the gap is a claim."""
 
     verdict: str
     firm: bool
-    falls: str
-    gains: str
+    falls: str = "–"
+    gains: str = "–"
+    left: tuple[str, ...] = ()
 
 
-def judge(a: Answer, margin: float) -> Leveling:
-    """The verdict by the bounds of the three effects; margin in their unit (percentage points)."""
+def joint(s: Section, a: Answer) -> Leveled | None:
+    """The joint answer on both sides of a primary question; None where the plan asks for none, or it has no numbers."""
+    if not a.ok or a.analysis_id not in {x.id for x in s.study.analyses if not _changed(s, x)}:
+        return None
+    found = leveled(s.run.table("estimates"), s.study, a.measure_id, a.group)
+    return found if found is not None and found.ok else None
+
+
+def _changed(s: Section, analysis: object) -> bool:
+    """Whether an analysis asks the primary question with a choice changed: the joint answer is not about it."""
+    from p4equity.exhibits.select import group_analysis, measure_analysis, pooled_analysis
+
+    return analysis not in (pooled_analysis(s.study), measure_analysis(s.study), group_analysis(s.study))
+
+
+def judge(s: Section, a: Answer) -> Leveling:
+    """The verdict on an answer: by its joint bounds, else by its rows' own intervals, widened to hold together."""
     if not a.ok or not a.baseline_gap or a.reference is None or a.rate is None:
-        return Leveling(CANNOT_TELL, False, "–", "–")
-    gap, reference, group = (_bounds(r) for r in (a.main, a.reference, a.rate))
-    falls = "yes" if reference.high < 0 else "no" if reference.low >= 0 else "cannot tell"
-    gains = "yes" if group.low > 0 and group.estimate >= margin else "no" if group.high < margin else "cannot tell"
-    return Leveling(verdict(gap, reference, group, margin), a.claimed, falls, gains)
-
-
-def _bounds(row: Row) -> Bounds:
-    low, high = row["conf_low"], row["conf_high"]
-    return Bounds(float(row["estimate"]), -math.inf if low is None else float(low), math.inf if high is None else float(high))
+        return Leveling(CANNOT_TELL, False)
+    least = margin(s)
+    found = joint(s, a)
+    if found is not None:
+        named: Verdict = judged(found, least)
+        reference, group = (row_bounds(r) for r in found.sides[:2])
+    else:
+        gap, reference, group = (widened(r) for r in (a.main, a.reference, a.rate))
+        named = by_bounds(gap, reference, group, least, a.main)
+    falls, gains = _SAID[reference_falls(reference, least)], _SAID[group_gains(group, least)]
+    return Leveling(named.kind, a.claimed, falls, gains, named.left)
 
 
 def margin(s: Section) -> float:
-    """The gain of the plan below which a group is not called leveling up; 0 when the plan names none."""
+    """The gain of the plan below which a group is not said to gain; 0 when the plan names none."""
     return float(s.study.leveling.margin) if s.study.leveling else 0.0
 
 
 def words(level: Leveling) -> str:
-    """The verdict; where the change of the gap is no claim, with that condition."""
+    """The verdict, or which two kinds remain; where the change of the gap is no claim, with that condition."""
+    said = Verdict(level.verdict, level.left).words
     if level.verdict in (CANNOT_TELL, EQUAL_LIFT) or level.firm:
-        return level.verdict
-    return f"{level.verdict}, if the change is more than chance"
+        return said
+    return f"{said}, if the change is more than chance"
 
 
 def table(s: Section, items: list[Answer]) -> pd.DataFrame:
-    """One row an answer: the gap by the rule for claims, whether the reference falls, whether groups gain, verdict."""
+    """One row an answer: the gap by the rule for claims, both sides by their bounds, parts, probabilities, verdict."""
     import pandas as pd
 
     rows = []
     for a in items:
-        level = judge(a, margin(s))
-        narrows = _narrows(a)
-        share = share_of_reference(a)
+        level, found = judge(s, a), joint(s, a)
         who = members(s, a)
         name = phrases.measure(s, a.measure_id) + ("" if who == EVERYONE else f" ({who})")
-        part = "–" if share is None else f"{phrases.plain(100 * share, 0)}%"
-        rows.append([name, narrows, level.falls, level.gains, part, words(level)])
+        part, down, up = (_percent(s, found, o) for o in ("share_from_reference", *_WAYS.values()))
+        rows.append([name, _narrows(a), level.falls, level.gains, part, down, up, words(level)])
     names = [
         "Measure",
         "Gap narrows (rule for claims)",
         f"{phrases.reference(s)} falls",
         "Groups gain",
-        "Reference's share",
+        "Reference's part",
+        "Probability down",
+        "Probability up",
         "Verdict",
     ]
     return pd.DataFrame(rows, columns=names)
+
+
+_WAYS = {LEVELING_DOWN: "probability_leveling_down", LEVELING_UP: "probability_leveling_up"}
+
+
+def _percent(s: Section, found: Leveled | None, outcome: str) -> str:
+    """A part or a probability in percent, traceable; a part with its interval."""
+    row = found.rows[outcome] if found is not None else None
+    if row is None or row["status"] != "ok":
+        return "–"
+    if outcome in _WAYS.values():
+        return chance(s, row)
+    interval = s.number(str(row["row_id"]), what="interval", decimals=0)
+    return f"{s.number(str(row['row_id']), decimals=0)}% ({interval})"
+
+
+def chance(s: Section, row: Mapping[str, Any]) -> str:
+    """A probability in whole percent."""
+    low, high = float(row["estimate"]) < 1, float(row["estimate"]) > 99
+    return "below 1%" if low else "above 99%" if high else f"{s.number(str(row['row_id']), decimals=0)}%"
 
 
 def _narrows(a: Answer) -> str:
@@ -96,47 +137,71 @@ def _narrows(a: Answer) -> str:
         return "no answer"
     if not a.baseline_gap:
         return "no gap shown at baseline"
-    return "yes" if a.narrows else "widens" if a.claimed else "cannot tell"
-
-
-def share_of_reference(a: Answer) -> float | None:
-    """Share of a narrowing that comes from the reference group's fall, by point estimates; None without a narrowing."""
-    if not a.ok or not a.baseline_gap or a.reference is None or a.rate is None:
-        return None
-    return share_from_reference(float(a.reference["estimate"]), float(a.rate["estimate"]))
+    return "yes" if a.narrows else "widens" if a.claimed else CANNOT_TELL
 
 
 def summary(s: Section, a: Answer, subject: str) -> str:
     """One paragraph on who moved, with the verdict first."""
-    level = judge(a, margin(s))
+    level = judge(s, a)
     if a.reference is None or a.rate is None or not a.ok:
         return f"**{subject}.** No verdict: the effects on both groups are not estimable."
-    text = (
-        f"**{subject}: {words(level)}.** Against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)}"
-        f" members {moved(s, a.reference)} and that of {members(s, a)} {moved(s, a.rate)}."
-    )
-    share = share_of_reference(a)
-    return text if share is None else f"{text} {share_words(s, share)}"
+    text = f"**{subject}: {words(level)}.** {who_moved(s, a)}"
+    return " ".join(x for x in (text, share_words(s, a), probability_words(s, a)) if x)
 
 
-def share_words(s: Section, share: float) -> str:
-    """The reference group's part in a narrowing, by the estimates and without their uncertainty."""
-    part = phrases.part_of(share)
-    number = "" if share <= 0 or share >= 1 else f" ({phrases.plain(100 * share, 0)}%)"
+def who_moved(s: Section, a: Answer) -> str:
+    """One sentence with both effects and the bounds the verdict rests on, those of the joint answer where there is one."""
+    found = joint(s, a)
+    reference, group = (dict(r) for r in found.sides[:2]) if found is not None else (a.reference, a.rate)
+    assert reference is not None
+    assert group is not None
     return (
-        f"Taking the estimates at face value, {part}{number} of the narrowing reflects lower rates among {phrases.reference(s)}"
-        " members rather than higher rates among the others."
+        f"Against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)} members"
+        f" {moved(s, _plain(reference))} and that of {members(s, a)} {moved(s, _plain(group))}."
+    )
+
+
+def _plain(row: Row) -> Row:
+    """The row with missing limits as None."""
+    return {**row, **{k: None if row[k] != row[k] else row[k] for k in ("conf_low", "conf_high")}}
+
+
+def share_words(s: Section, a: Answer) -> str:
+    """The reference group's part in a narrowing with Fieller's interval; empty where none can be given."""
+    found = joint(s, a)
+    row = found.rows["share_from_reference"] if found is not None else None
+    if row is None or row["status"] != "ok" or not a.main["estimate"] < 0:
+        return ""
+    part, interval = (s.number(str(row["row_id"]), decimals=0, what=w) for w in ("estimate", "interval"))
+    return (
+        f"Of the narrowing, {part}% ({phrases.level(s)} interval {interval}) comes from lower rates of {phrases.reference(s)}"
+        " members (below 0: they rose; above 100: both fell)."
+    )
+
+
+def probability_words(s: Section, a: Answer) -> str:
+    """How probable leveling down and up are, with the probabilities before the data; empty where there are none."""
+    found = joint(s, a)
+    if found is None or any(found.rows[o]["status"] != "ok" for o in _WAYS.values()):
+        return ""
+    down, up = (found.rows[o] for o in _WAYS.values())
+    before = [s.number(str(r["row_id"]), what="statistic", decimals=0) for r in (down, up)]
+    return (
+        f"The probability of leveling down is {chance(s, down)} (before the data {before[0]}%), of leveling up {chance(s, up)}"
+        f" ({before[1]}%)."
     )
 
 
 def rule(s: Section) -> str:
-    """How a verdict is reached, and on how little."""
-    reference = phrases.reference(s)
+    """How a verdict is reached, on how little, and what the probabilities assume."""
+    reference, least = phrases.reference(s), phrases.plain(margin(s))
+    spread = phrases.plain(s.study.leveling.prior_sd) if s.study.leveling else "–"
     return (
-        "The verdict follows from the bounds of three intervals. *Leveling up*: the gap narrows, the groups gain at least"
-        f" {phrases.plain(margin(s))} points, and no fall of {reference} members is shown. *Leveling down*: the gap narrows,"
-        f" {reference} members fall, and no gain of the groups is shown. *Mixed*: the groups gain and {reference} members fall."
-        " Where the bounds leave more than one reading open, the data cannot tell. These verdicts rest on the regression"
-        " intervals alone, not on the rule for claims, which also asks a second inference to agree and allows for the other"
-        " questions: read them as descriptions, weaker than a claim."
+        "A verdict needs bounds of both effects and of the gap that hold together; it is wrong at most as often as they are."
+        f" *Leveling up*: the gap narrows, the groups gain at least {least} points, and {reference} members do not fall by more."
+        f" *Leveling down*: the gap narrows, {reference} members fall, and the groups gain less than {least} points."
+        f" *Mixed*: {reference} members fall and the groups gain. Where a bound leaves more than one kind open, the data cannot tell;"
+        " brackets say which remain once a narrowing is shown. Verdicts allow for the three bounds of one question and not for"
+        " the other questions, as the rule for claims does. The probabilities weigh the same data for a reader who, before them,"
+        f" held effects on either side for equally likely to be up or down, with a standard deviation of {spread} points."
     )

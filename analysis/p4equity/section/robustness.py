@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from p4equity.section import phrases
 from p4equity.section.answers import Answer, answers, by_measure, excludes_zero, figures, primary_question, without_number
 from p4equity.section.confidence import checks, holding_zero, of_checks
-from p4equity.section.leveling import judge, margin
+from p4equity.section.leveling import judge
 from p4equity.section.questions import changed
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _named(s: Section, a: Answer) -> str:
 
 def _same_movers(s: Section, a: Answer, found: list[Answer]) -> str:
     """How often the verdict on who moved stays the same; it rests on two more intervals and is less steady than the gap."""
-    own = judge(a, margin(s)).verdict
-    others = [judge(b, margin(s)).verdict for b in found if b.reference is not None and b.rate is not None]
+    own = judge(s, a).verdict
+    others = [judge(s, b).verdict for b in found if b.reference is not None and b.rate is not None]
     if a.reference is None or not others:
         return ""
     same = sum(v == own for v in others)
