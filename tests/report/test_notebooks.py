@@ -23,6 +23,7 @@ from p4equity.study import Study, load_study
 NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
 SECTIONS = [path for path in NOTEBOOKS if re.match(r"\d\d_", path.name)]
 STUDIES = sorted(path.parent.name for path in studies_dir().glob("*/study.toml"))
+PARTS = sorted((Path(__file__).parents[2] / "analysis" / "p4equity" / "section").glob("*.py"))
 EXHIBITS = Path(__file__).parents[2] / "analysis" / "p4equity" / "exhibits"
 TYPED = re.compile(
     r"\d[\d,.]*\s*(%|percent\b|points?\b|USD\b|dollars?\b|members?\b|systems?\b|states?\b|measures?\b|groups?\b|years?\b|analyses\b)|\d+\.\d+"
@@ -46,9 +47,14 @@ def prose(path: Path) -> Iterator[str]:
         if cell.cell_type == "markdown":
             yield cell.source
             continue
-        for part in ast.walk(ast.parse(cell.source)):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                yield part.value
+        yield from literals(cell.source)
+
+
+def literals(source: str) -> Iterator[str]:
+    """Every string in code, and the literal parts of those with values in them."""
+    for part in ast.walk(ast.parse(source)):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -87,7 +93,9 @@ def test_no_measure_system_or_group_is_named() -> None:
 
 
 def test_every_exhibit_that_is_shown_is_made_and_every_one_made_is_shown() -> None:
-    shown = {text for path in SECTIONS for text in prose(path) if re.fullmatch(r"[FT](\d+|_[A-Z]+)", text)}
+    texts = [text for path in SECTIONS for text in prose(path)]
+    texts += [text for path in PARTS for text in literals(path.read_text("utf-8"))]  # parts of a section that show their own
+    shown = {text for text in texts if re.fullmatch(r"[FT](\d+|_[A-Z]+)", text)}
     made = {
         found.group(1)
         for path in EXHIBITS.glob("[ft]*_*.py")
