@@ -62,7 +62,7 @@ def result_tables(
     used = own_cells[_of_groups(own_cells, study) & ~own_cells["year"].isin(study.baseline.apart)]
     common["estimates"] = protect_pooled(protect_systems(common["estimates"], used), own_cells[_of_groups(own_cells, study)])
     if study.exits:
-        people["movers"] = _movers(movers_table(study, cells.cell_profile), threshold)
+        people["movers"] = protected_movers(movers_table(study, cells.cell_profile), threshold)
     payments = _all_payments(context, own_cells) if study.payment else {}
     precision = {}
     if study.precision and study.groups.compared:
@@ -87,7 +87,7 @@ def _race_source(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
     return out.assign(self_reported_share=share)
 
 
-def _movers(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
+def protected_movers(table: pd.DataFrame, threshold: int) -> pd.DataFrame:
     """All places of one system and year together are its members, so two or more are hidden where one is small."""
     lines = [("system_id", "years_later")]
     return protect(table, counts=("n",), numbers=("n", "share"), lines=lines, threshold=threshold)

@@ -19,6 +19,7 @@ from p4equity.evaluation.plan import analysis_rows
 from p4equity.inference.missing_years import at_bound, missing_share, turning_point
 from p4equity.inference.random_effects import meta_regression
 from p4equity.study import Analysis, Study, load_study
+from p4equity.tables import protected_movers
 from scipy import optimize
 
 MEASURE, GAP = "CBP", 8.0
@@ -183,6 +184,19 @@ def test_a_question_in_which_nobody_left_says_so(study: Study) -> None:
     assert all("no system of this question left" in r["reason"] for r in rows)
     silent = replace(study, population=study.population.model_copy(update={"exit_range": None}))
     assert all("exit_range" in r["reason"] for r in analysis_rows(made(silent), asked(silent, estimator="exit_bounds")))
+
+
+# Movers
+
+
+def test_a_place_with_few_members_is_hidden_with_company() -> None:
+    """Nine members at one place, and the smallest other place beside it: the members of the system are their sum."""
+    rows = [("S03", 2023, n, "same", place, count, 1.0) for n in (1, 2) for place, count in (("a", 500), ("b", 9 * n), ("c", 80))]
+    columns = ["system_id", "year", "years_later", "practice", "place", "n", "share"]
+    shown = protected_movers(pd.DataFrame(rows, columns=columns), 11)
+    hidden = shown[shown["status"] == "suppressed"]
+    assert list(zip(hidden["years_later"], hidden["place"], strict=True)) == [(1, "b"), (1, "c")]
+    assert hidden[["n", "share"]].isna().all(axis=None)
 
 
 # Left out
