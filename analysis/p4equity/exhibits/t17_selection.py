@@ -21,7 +21,7 @@ POOLED = "pooled"
 COLUMNS = (
     "", "Primary", "Expected", "Seen where no contract", "Fresh baseline", "Shrunken baseline", "Selected against selected",
 )  # fmt: skip
-SPANNERS = (("", 1), ("Effect", 1), ("Spurious change", 2), ("Effect without it", 3))
+SPANNERS = (("", 1), ("Effect", 1), ("Spurious change", 2), ("Effect with little or none of it", 3))
 EXPECTED, REPLAYED = "expected_spurious_change", "replayed_spurious_change"
 SHRUNKEN, AGAINST = "gap_shrunken_baseline", "gap_selected_against_selected"
 DATA = ("measure_id", "system_id", "outcome", "estimate", "conf_low", "conf_high", "status", "reason", "row_id")

@@ -19,6 +19,7 @@ Row = Mapping[str, Any]
 ID, KIND = "T18", "table"
 NUMBERS = ("score", "by_simulation", "by_permutation", "as_much_by_permutation", "shrunken_score", "max_possible", "earned")
 SHOWN = ("score", "by_simulation", "by_permutation", "as_much_by_permutation")
+UNITS = ("units_stopped", "units_unpaid", "units_added", "units_moved")
 ALL = "all"
 
 
@@ -30,8 +31,8 @@ def build(results: Results) -> Exhibit | None:
         return None
     points = sorted(set(curve["true_narrowing"]) - {0.0})  # at 0 the simulated share stands there already
     ahead = tuple(text.number(p, 0) for p in points)
-    columns = ("Paid on", "Paid", "Earned, %", "Simulated", "Dealt anew", "As much", *ahead, "Unpaid", "Paid", "Moved")
-    spanners = (("", 3), ("By chance, %", 3), ("If truly narrowed by, %", len(points)), ("Units by shrinkage", 3))
+    columns = ("Paid on", "Paid", "Earned, %", "Simulated", "Dealt anew", "As much", *ahead, "Guard", "Unpaid", "New", "Moved")
+    spanners = (("", 3), ("By chance, %", 3), ("If truly narrowed by, %", len(points)), ("Units: stopped; by shrinkage", 4))
     whole = formulas[formulas["system_id"] == ALL]
     lines = tuple(_line(row, curve, points) for row in whole.to_dict("records"))
     table = spec(columns, [Block("", lines)], align="l" + "r" * (len(columns) - 1), spanners=spanners)
@@ -60,12 +61,11 @@ def _wide(curve: pd.DataFrame) -> pd.DataFrame:
 def _line(row: Row, curve: pd.DataFrame, points: list[float]) -> tuple[str, ...]:
     name = str(row["label"])
     if row["status"] != OK:
-        return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * (len(points) + 7))
+        return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * (len(points) + 8))
     own = curve[curve["formula_id"] == row["formula_id"]].set_index("true_narrowing")["score"]
-    guarded = f" ({row['units_stopped']} stopped)" if int(row["units_stopped"]) else ""
     return (
-        name, f"{row['units_paid']} of {row['n_cells']}{guarded}", *(_percent(row[c]) for c in SHOWN),
-        *(_percent(own.get(p)) for p in points), str(row["units_unpaid"]), str(row["units_added"]), str(row["units_moved"]),
+        name, f"{row['units_paid']} of {row['n_cells']}", *(_percent(row[c]) for c in SHOWN),
+        *(_percent(own.get(p)) for p in points), *(str(row[c]) for c in UNITS),
     )  # fmt: skip
 
 
@@ -91,12 +91,13 @@ def _note(results: Results, whole: pd.DataFrame) -> str:
     mark = f"Illustrative: the terms of the {info.treatment_label}s are not public. " if plan.illustrative else ""
     return (
         f"{mark}Formulas stand in the plan; maximum and windows as above unless they say otherwise. Paid: units (a "
-        f"{info.unit_label}, measure and group; or all groups together) that earn something; stopped: by the guard alone, which "
+        f"{info.unit_label}, measure and group; or all groups together) that earn something. Guard: units unpaid by it alone; it "
         "asks that the reference group does not fall beyond a margin and that the paid group gains. Simulated: expected when no "
         f"rate truly changed and every cell has its own sampling errors ({plan.draws:,} draws), gates included. Dealt anew: mean "
         f"over the same {info.treatment_label}s given at random to {info.unit_label_plural} of the stratum, their holders among "
         "them, each paid for its own change; as much: share of such deals that earn what was earned. If truly narrowed: expected "
-        "where compared groups rise by so many points. Shrinkage: units that paying on empirical-Bayes improvements would leave "
-        f"unpaid, newly pay, or move by a quarter of the maximum. {capital(info.unit_label_plural)} one by one are in the data."
+        "where compared groups rise by so many points. Unpaid, new, moved: units that pay on empirical-Bayes improvements would "
+        "leave unpaid, newly pay, or move by a quarter of the maximum. "
+        f"{capital(info.unit_label_plural)} one by one are in the data."
         f"{text.missing_note(whole)}{text.synthetic_note(results)}"
     )

@@ -135,7 +135,7 @@ def _dealt(s: Section, row: pd.Series[object]) -> str:
     units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
     return (
         f"The same {label}s dealt at random among eligible {units} would have earned {_share(row['by_permutation'])} on average,"
-        " because gaps change without them too."
+        " because gaps change without them too, and noise pays small ones more."
     )
 
 

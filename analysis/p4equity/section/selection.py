@@ -24,7 +24,8 @@ def spurious(s: Section) -> str:
     primary = _primary(s)
     if expected is None or primary is None or expected["status"] != "ok" or primary["status"] != "ok":
         return "**What selection alone would do cannot be told.** Measures were chosen for wide gaps; see the table."
-    return f"{_head(s, expected, primary)} {_free(s, question.id)}{phrases.exhibit_ref(s, 'T17', 'robustness', ' ')}"
+    table = phrases.exhibit_ref(s, "T17", "robustness", " (")
+    return f"{_head(s, expected, primary)} {_free(s, question.id)}{f'{table})' if table else ''}."
 
 
 def _head(s: Section, expected: Row, primary: Row) -> str:
@@ -54,11 +55,11 @@ def _free(s: Section, question: str) -> str:
     ]
     found = [(words, row) for words, row in named if row is not None and row["status"] == "ok"]
     if not found:
-        return "No estimate without it has a number."
+        return "No estimate without it has a number"
     kept = sum(excludes_zero(row) for _, row in found)
     tail = "all exclude zero" if kept == len(found) else f"{phrases.count(kept) if kept else 'none'} of them excludes zero"
     parts = [f"{figures(s, row, with_unit=False, level=False)} {words}" for words, row in found]
-    return f"Without it the estimate is {phrases.join(parts)}; of the intervals, {tail}."
+    return f"With little or none of it the estimate is {phrases.join(parts)}; of the intervals, {tail}"
 
 
 def _primary(s: Section) -> Row | None:

@@ -104,9 +104,9 @@ def test_formulas_stand_side_by_side(study: Study) -> None:
     exhibit = build("t18_formulas", made(study, main_rows(study), **tables))
     table, found = table_of(exhibit), lines(exhibit)
     assert table.columns[6:8] == ("1", "4")  # what is paid at 0 is the simulated share
-    assert found["Formula a"] == ("6 of 10", "40", "10", "25", "3", "20", "50", "2", "1", "4")
-    assert found["Formula b"][0] == "6 of 10 (3 stopped)"
-    assert found["Formula c"] == ("not estimable", *[MISSING] * 9)
+    assert found["Formula a"] == ("6 of 10", "40", "10", "25", "3", "20", "50", "0", "2", "1", "4")
+    assert found["Formula b"][7] == "3"
+    assert found["Formula c"] == ("not estimable", *[MISSING] * 10)
     assert "2 formulas would pay 20 to 40% of the maximum" in exhibit.alt
     assert "25 to 75% of what is paid" in exhibit.alt
     assert "minimum denominator" in exhibit.footnote
