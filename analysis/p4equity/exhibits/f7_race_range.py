@@ -120,6 +120,8 @@ def _draw(
             row = found.get((measure, way.name))
             if row is not None and row["status"] == OK:
                 _mark(ax, row, at[way.name], reach, way)
+        if not any(found[measure, w.name]["status"] == OK for w in ways if (measure, w.name) in found):
+            ax.text(0.3 * reach, -(i * block + (len(ways) - 1) / 2), "not estimable", fontsize=SMALL, color=MUTED, va="center")
         if i:
             ax.axhline(-(i * block) + 0.5 + BAND / 2, color="#e4e7eb", lw=0.6)
     names = ["Pooled" if m == POOLED else text.measure_name(results, m) for m in measures]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ABOUT = ("race_version", "race_method")
 WEIGHTED, LINEAR, KNOWN = "weighted", "linear", "self_report"
-CLOSE = 0.05  # points: what rounds to the same tenth
+SHOWN = 0.05  # points: what does not round to zero
 Row = dict[str, Any]
 
 
@@ -53,7 +53,7 @@ def _answers(s: Section) -> str:
         if turned
         else "The primary answer keeps its sign however race and ethnicity are known"
     )
-    if weak and not turned:
+    if weak and not turned and excludes_zero(a.main):
         head += f", but {phrases.count(len(weak))} of {phrases.count(len(found))} intervals by other sources include zero"
     said = "; ".join(f"{_source(s, b)}: {figures(s, b.main, with_unit=False, level=False)}" for b in found)
     return f"**{head}.** The primary estimate is {figures(s, a.main)}. {phrases.capital(said)} ([@fig:F7])."
@@ -82,22 +82,24 @@ def _levels(s: Section) -> str:
     if not known:
         return ""
     ends = {p: [float(rows[(*p, way)]["estimate"]) for way in ways] for p in known}
-    between = sum(min(low, high) - CLOSE <= truth <= max(low, high) + CLOSE for low, truth, high in ends.values())
-    above = sum(abs(truth) > max(abs(low), abs(high)) + CLOSE for low, truth, high in ends.values())
+    between = sum(min(low, high) <= truth <= max(low, high) for low, truth, high in ends.values())
+    near = sum(_reaches(rows[(*p, KNOWN)], min(low, high), max(low, high)) for p, (low, _, high) in ends.items())
     whole = [p for p in pairs if all(rows.get((*p, way), {}).get("status") == "ok" for way in (WEIGHTED, LINEAR))]
     shares = [float(rows[(*p, WEIGHTED)]["estimate"]) / float(rows[(*p, LINEAR)]["estimate"]) for p in whole]
     least, most = (phrases.plain(100 * f(shares, default=0.0), 0) for f in (min, max))
     kept = f" Over all members, weighting shows {least} to {most}% of the baseline gaps of the regression." if shares else ""
-    outside = len(known) - between
-    parts = {"beyond both": above, "short of both": outside - above}
-    rest = "".join(f", {phrases.count(n)} {where}" for where, n in parts.items() if n)
     return (
-        f"**Among members who reported themselves, {phrases.count(between)} of {phrases.count(len(known))} baseline gaps lie"
-        f" between the two estimates from probabilities{rest}.** These are the members whose group is known; where results follow"
-        " a member's own group alone, the regression is right, weighting shows too little, and sampling errors put the known"
-        f" gap on either side of it.{kept} Self-report is selective, so that others may differ; and a change need not lie between"
+        f"**Among members who reported themselves, {phrases.count(near)} of {phrases.count(len(known))} baseline gaps agree with"
+        " the range from probabilities as weights to the regression.** There the gap is known: its interval reaches the range in"
+        f" {phrases.count(near)}, and the gap itself lies inside in {phrases.count(between)}. Where results follow a member's own"
+        " group alone, the regression is right, weighting shows too little, and sampling errors put the known gap on either"
+        f" side of the range's end.{kept} Self-report is selective, so that others may differ; and a change need not lie between"
         " the two."
     )
+
+
+def _reaches(row: Row, low: float, high: float) -> bool:
+    return float(row["conf_low"]) <= high and float(row["conf_high"]) >= low
 
 
 def _level_rows(s: Section) -> dict[tuple[str, str, str], Row]:
@@ -121,8 +123,13 @@ def _drift(s: Section) -> str:
         for arm, (before, after) in shares.items()
     )
     one, other = moved.values()
+    head = (
+        f"Growing self-report alone could pass for an effect of {phrases.plain(one - other, 1, signed=True)} points"
+        if abs(one - other) >= SHOWN
+        else "Self-report grew alike in both arms, so that its growth cannot pass for an effect"
+    )
     return (
-        f"**Growing self-report alone could pass for an effect of {phrases.plain(one - other, 2, signed=True)} points.** Between"
+        f"**{head}.** Between"
         f" baseline and {s.study.info.treatment_label} years it rose {said}. If those not asked were known by probability (mean"
         f" squared correlation with membership {phrases.plain(correlation, 2)}) and self-report were random, a gap of"
         f" {phrases.plain(gap)} points, the largest at baseline, would seem to change by {phrases.plain(one, 2, signed=True)} and"
