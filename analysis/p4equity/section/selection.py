@@ -57,7 +57,8 @@ def _free(s: Section, question: str) -> str:
     if not found:
         return "No estimate without it has a number"
     kept = sum(excludes_zero(row) for _, row in found)
-    tail = "all exclude zero" if kept == len(found) else f"{phrases.count(kept) if kept else 'none'} of them excludes zero"
+    some = f"{phrases.count(kept)} exclude{'s' if kept == 1 else ''} zero" if kept else "none excludes zero"
+    tail = "all exclude zero" if kept == len(found) else some
     parts = [f"{figures(s, row, with_unit=False, level=False)} {words}" for words, row in found]
     return f"With little or none of it the estimate is {phrases.join(parts)}; of the intervals, {tail}"
 
