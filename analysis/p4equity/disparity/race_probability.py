@@ -42,7 +42,7 @@ def sums_of(p: Array, y: Array) -> RaceSums:
 
 def weighted_rates(sums: RaceSums) -> Array:
     """(..., G) probability-weighted rates; NaN where a group has no weight."""
-    return np.divide(sums.p_num, sums.p, out=np.full(np.shape(sums.p), np.nan), where=sums.p > 0)
+    return np.asarray(np.divide(sums.p_num, sums.p, out=np.full(np.shape(sums.p), np.nan), where=sums.p > 0))
 
 
 def linear_rates(sums: RaceSums) -> Array:
@@ -50,7 +50,9 @@ def linear_rates(sums: RaceSums) -> Array:
 
     They are not confined to 0 to 1: beyond lies what members of a group would have if the line held that far.
     """
-    return np.asarray((_inverse(sums.p_p) @ sums.p_num[..., None])[..., 0])
+    inverse = _inverse(sums.p_p)
+    rates = (np.nan_to_num(inverse) @ sums.p_num[..., None])[..., 0]
+    return np.asarray(np.where(np.isnan(np.diagonal(inverse, axis1=-2, axis2=-1)), np.nan, rates))
 
 
 def weighted_spread(sums: RaceSums) -> Array:
@@ -72,21 +74,23 @@ def squared_correlation(sums: RaceSums) -> Array:
     mean = np.divide(sums.p, n, out=np.full(np.shape(sums.p), np.nan), where=n > 0)
     square = np.diagonal(sums.p_p, axis1=-2, axis2=-1) / np.where(n > 0, n, np.nan)
     binary = mean * (1 - mean)
-    return np.divide(square - mean**2, binary, out=np.full(np.shape(mean), np.nan), where=binary > 0)
+    return np.asarray(np.divide(square - mean**2, binary, out=np.full(np.shape(mean), np.nan), where=binary > 0))
 
 
 def _inverse(p_p: Array) -> Array:
-    """(..., G, G) inverses of symmetric matrices, scaled by their diagonals; NaN where one is singular."""
+    """(..., G, G) inverses of symmetric matrices, scaled by their diagonals. NaN where one is singular, and for groups that no
+    member has a probability of, which the others do without.
+    """
     size = np.sqrt(np.maximum(np.diagonal(p_p, axis1=-2, axis2=-1), 0.0))
     some = size > 0
     unit = np.where(some, size, 1.0)
-    scaled = p_p / (unit[..., :, None] * unit[..., None, :])
+    scaled = p_p / (unit[..., :, None] * unit[..., None, :]) + np.eye(size.shape[-1]) * ~some[..., None, :]
     values, vectors = np.linalg.eigh(scaled)
-    sound = (values[..., 0] > LEAST_SHARE * values[..., -1]) & some.all(axis=-1)
-    safe = np.where(sound[..., None], values, 1.0)
+    sound = (values[..., 0] > LEAST_SHARE * values[..., -1])[..., None] & some
+    safe = np.where(sound.any(axis=-1, keepdims=True), values, 1.0)
     inverse = (vectors / safe[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     inverse = inverse / (unit[..., :, None] * unit[..., None, :])
-    return np.asarray(np.where(sound[..., None, None], inverse, np.nan))
+    return np.asarray(np.where(sound[..., :, None] & sound[..., None, :], inverse, np.nan))
 
 
 def gap_and_error(rates: Array, spread: Array, reference: int, group: int) -> tuple[Array, Array]:

@@ -55,6 +55,9 @@ def test_classes_are_probabilities_of_zero_and_one() -> None:
 def test_groups_that_cannot_be_told_apart_have_no_regression() -> None:
     same = sums_of(np.full((5, 2), 0.5), np.array([1.0, 0, 1, 0, 0]))
     assert np.isnan(linear_rates(same)).all()
+    # A group of which no member has a probability is without a rate, and the others keep theirs.
+    p = np.array([[1, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0], [0, 1, 0]])
+    assert linear_rates(sums_of(p, np.array([1.0, 1, 0, 0]))) == pytest.approx([1.0, 0.0, np.nan], nan_ok=True)
     none = RaceSums(np.zeros(2), np.zeros(2), np.zeros((2, 2)))
     assert np.isnan(weighted_rates(none)).all()
     assert np.isnan(linear_rates(none)).all()
