@@ -44,6 +44,21 @@ def changes(study: Study, cell: pd.DataFrame) -> pd.Series:
     return (-own.sub(wide[study.groups.reference], axis=0)).stack().rename_axis(KEYS)
 
 
+def test_the_correlation_of_years_is_the_planted_persistence_times_the_members_who_stay(small_tier_b: Path) -> None:
+    """From members, not from draws: what a measure's result keeps from year to year is written in the dictionary."""
+    study, tables = load_study(STUDY), read_cells(small_tier_b)
+    variant, years = (study.population.map, study.race.primary), study.baseline.weights_years[-2:]
+    cell, overlap = (Context.rows(t, variant) for t in (tables.cell, tables.cell_overlap))
+    found = precision_table(Context(study, cell, overlap, "", "")).groupby("measure_id")["correlation"].first()
+    for measure in study.measure_sets.contracted:
+        own = overlap[(overlap["measure_1"] == measure) & (overlap["measure_2"] == measure)]
+        both = own[(own["year_1"] == years[0]) & (own["year_2"] == years[1])]["den_den"].sum()
+        den = cell[(cell["measure_id"] == measure) & cell["year"].isin(years)].groupby("year")["den"].sum()
+        stay = float(both) / float(np.sqrt(den.prod()))
+        planted = float(study.measure(measure).synthetic["persistence"])
+        assert found[measure] == pytest.approx(planted * stay, abs=0.06), (measure, found[measure], planted, stay)
+
+
 @pytest.fixture(scope="module")
 def drawn(small_tier_b: Path) -> tuple[Study, pd.DataFrame, pd.DataFrame]:
     """The study, the precision table of the first draw, and the changes of all draws, one column a seed."""

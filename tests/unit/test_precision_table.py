@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from p4equity.dictionary import load_dictionary
 from p4equity.disclosure import protect_precision
 from p4equity.disparity.precision import change_factor, level_factor
 from p4equity.evaluation.context import Context
+from p4equity.section import phrases, precision
 from p4equity.study import Study
 from p4equity.summaries.cell_precision import precision_table
 
@@ -166,3 +169,28 @@ def test_a_hidden_denominator_hides_what_would_tell_it(study: Study, first: str)
     pd.testing.assert_frame_equal(out.loc[~hidden], table.loc[~hidden], check_dtype=False)
     other = protect_precision(table, cells.assign(year=2019), (2021, 2022), study.group_ids)
     assert (other["status"] != "suppressed").all()
+
+
+def said(study: Study, table: pd.DataFrame, folder: Path) -> str:
+    """The paragraph on a precision table, as a section writes it."""
+    (folder / "results").mkdir()
+    table.to_csv(folder / "results" / "precision.csv", index=False)
+    read = pd.read_csv(folder / "results" / "precision.csv")
+    return precision.summary(SimpleNamespace(study=study, run_dir=folder, results=lambda _: read.copy()))  # type: ignore[arg-type]
+
+
+def test_the_paragraph_counts_what_could_be_paid_on(study: Study, tmp_path: Path) -> None:
+    """Twenty points of gap and 900 members: every change of half the gap would be seen, none is reliable."""
+    table = precision_table(made_context(study))
+    rows = table[table["status"] == "ok"]
+    single = rows[rows["contracted"].astype(bool) & (rows["group"] != "pooled")]
+    means = rows[(rows["group"] == "pooled") & ~rows["contracted"].astype(bool)]
+    text = said(study, table, tmp_path)
+    assert f"**None of {len(single)} gaps under contract could reliably be paid on**" in text
+    assert f"of its baseline gap in all {len(single)}." in text
+    assert text.endswith(f"and {phrases.count(len(means))} that systems do not have (blood pressure).")
+
+
+def test_without_rows_there_is_no_paragraph(study: Study, published_study: Study, tmp_path: Path) -> None:
+    assert precision.table(SimpleNamespace(study=published_study, run_dir=tmp_path)) is None  # type: ignore[arg-type]
+    assert precision.table(SimpleNamespace(study=study, run_dir=tmp_path)) is None  # type: ignore[arg-type]

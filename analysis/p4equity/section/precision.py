@@ -30,31 +30,31 @@ def summary(s: Section) -> str:
     single = rows[(rows["group"] != phrases.POOLED) & _yes(rows["contracted"]) & _yes(rows["has_gap"])]
     means = rows[rows["group"] == phrases.POOLED]
     own = means[_yes(means["contracted"])]
-    if own.empty:
+    if own.empty or single.empty:
         return ""
-    payable, found = int(_yes(single["payable"]).sum()), int(_yes(single["detectable"]).sum())
-    head = (
-        f"{phrases.capital(phrases.count(payable))} of {phrases.count(len(single))} gaps under {noun} could reliably be paid on"
-    )
-    share = phrases.plain(100 * plan.detectable_share, 0)
+    payable = _of(single["payable"])
+    share, asked = phrases.plain(100 * plan.detectable_share, 0), phrases.plain(plan.reliability)
+    change, level = (phrases.plain(single[name].median(), 2) for name in ("reliability_change", "reliability_level"))
     text = (
-        f"**{head}** ([@fig:F10]). From members, overlap and baseline years alone, a {s.study.info.unit_label}’s own change would"
-        f" show the closing of {share}% of its baseline gap in {phrases.count(found)} of them, and its reliability runs from"
-        f" {phrases.plain(single['reliability_change'].min(), 2)} to {phrases.plain(single['reliability_change'].max(), 2)}"
-        f" where {phrases.plain(plan.reliability, 1)} is asked; that of the gap itself is higher"
-        f" ({phrases.plain(single['reliability_level'].median(), 2)} against"
-        f" {phrases.plain(single['reliability_change'].median(), 2)} at the median)."
-        f" Averaged over groups, {phrases.count(int(_yes(own['payable']).sum()))} of {phrases.count(len(own))} could be paid on."
+        f"**{phrases.capital(payable)} gaps under {noun} could reliably be paid on** ([@fig:F10]). From members, overlap and"
+        f" baseline years alone, a {s.study.info.unit_label}’s own change would show the closing of {share}% of its baseline gap"
+        f" in {_of(single['detectable'])}. The median reliability is {change} for the change, where {asked} is asked, and {level}"
+        f" for the gap itself. Averaged over groups, {_of(own['payable'])} measures under {noun} could be paid on."
+        f" The stated rule, measures on which an improvement can be detected, would have given {_of(own['would_carry'])}"
     )
-    kept, more = int(_yes(own["would_carry"]).sum()), means[_yes(means["would_carry"]) & ~_yes(means["contracted"])]
-    text += (
-        f" The stated rule, measures on which an improvement can be detected, would have given {phrases.count(kept)} of the"
-        f" {phrases.count(len(own))} measures under {noun}"
-    )
+    more = means[_yes(means["would_carry"]) & ~_yes(means["contracted"])]
     if more.empty:
         return f"{text}, and no other."
     named = phrases.measures(s, list(dict.fromkeys(more["measure_id"])))
     return f"{text}, and {phrases.count(len(more))} that {units} do not have ({named})."
+
+
+def _of(flags: pd.Series) -> str:
+    """ "none of twelve", "two of twelve", "all twelve"."""
+    yes, total = int(_yes(flags).sum()), len(flags)
+    if yes == total:
+        return f"all {phrases.count(total)}"
+    return f"{phrases.count(yes) if yes else 'none'} of {phrases.count(total)}"
 
 
 def _yes(values: pd.Series) -> pd.Series:
