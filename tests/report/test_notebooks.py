@@ -111,6 +111,7 @@ def row(estimate: float, low: float, high: float, **more: Any) -> dict[str, Any]
         "estimate": estimate,
         "conf_low": low,
         "conf_high": high,
+        "conf_level": 0.95,
         "outcome": "gap",
         "registered": "primary",
         **more,
@@ -154,11 +155,19 @@ def test_without_a_claim_row_every_primary_inference_must_reject() -> None:
 
 
 def test_verdicts_on_who_moved() -> None:
-    assert leveling.judge(answer(*UP, p=0.01), 0.5).verdict == "leveling up"
-    assert leveling.judge(answer(*DOWN, p=0.01), 0.5).verdict == "leveling down"
-    assert leveling.words(leveling.judge(answer(*DOWN, p=0.2), 0.5)) == "leveling down, if the change is more than chance"
+    """Rows without a joint answer: their own intervals, widened by 2.34 / 1.96 so that three hold together."""
+    s: Any = SimpleNamespace(study=SimpleNamespace(analyses=(), leveling=SimpleNamespace(margin=0.5)))
+    up = (UP[0], (0.2, -0.3, 0.7), UP[2])
+    down = (DOWN[0], DOWN[1], (-0.5, -1.2, 0.2))
+    assert leveling.judge(s, answer(*up, p=0.01)).verdict == "leveling up"
+    assert leveling.judge(s, answer(*down, p=0.01)).verdict == "leveling down"
+    assert leveling.words(leveling.judge(s, answer(*down, p=0.2))) == "leveling down, if the change is more than chance"
+    assert leveling.words(leveling.judge(s, answer(*DOWN, p=0.01))) == "cannot tell (leveling down or mixed)"  # 1.0 > the margin
     wide = ((-3.0, -9.0, 3.0), (-3.0, -7.0, 1.0), (0.0, -4.0, 4.0))
-    assert leveling.words(leveling.judge(answer(*wide, p=0.5), 0.5)) == "cannot tell"
+    assert leveling.words(leveling.judge(s, answer(*wide, p=0.5))) == "cannot tell"
+    few = answer(*down, p=0.01)
+    few.main.update(n_treated_clusters=2, n_clusters=9)
+    assert leveling.judge(s, few).verdict == "cannot tell"
 
 
 def test_a_notebook_opens_by_itself_only_on_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,8 @@ def _note(results: Results, points: pd.DataFrame) -> str:
     return (
         "Ellipses: joint confidence regions of both effects (cut at the panel's edge). A verdict needs the simultaneous bounds"
         f" of both effects and of the gap, not the place of the point. Leveling up: the gap narrows, the groups gain {margin}"
-        f" points or more, {members} do not fall by more. Leveling down: it narrows, {members} fall, the groups gain less than {margin}."
+        f" points or more, {members} do not fall by more."
+        f" Leveling down: it narrows, {members} fall, the groups gain less than {margin}."
         f" Mixed: {members} fall and the groups gain. In brackets: what remains open once a narrowing is shown. Probabilities:"
         f" after the data, if both effects were normal around zero (SD {spread} points) before. “{_cap(CONDITION)}”: the change"
         f" of the gap is no claim after adjustment for other questions.{gray} "

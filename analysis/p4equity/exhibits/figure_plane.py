@@ -156,7 +156,7 @@ def _areas(ax: Any, results: Results) -> None:
     turned = {"rotation": 45, "rotation_mode": "anchor", "fontsize": SMALL, "color": INK, "zorder": 5, "ha": "center"}
     ax.text(at - off, at + off, "gap narrows", va="center", **turned)
     ax.text(at + off, at - off, "gap widens", va="center", **turned)
-    ax.text(right - pad / 2, m, "margin", fontsize=SMALL - 0.7, color=MUTED, ha="right", va="bottom", zorder=5)
+    ax.text(right - pad / 2, m, "margin", fontsize=SMALL, color=MUTED, ha="right", va="bottom", zorder=5)
 
 
 def _look(results: Results, group: str, behind: bool = True) -> tuple[str, str]:

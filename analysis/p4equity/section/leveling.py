@@ -200,7 +200,7 @@ def rule(s: Section) -> str:
         "A verdict needs bounds of both effects and of the gap that hold together; it is wrong at most as often as they are."
         f" *Leveling up*: the gap narrows, the groups gain at least {least} points, and {reference} members do not fall by more."
         f" *Leveling down*: the gap narrows, {reference} members fall, and the groups gain less than {least} points."
-        f" *Mixed*: {reference} members fall and the groups gain. Where a bound leaves more than one kind open, the data cannot tell;"
+        f" *Mixed*: {reference} members fall and the groups gain. Where more than one kind stays open, the data cannot tell;"
         " brackets say which remain once a narrowing is shown. Verdicts allow for the three bounds of one question and not for"
         " the other questions, as the rule for claims does. The probabilities weigh the same data for a reader who, before them,"
         f" held effects on either side for equally likely to be up or down, with a standard deviation of {spread} points."

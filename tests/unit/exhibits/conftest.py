@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from p4equity.dictionary import load_dictionary
 from p4equity.estimates import estimates_table
+from p4equity.evaluation.leveling import BOUNDED, NO_OWN_GAP, PRIOR, PROBABILITIES, SHARES
 from p4equity.results import Results
 from p4equity.study import Analysis, Study, load_study
 
@@ -67,8 +68,10 @@ def made_rows(study: Study) -> Iterator[dict[str, Any]]:
         measures = ["pooled"] if analysis.pooled else list(study.measure_ids(analysis.measures))
         for k, measure in enumerate(measures):
             groups = {"pooled": ["pooled"], "each": list(study.groups.compared), "all": ["all"]}[analysis.groups]
-            for group in groups:
+            for group in ["pooled", *groups] if analysis.estimator == "leveling" else groups:
                 yield from answers(study, analysis, measure, group, k, rng)
+        if analysis.estimator == "leveling":
+            yield from answers(study, analysis, "pooled", "pooled", 0, rng)
 
 
 def answers(
@@ -79,6 +82,8 @@ def answers(
         yield from event_rows(study, analysis, base, k, rng)
     elif analysis.estimator == "system_change":
         yield from system_rows(study, base, measure, rng)
+    elif analysis.estimator == "leveling":
+        yield from leveling_rows(study, analysis, base, k)
     elif analysis.leave_out:
         for system in study.systems:
             yield {
@@ -124,6 +129,24 @@ def event_rows(
         for interval, half in (("pointwise", 3.0), ("simultaneous", 5.0)):
             row = {**answer(base, value, half), "inference": "cr2", "event_time": event_time, "interval": interval}
             yield {**row, **NONE} if k == 0 and event_time == max(times) else row
+
+
+def leveling_rows(study: Study, analysis: Analysis, base: dict[str, Any], k: int) -> Iterator[dict[str, Any]]:
+    """The first measure and all pooled level down, the others up; the last group has no baseline gap on the second."""
+    reference, own = (-3.0, 0.2) if k == 0 else (0.1, 3.0)
+    base = {**base, "inference": analysis.inference[0]}
+    effects = (reference, own, reference - own)
+    for outcome, value, half in zip(BOUNDED, effects, (0.5, 0.25, 0.55), strict=True):
+        error = {"std_error": half / 2.5, "interval": "simultaneous"}
+        yield {**answer(base, value, half), **error, "outcome": outcome}
+    behind = not (k == 1 and base["group"] == study.groups.compared[-1])
+    for outcome in SHARES:
+        row = {**base, "outcome": outcome, "outcome_unit": "percent"}
+        yield answer(row, 90.0, 20.0) if behind else {**row, "status": "not_estimable", "reason": NO_OWN_GAP}
+    for outcome in PROBABILITIES:
+        row = {**base, "outcome": outcome, "outcome_unit": "percent"}
+        known = {**row, "estimate": 60.0, "statistic": 15.0, "reason": PRIOR}
+        yield known if behind else {**row, "status": "not_estimable", "reason": NO_OWN_GAP}
 
 
 def system_rows(study: Study, base: dict[str, Any], measure: str, rng: np.random.Generator) -> Iterator[dict[str, Any]]:

@@ -175,7 +175,7 @@ def test_plane_opens_marks_of_groups_without_a_baseline_gap_and_gives_them_no_ve
     assert row["verdict"].iloc[0] == "cannot tell"
     open_marks = [line for ax in exhibit.figure.axes for line in ax.get_lines() if line.get_markerfacecolor() == PAPER]  # type: ignore[union-attr]
     assert len(open_marks) == 1
-    assert "widen the group's lead" in exhibit.footnote
+    assert "no baseline gap shown" in exhibit.footnote
     for group in results.study.groups.compared:
         assert results.study.group(group).label not in exhibit.alt  # the text gives single groups no verdict
 
