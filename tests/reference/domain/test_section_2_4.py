@@ -1,8 +1,8 @@
 """Sections 2.4 and 3.3 of the background notes: published rates of 2020 and 2022, and the kinds of change, by the package.
 
 The printed changes follow from the published rates exactly (tolerance: rounding of the arithmetic). A1c poor control is better
-when lower, so its changes are turned: +2.1 and +6.5 points worse are -2.1 and -6.5. Rates are taken as known: the reports print no
-intervals.
+when lower, so its changes are turned: +2.1 and +6.5 points worse are -2.1 and -6.5. Rates are taken as known: the reports print
+no intervals.
 """
 
 from __future__ import annotations
