@@ -92,8 +92,8 @@ def pointwise_level(conf_level: float) -> float:
 def squared_radius(df: float, conf_level: float) -> float:
     """Hotelling's bound of (estimate - effects)' covariance^-1 (estimate - effects), two effects: 2 df / (df - 1) F(2, df - 1).
 
-    Exact for one pattern of variances; over the mixtures of 5, 3 and 2 treated systems it held both effects in 94.4 to 98.8% of
-    draws (tests/recovery/joint_coverage.csv). Source: Hotelling (1931); Anderson (2003), An Introduction to Multivariate Statistical
+    Exact for one pattern of variances; over the mixtures of 5, 3 and 2 treated systems it held both in 94.4 to 98.8% of draws
+    (tests/recovery/joint_coverage.csv). Source: Hotelling (1931); Anderson (2003), An Introduction to Multivariate Statistical
     Analysis, theorem 5.2.2.
     """
     return float(2 * df / (df - 1) * stats.f.ppf(conf_level, 2, df - 1))
