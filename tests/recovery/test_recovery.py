@@ -14,11 +14,12 @@ import pytest
 from p4equity.cells import CellTables, build_cells, cells_hash
 from p4equity.diagnostics import diagnose
 from p4equity.dictionary import load_dictionary
-from p4equity.disparity.leveling import LEVELING_DOWN, Bounds, verdict
+from p4equity.disparity.leveling import CANNOT_TELL, LEVELING_DOWN, MIXED, Bounds, left_open, verdict
 from p4equity.estimates import read_estimates
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
+from p4equity.exhibits.leveling_answers import widened
 from p4equity.extract import open_extract
 from p4equity.resources import root
 from p4equity.study import Analysis, Study, load_study
@@ -165,25 +166,21 @@ def test_noise_selected_baselines_fire_their_gate_and_narrow_by_themselves(study
     assert abs(values[1] - values[0]) < 0.5 * abs(own["realized"].iloc[0])
 
 
-def called(study: Study, rows: Iterable[Mapping[str, Any]]) -> str:
-    """The verdict on colorectal screening from its rows of the averaged t test."""
-    bounds = {
-        r["outcome"]: Bounds(r["estimate"], r["conf_low"], r["conf_high"])
-        for r in rows
-        if r["measure_id"] == "COL_50_75" and r["inference"] == "averaged_t"
-    }
-    return verdict(bounds["gap"], bounds["reference_rate"], bounds["group_rate"], study.leveling.margin)
+def joined(rows: Iterable[Mapping[str, Any]]) -> tuple[Bounds, ...]:
+    """Bounds of gap, reference and group on colorectal screening that hold together, from its rows of the averaged t test."""
+    own = {r["outcome"]: r for r in rows if r["measure_id"] == "COL_50_75" and r["inference"] == "averaged_t"}
+    return tuple(widened(own[o]) for o in ("gap", "reference_rate", "group_rate"))
 
 
-def test_the_leveling_down_plant_is_called_leveling_down(study: Study, tmp_path: Path) -> None:
+def test_the_leveling_down_plant_is_never_called_another_kind(study: Study, tmp_path: Path) -> None:
     """At half the study's size: the smallest measures lack power there, every other gate passes."""
     context, gates, _ = evaluated(study, tmp_path / "x", "default", study.data.seed, 400_000)
     assert fired(gates) == set()
     analysis = study.analysis("measure").model_copy(update={"inference": ("averaged_t",)})
-    assert called(study, analysis_rows(context, analysis)) == LEVELING_DOWN
+    assert verdict(*joined(analysis_rows(context, analysis)), study.leveling.margin) in (LEVELING_DOWN, CANNOT_TELL)
 
 
-def test_the_committed_edition_calls_it_leveling_down_and_fails_no_gate(study: Study) -> None:
+def test_the_committed_edition_shows_the_planted_fall_and_fails_no_gate(study: Study) -> None:
     """At the study's own size; .ci/run makes this edition again and compares every row."""
     edition = root() / "reports" / "editions" / "synthetic"
     about = json.loads((edition / "manifest.json").read_text())["extract"]
@@ -192,7 +189,50 @@ def test_the_committed_edition_calls_it_leveling_down_and_fails_no_gate(study: S
     assert (gates["status"] == "PASS").sum() > 10
     assert (gates["status"] != "FAIL").all()
     estimates = read_estimates(edition / "estimates.csv")
-    assert called(study, estimates[estimates["analysis_id"] == "measure"].to_dict("records")) == LEVELING_DOWN
+    found = joined(estimates[estimates["analysis_id"] == "measure"].to_dict("records"))
+    # The reference falls and the gap narrows, both shown; whether the groups gain half a point the data cannot tell.
+    assert left_open(*found, study.leveling.margin) == (LEVELING_DOWN, MIXED)
+
+
+LEVELING = Path(__file__).parent / "leveling.csv"
+
+
+def test_who_moved_is_recovered_over_draws_of_the_studys_size() -> None:
+    """The committed table: 200 draws with the planted effects, 200 without any; Monte Carlo error of a share near 95%: 0.015.
+
+    The slow test below writes it. Bounds and regions hold the truth at their level less two Monte Carlo errors; no verdict is of
+    a wrong kind more often than 5%, and none is announced without an effect more often than that.
+    """
+    table = pd.read_csv(LEVELING)
+    assert (table["draws"] >= 20).all()
+    assert (table["together"] >= 0.95 - 0.031).all()
+    assert (table["region"] >= 0.95 - 0.031).all()
+    by = table.set_index(["scenario", "measure_id"])
+    assert (by.loc["nothing", "announced"] <= 0.05).all()
+    down, up = by.loc[("clean", "COL_50_75")], by.loc[("clean", "CBP")]
+    assert down["up"] <= 0.05
+    assert up["down"] <= 0.05
+    assert by.loc[("clean", "WCV"), "down"] <= 0.05
+    assert by.loc[("clean", "HBD_CTRL"), "announced"] <= 0.05
+    # The plant of leveling down: its fall is shown and leveling up mostly ruled out. The verdict itself needs the groups' upper
+    # bound below half a point, which errors of 1.3 points all but never allow: 0.5% of draws.
+    assert down["falls"] >= 0.9
+    assert down["up_ruled_out"] >= 0.5
+    assert down["probability_down"] > 5 * down["probability_up"]
+    assert up["probability_up"] > 3 * up["probability_down"]
+
+
+@pytest.mark.slow
+def test_recovery_of_who_moved(study: Study, tmp_path: Path) -> None:
+    from leveling_draws import one_draw as joint_draw
+    from leveling_draws import summarize as joint_summary
+    from p4equity.cli.stages import write_tier_b
+
+    write_extract(study, tmp_path / "x")
+    write_tier_b(STUDY, tmp_path / "x", tmp_path / "cells", 2)
+    rows = [r for s in ("clean", "nothing") for i in range(200) for r in joint_draw((Setting(tmp_path / "cells", s), i))]
+    joint_summary(pd.DataFrame(rows)).to_csv(LEVELING, index=False)
+    test_who_moved_is_recovered_over_draws_of_the_studys_size()
 
 
 def test_the_committed_table_meets_the_bars() -> None:
