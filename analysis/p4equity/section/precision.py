@@ -33,14 +33,17 @@ def summary(s: Section) -> str:
     if own.empty or single.empty:
         return ""
     payable = _of(single["payable"])
+    every = s.results("precision")
+    unseen = int((_yes(every["contracted"]) & (every["group"] != phrases.POOLED) & (every["status"] != "ok")).sum())
+    small = f" {phrases.capital(phrases.count(unseen))} more have too few members, or are suppressed." if unseen else ""
     share, asked = phrases.plain(100 * plan.detectable_share, 0), phrases.plain(plan.reliability)
     change, level = (phrases.plain(single[name].median(), 2) for name in ("reliability_change", "reliability_level"))
     text = (
-        f"**{phrases.capital(payable)} gaps under {noun} could reliably be paid on** ([@fig:F10]). From members, overlap and"
-        f" baseline years alone, a {s.study.info.unit_label}’s own change would show the closing of {share}% of its baseline gap"
-        f" in {_of(single['detectable'])}. The median reliability is {change} for the change, where {asked} is asked, and {level}"
-        f" for the gap itself. Averaged over groups, {_of(own['payable'])} measures under {noun} could be paid on."
-        f" The stated rule, measures on which an improvement can be detected, would have given {_of(own['would_carry'])}"
+        f"**{phrases.capital(payable)} gaps under {noun} could reliably be paid on** ([@fig:F10]).{small} From members, overlap"
+        f" and baseline years alone, a {s.study.info.unit_label}’s own change would show the closing of {share}% of its baseline"
+        f" gap in {_of(single['detectable'])}. The median reliability is {change} for the change, where {asked} is"
+        f" asked, and {level} for the gap itself. Averaged over groups, {_of(own['payable'])} measures under {noun} could be"
+        f" paid on. The stated rule, measures on which an improvement can be detected, would have given {_of(own['would_carry'])}"
     )
     more = means[_yes(means["would_carry"]) & ~_yes(means["contracted"])]
     if more.empty:
