@@ -75,7 +75,7 @@ def test_claims_rest_on_the_primary_inference(small_run: Path) -> None:
             (estimates["analysis_id"] == claim["analysis_id"])
             & (estimates["measure_id"] == claim["measure_id"])
             & (estimates["group"] == claim["group"])
-            & (estimates["outcome"] == "gap")
+            & (estimates["outcome"] == claim["outcome"])
             & estimates["inference"].isin(["averaged_t"])
         ]
         assert claim["p_value"] >= same["p_value"].max() - 1e-12

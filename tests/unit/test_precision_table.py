@@ -85,7 +85,7 @@ def test_the_mean_gap_counts_the_reference_once(study: Study, first: str) -> Non
     row = one(precision_table(made_context(study)), study, first, "pooled")
     year = (0.80 * 0.20 + 0.60 * 0.40 / groups) / DEN * 100**2
     assert row["se_change"] == pytest.approx(np.sqrt(year * change_factor(plan.baseline_years, plan.performance_years, 0.0)))
-    assert row["n_members"] == groups * DEN
+    assert row["mean_members"] == groups * DEN
     assert row["would_carry"]
 
 
@@ -133,7 +133,7 @@ def test_small_cells_have_a_reason_and_no_number(study: Study, first: str) -> No
     assert row["status"] == "not_estimable"
     assert "minimum denominator" in row["reason"]
     assert row[[c for c in table.columns if c.startswith(("se_", "rel", "det"))]].isna().all()
-    assert one(table, study, first, "pooled")["n_members"] == DEN * (len(study.groups.compared) - 1)
+    assert one(table, study, first, "pooled")["mean_members"] == DEN * (len(study.groups.compared) - 1)
 
 
 def test_a_system_of_one_large_group_carries_nothing(study: Study, first: str) -> None:

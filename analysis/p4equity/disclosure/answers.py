@@ -39,8 +39,8 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
     """Regressions over systems with hidden cells behind them, to one decimal; the members of any answer on them, rounded.
 
     With ten digits a coefficient is an equation in the two hidden cells of a year, of which only the true pair solves it; and the
-    exact number of members, beside the totals of the arms, counts those of a cell too small to enter. Other estimators with weights
-    of their own (OWN_WEIGHTS), on whatever scale, rest on weights that are not published. cells: the protected cells of
+    exact number of members, beside the totals of the arms, counts those of a cell too small to enter. Other estimators with
+    weights of their own (OWN_WEIGHTS), on whatever scale, rest on weights that are not published. cells: the protected cells of
     the study's groups, with `status`.
     """
     hidden = cells[cells["status"] == SUPPRESSED]

@@ -23,7 +23,7 @@ LESS = 7.0  # size of the second line in a cell
 ROW = 0.32  # inches a system
 FLAGS = ("contracted", "has_gap", "detectable", "payable", "would_carry")
 COLUMNS = (
-    "arm", "measure_id", "group", "contracted", "n_members", "has_gap", "baseline_gap", "se_level", "se_change",
+    "arm", "measure_id", "group", "contracted", "mean_members", "has_gap", "baseline_gap", "se_level", "se_change",
     "reliability_level", "reliability_change", "detectable_change", "detectable", "payable", "would_carry", "status", "reason",
 )  # fmt: skip
 

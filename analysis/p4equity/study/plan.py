@@ -247,8 +247,8 @@ class Disclosure(Block):
 class Leveling(Block):
     """[leveling]: who moved when a gap moved, percentage points.
 
-    `margin`: a gain below it is none, and a fall of the reference within it is none that spoils leveling up. `prior_sd`: of effects
-    on either side before the data, for the probabilities of leveling up and down.
+    `margin`: a gain below it is none, and a fall of the reference within it is none that spoils leveling up. `prior_sd`: of
+    effects on either side before the data, for the probabilities of leveling up and down.
     """
 
     margin: Annotated[float, Field(ge=0)]

@@ -16,11 +16,11 @@ _Points = Annotated[float, Field(gt=0)]
 class Precision(Block):
     """[precision]: what a system's measure and group must show, before any outcome under contract, to be paid on.
 
-    The contract compares `baseline_years` with `performance_years`. Reliable: at least `reliability` of the variance of changes is
-    between systems. Detectable: a change of `detectable_share` of the baseline gap is found with `power`. A system carries a
-    measure when at least `minimum_groups` groups have `minimum_size` members and a baseline gap, and a change of their mean gap is
-    detectable. `level_sd`, `change_sd`: standard deviation between systems of gaps and of their true changes, points; estimated
-    from the baseline years where not given.
+    The contract compares `baseline_years` with `performance_years`. Reliable: at least `reliability` of the variance of changes
+    is between systems. Detectable: a change of `detectable_share` of the baseline gap is found with `power`. A system carries a
+    measure when at least `minimum_groups` groups have `minimum_size` members and a baseline gap, and a change of their mean gap
+    is detectable. `level_sd`, `change_sd`: standard deviation between systems of gaps and of their true changes, points;
+    estimated from the baseline years where not given.
     """
 
     baseline_years: Annotated[Many[_Year], Field(min_length=1)]

@@ -202,7 +202,7 @@ def _numbers(study: Study, plan: Precision, cells: _Cells, spread: _Spread, s: i
     error = float(np.sqrt(moved[0]))
     smallest = detectable_change(error, conf_level=study.inference.conf_level, power=plan.power)
     return {
-        "n_members": float(cells.members[s, j]), "baseline_gap": float(spread.gap[s]),
+        "mean_members": float(cells.members[s, j]), "baseline_gap": float(spread.gap[s]),
         "se_level": float(np.sqrt(at[0])), "se_change": error, "sd_level": spread.level, "sd_change": spread.change,
         "reliability_level": float(reliability(spread.level**2, at)[0]),
         "reliability_change": float(reliability(spread.change**2, moved)[0]), "detectable_change": float(smallest),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMULA_COLUMNS = (
-    "formula_id", "label", "statistic", "system_id", "n_cells", "units_paid", "score", "by_simulation", "by_permutation",
+    "formula_id", "label", "paid_on", "system_id", "n_cells", "units_paid", "score", "by_simulation", "by_permutation",
     "as_much_by_permutation", "shrunken_score", "units_unpaid", "units_added", "units_moved", "units_stopped",
     "max_possible", "earned", "status", "reason",
 )  # fmt: skip
@@ -139,7 +139,7 @@ class _World:
 
     def rows(self) -> list[dict[str, Any]]:
         """One row over all systems, and one a contracted system."""
-        common = {"formula_id": self.own.id, "label": self.own.label, "statistic": self.own.formula.statistic}
+        common = {"formula_id": self.own.id, "label": self.own.label, "paid_on": self.own.formula.statistic}
         seen = self.seen()
         system, stake = (np.concatenate([getattr(u, n) for u in seen] or [np.zeros(0)]) for n in ("system", "stake"))
         scores = [np.concatenate([u.paid(self.own.formula, s) for u in seen] or [np.zeros(0)]) for s in (False, True)]

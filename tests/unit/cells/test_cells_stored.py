@@ -67,8 +67,8 @@ def test_parquet_round_trip(random_cells: CellTables, tmp_path: Path) -> None:
     write_cells(random_cells, tmp_path / "restricted")
     same(read_cells(tmp_path / "restricted"), random_cells)
     assert sorted(p.name for p in (tmp_path / "restricted").iterdir()) == [
-        "cell.parquet", "cell_age.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_probability.parquet", "cell_profile.parquet",
-        "cell_self_report.parquet",
+        "cell.parquet", "cell_age.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_probability.parquet",
+        "cell_profile.parquet", "cell_self_report.parquet",
     ]  # fmt: skip
 
 

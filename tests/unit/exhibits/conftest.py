@@ -266,13 +266,13 @@ def precise(study: Study) -> pd.DataFrame:
                 row = {"system_id": system.id, "arm": system.arm, "measure_id": measure, "group": group}
                 row |= {"contracted": (system.id, measure) in contracts, **SUPPRESSED}
                 if system is not study.systems[-1]:
-                    row |= {"has_gap": group != study.groups.compared[-1], "baseline_gap": 6.0, "n_members": 400.0 - n, **FINE}
+                    row |= {"has_gap": group != study.groups.compared[-1], "baseline_gap": 6.0, "mean_members": 400.0 - n, **FINE}
                     row |= {"se_level": 1.0, "se_change": 1.5 + n, "reliability_level": 0.9, "reliability_change": 0.7 / (n + 1)}
                     row |= {"detectable_change": 2.8 * (1 + n), "detectable": n == 0, "payable": n == k == 0}
                     row |= {"would_carry": n == 0} if group == "pooled" else {}
                 rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=list(load_dictionary().table("precision").names))
-    return frame.astype({name: object for name in ("has_gap", "detectable", "payable", "would_carry")})
+    return frame.astype(dict.fromkeys(("has_gap", "detectable", "payable", "would_carry"), object))
 
 
 def implementation() -> pd.DataFrame:

@@ -81,7 +81,7 @@ def test_a_plan_without_the_question_is_told_why(study: Study) -> None:
 
 def formula(name: str, system: str, **more: Any) -> dict[str, Any]:
     return {
-        "formula_id": name, "label": f"Formula {name}", "statistic": "pairwise_gap", "system_id": system, "n_cells": 10,
+        "formula_id": name, "label": f"Formula {name}", "paid_on": "pairwise_gap", "system_id": system, "n_cells": 10,
         "units_paid": 6, "score": 0.4, "by_simulation": 0.1, "by_permutation": 0.25, "as_much_by_permutation": 0.03,
         "shrunken_score": 0.3, "units_unpaid": 2, "units_added": 1, "units_moved": 4, "units_stopped": 0, "max_possible": 1000.0,
         "earned": 400.0, "status": "ok", "reason": None, **more,
