@@ -75,7 +75,7 @@ def drawn(small_tier_b: Path) -> tuple[Study, pd.DataFrame, pd.DataFrame]:
         if table.empty:
             table = precision_table(Context(study, one, joint, "", ""))
         seen[seed] = changes(study, one)
-    table = table[(table["status"] == "ok") & (table["group"] != "pooled") & (table["n_members"] >= 30)].set_index(KEYS)
+    table = table[(table["status"] == "ok") & (table["group"] != "pooled") & (table["mean_members"] >= 30)].set_index(KEYS)
     return study, table, pd.DataFrame(seen).reindex(table.index)
 
 

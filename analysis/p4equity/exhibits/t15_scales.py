@@ -10,7 +10,7 @@ import pandas as pd
 from p4equity.evaluation.claims import FEWEST
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
-from p4equity.exhibits.select import OK, measure_analysis, pooled_analysis, rows_of, scale_analyses
+from p4equity.exhibits.select import OK, measure_analysis, pooled_analysis, scale_analyses
 from p4equity.exhibits.tabular import Block, Cell, row_ids, spec
 from p4equity.study.scale_names import SCALE_NAMES
 
@@ -37,7 +37,8 @@ def build(results: Results) -> Exhibit | None:
     study = results.study
     analyses = scale_analyses(study)
     main, pooled = measure_analysis(study), pooled_analysis(study)
-    found = pd.concat([rows_of(results, a) for a in (pooled, main, *analyses) if a is not None])
+    asked = tuple(a.id for a in (pooled, main, *analyses) if a is not None)
+    found = results.estimates[results.estimates["analysis_id"].isin(asked)]
     found = found[found["outcome"].isin(list(SCALE_NAMES)) & (found["inference"] != "claim")]
     if not analyses or found[found["outcome"] != "gap"].empty:
         results.skip(ID, "the plan asks its primary question on no other scale")

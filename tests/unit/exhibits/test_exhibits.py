@@ -63,6 +63,12 @@ def test_words_rows_and_files(name: str, results: Results, tmp_path: Path) -> No
     assert (tmp_path / f"{exhibit.id}.svg").exists() == (exhibit.kind == "figure")
 
 
+@pytest.mark.parametrize("name", [name for name in modules() if name not in OWN])
+def test_every_other_exhibit_is_built_or_skipped_with_a_reason_in_a_study_of_values(name: str, value_results: Results) -> None:
+    module = import_module(f"p4equity.exhibits.{name}")
+    assert module.build(value_results) is not None or value_results.skipped[module.ID]
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_a_study_of_values_shows_what_applies_and_says_why_the_rest_does_not(name: str, value_results: Results) -> None:
     exhibit = import_module(f"p4equity.exhibits.{name}").build(value_results)
