@@ -13,7 +13,8 @@ import pytest
 from p4equity.errors import StudyError
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
-from p4equity.evaluation.two_stage import Question, form_question, question_changes
+from p4equity.evaluation.question import Question
+from p4equity.evaluation.two_stage import form_question, question_changes
 from p4equity.resources import study_dir
 from p4equity.study import Analysis, Study, load_study
 from p4equity.study.vocabulary import CHANGES_ONLY, INFERENCES_OF

@@ -12,7 +12,8 @@ from p4equity.disparity.changes import gap_changes
 from p4equity.disparity.panel import ALL, aggregate
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import POINTS, Arms, Context
-from p4equity.evaluation.two_stage import Question, form_question, question_changes
+from p4equity.evaluation.question import Question
+from p4equity.evaluation.two_stage import form_question, question_changes
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import minimal_detectable_change
 from p4equity.study import Analysis

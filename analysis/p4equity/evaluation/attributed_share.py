@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from p4equity.disparity.attributed_share import share_changes
-from p4equity.disparity.changes import Changes
-from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.two_stage import Question, count_base, question_answers
+from p4equity.evaluation.context import POINTS, Context, base_row, failed_rows, no_arm
+from p4equity.evaluation.question import question_of
+from p4equity.evaluation.two_stage import count_base, question_answers
 from p4equity.study import Analysis
 
 ESTIMAND = "effect on a group's share of attributed members"
@@ -39,7 +37,8 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     found = []
     for group in groups:
         changes = share_changes(panel, measure, (group,), windows, arms.comparison, minimum)
-        question = _question(changes, arms)
+        sides = {"gap": (POINTS * changes.gap[:, 0], POINTS**2 * changes.gap_covariance[:, 0, 0])}
+        question = question_of(changes.systems, arms, sides, UNIT)
         n_members, n_cells, years = count_base(changes, panel, question.systems, [])
         common = base_row(
             context, analysis, estimand=ESTIMAND, measure_id=measure, outcome=analysis.outcome, group=group, outcome_unit=UNIT,
@@ -48,13 +47,3 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
         )  # fmt: skip
         found += question_answers(context, analysis, question, common)
     return found
-
-
-def _question(changes: Changes, arms: Arms) -> Question:
-    value, variance = POINTS * changes.gap[:, 0], POINTS**2 * changes.gap_covariance[:, 0, 0]
-    member = np.isin(changes.systems, arms.systems)
-    keep = member & np.isfinite(value) & (variance > 0)
-    lost = [s for s, used, wanted in zip(changes.systems, keep, member, strict=True) if wanted and not used]
-    systems = tuple(s for s, used in zip(changes.systems, keep, strict=True) if used)
-    note = f"without {', '.join(lost)} (denominator too small)" if lost else "main"
-    return Question(systems, arms.flags(systems), {"gap": value[keep]}, {"gap": variance[keep]}, UNIT, note)

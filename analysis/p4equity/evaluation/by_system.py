@@ -10,7 +10,8 @@ from scipy import stats
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.two_stage import Question, form_question, question_changes
+from p4equity.evaluation.question import Question
+from p4equity.evaluation.two_stage import form_question, question_changes
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import reliability, shrink
 from p4equity.study import Analysis

@@ -31,7 +31,11 @@ def composed(context: Context, analysis: Analysis) -> Context:
     if analysis.members == OPEN or lacks_ages(context, analysis):
         return context
     variant = context.variant(analysis)
-    return context.once(("members", variant, analysis.members), lambda: _composed(context, variant, analysis.members))
+
+    def make() -> Context:
+        return with_panel(context, variant, members_panel(context, variant, analysis.members))
+
+    return context.once(("members", variant, analysis.members), make)
 
 
 def lacks_ages(context: Context, analysis: Analysis) -> str | None:
@@ -41,11 +45,12 @@ def lacks_ages(context: Context, analysis: Analysis) -> str | None:
     return None if known or len(context.rows(context.ages, variant)) else LACKING
 
 
-def _composed(context: Context, variant: tuple[str, str], members: str) -> Context:
+def with_panel(context: Context, variant: tuple[str, str], panel: Panel) -> Context:
+    """A context whose questions on one variant are asked of another panel; what gaps exist at baseline is judged as ever."""
     known: dict[str | tuple[Any, ...], Any] = {
         "measures": context.measures,
         "baseline_series": baseline_series(context, variant),
-        ("panel", variant): members_panel(context, variant, members),
+        ("panel", variant): panel,
     }
     return replace(context, cell=context.cell.iloc[:0], overlap=context.overlap.iloc[:0], memory=known)
 

@@ -11,8 +11,9 @@ from scipy import stats
 from p4equity.errors import P4Error
 from p4equity.evaluation.context import Context, base_row, failed_rows
 from p4equity.evaluation.pooled import pooled_fits, stacked_data
+from p4equity.evaluation.question import Question
 from p4equity.evaluation.tasks import POOLED
-from p4equity.evaluation.two_stage import Question, form_question, question_changes, two_stage_fits
+from p4equity.evaluation.two_stage import form_question, question_changes, two_stage_fits
 from p4equity.inference.fieller import fieller
 from p4equity.inference.random_effects import RandomEffectsFit
 from p4equity.study import Analysis

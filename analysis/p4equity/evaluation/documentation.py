@@ -10,7 +10,8 @@ from p4equity.disparity.panel import ALL, Array
 from p4equity.disparity.readings import PARTS, reading_changes
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.two_stage import Question, question_answers
+from p4equity.evaluation.question import question_of
+from p4equity.evaluation.two_stage import question_answers
 from p4equity.study import Analysis
 
 ESTIMAND = "part of the effect that comes from {part}"
@@ -58,15 +59,12 @@ def _part_rows(
     if made is None:
         return failed_rows(context, analysis, reason or "no group has a baseline gap above zero", **identity)
     systems = context.panel(context.variant(analysis)).systems
-    value, variance = POINTS * made[0][:, part], POINTS**2 * made[1][:, part]
-    keep = np.isin(systems, arms.systems) & np.isfinite(value) & (variance > 0)
-    lost = [s for s, used in zip(systems, keep, strict=True) if s in arms.systems and not used]
-    kept = tuple(s for s, used in zip(systems, keep, strict=True) if used)
-    note = f"without {', '.join(lost)} (denominator too small)" if lost else "main"
-    question = Question(kept, arms.flags(kept), {"gap": value[keep]}, {"gap": variance[keep]}, UNIT, note)
+    sides = {"gap": (POINTS * made[0][:, part], POINTS**2 * made[1][:, part])}
+    question = question_of(systems, arms, sides, UNIT)
     reference = context.study.groups.reference if side == "gap" else None
     common = base_row(
-        context, analysis, **identity, reference_group=reference, sample=note, outcome_unit=UNIT, n_clusters=len(kept),
+        context, analysis, **identity, reference_group=reference, sample=question.note, outcome_unit=UNIT,
+        n_clusters=len(question.systems),
         n_treated_clusters=int(question.treated.sum()),
     )  # fmt: skip
     return question_answers(context, analysis, question, common)

@@ -11,7 +11,7 @@ from p4equity.inference.permutation_one_sided import one_sided_permutation
 
 if TYPE_CHECKING:
     from p4equity.evaluation.context import Context
-    from p4equity.evaluation.two_stage import Question
+    from p4equity.evaluation.question import Question
     from p4equity.study import Analysis
 
 AGAINST_MARGIN = "_against_margin"

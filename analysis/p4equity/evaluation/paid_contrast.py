@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from p4equity.disparity.paid_contrast import paid_contrast
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm
+from p4equity.evaluation.question import question_of
 from p4equity.evaluation.tasks import POOLED
-from p4equity.evaluation.two_stage import Question, changes_of_gaps, count_base, question_answers
+from p4equity.evaluation.two_stage import changes_of_gaps, count_base, question_answers
 from p4equity.study import Analysis
 
 ESTIMAND = "effect on gaps of paid measures beyond the effect on unpaid measures of the same systems"
@@ -44,18 +43,13 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
     changes = changes_of_gaps(context, variant, series, windows, arms.comparison)
     value, variance = paid_contrast(changes, group_weights(context, series, variant), _paid(context, analysis, arms), unpaid)
-    member = np.isin(changes.systems, arms.systems)
-    keep = member & np.isfinite(value) & (variance > 0)
-    lost = [s for s, used, own in zip(changes.systems, keep, member, strict=True) if own and not used]
-    systems = tuple(s for s, used in zip(changes.systems, keep, strict=True) if used)
-    note = f"without {', '.join(lost)} (no paid or no unpaid measure)" if lost else "main"
-    question = Question(
-        systems, arms.flags(systems), {"gap": POINTS * value[keep]}, {"gap": POINTS**2 * variance[keep]}, UNIT, note
-    )
+    sides = {"gap": (POINTS * value, POINTS**2 * variance)}
+    question = question_of(changes.systems, arms, sides, UNIT, "no paid or no unpaid measure")
     reference = str(study.groups.reference)
-    n_members, n_cells, years = count_base(changes, panel, systems, [reference])
+    n_members, n_cells, years = count_base(changes, panel, question.systems, [reference])
     common = base_row(
-        context, analysis, **identity, reference_group=reference, sample=note, outcome_unit=UNIT, n_clusters=len(systems),
+        context, analysis, **identity, reference_group=reference, sample=question.note, outcome_unit=UNIT,
+        n_clusters=len(question.systems),
         n_treated_clusters=int(question.treated.sum()), n_members=int(n_members), n_cells=n_cells,
         first_year=min(years, default=None), last_year=max(years, default=None),
     )  # fmt: skip

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from p4equity.disparity.panel import Panel
 from p4equity.disparity.race_panel import probability_panel, self_report_panel
-from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.clusters import clustered
-from p4equity.evaluation.composition import composed, lacks_ages
+from p4equity.evaluation.composition import composed, lacks_ages, with_panel
 from p4equity.evaluation.context import Context, failed_rows
 from p4equity.study import Analysis
 from p4equity.study.names import RACE_METHOD_NAMES
@@ -33,16 +31,11 @@ def placed(context: Context, analysis: Analysis) -> Context:
     if method == CLASSES or lacking(context, analysis):
         return context
     variant = context.variant(analysis)
-    return context.once(("race_method", variant, method), lambda: _placed(context, variant, method))
 
+    def make() -> Context:
+        return with_panel(context, variant, method_panel(context, variant, method))
 
-def _placed(context: Context, variant: tuple[str, str], method: str) -> Context:
-    known: dict[str | tuple[Any, ...], Any] = {
-        "measures": context.measures,
-        "baseline_series": baseline_series(context, variant),
-        ("panel", variant): method_panel(context, variant, method),
-    }
-    return replace(context, cell=context.cell.iloc[:0], overlap=context.overlap.iloc[:0], memory=known)
+    return context.once(("race_method", variant, method), make)
 
 
 def method_panel(context: Context, variant: tuple[str, str], method: str) -> Panel:

@@ -11,7 +11,8 @@ from p4equity.disparity.panel import Array, Panel
 from p4equity.disparity.retention import retention_gap
 from p4equity.evaluation.composition import LACKING
 from p4equity.evaluation.context import POINTS, Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.two_stage import LABELS, Question, question_answers
+from p4equity.evaluation.question import question_of
+from p4equity.evaluation.two_stage import LABELS, question_answers
 from p4equity.study import Analysis
 
 ESTIMAND = "difference in staying between groups, contracted minus comparison systems"
@@ -45,19 +46,13 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     for group in context.study.groups.compared:
         members, stayed = members_and_stayed(context, panel, counts, measure, group)
         sides = retention_gap(members, stayed, context.study.inference.minimum_denominator)
-        wanted = np.isin(panel.systems, arms.systems)
-        keep = wanted & np.isfinite(sides["gap"][0]) & (sides["gap"][1] > 0)
-        systems = tuple(s for s, used in zip(panel.systems, keep, strict=True) if used)
-        lost = [s for s, used, asked in zip(panel.systems, keep, wanted, strict=True) if asked and not used]
-        question = Question(
-            systems, arms.flags(systems), {k: POINTS * v[keep] for k, (v, _) in sides.items()},
-            {k: POINTS**2 * v[keep] for k, (_, v) in sides.items()}, "percentage points",
-            "without " + ", ".join(lost) + " (denominator too small)" if lost else "main",
-        )  # fmt: skip
+        scaled = {k: (POINTS * value, POINTS**2 * variance) for k, (value, variance) in sides.items()}
+        question = question_of(panel.systems, arms, scaled, "percentage points")
+        kept = np.isin(panel.systems, question.systems)
         common = base_row(
             context, analysis, estimand=ESTIMAND, measure_id=measure, outcome=analysis.outcome, group=group, sample=question.note,
-            reference_group=context.study.groups.reference, outcome_unit=question.unit, n_clusters=len(systems),
-            n_treated_clusters=int(question.treated.sum()), n_members=int(members[keep].sum()),
+            reference_group=context.study.groups.reference, outcome_unit=question.unit, n_clusters=len(question.systems),
+            n_treated_clusters=int(question.treated.sum()), n_members=int(members[kept].sum()),
             first_year=baseline_year(context), last_year=max(context.study.years),
         )  # fmt: skip
         answers = question_answers(context, analysis, question, common)

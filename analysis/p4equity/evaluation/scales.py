@@ -22,7 +22,9 @@ from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import Arms, Context, base_row, failed_rows, no_arm
 from p4equity.evaluation.pooled import pooled_fits
-from p4equity.evaluation.two_stage import ESTIMAND, Question, fit_columns, permutation_columns, question_answers
+from p4equity.evaluation.question import TOO_SMALL as DENOMINATOR
+from p4equity.evaluation.question import Question, question_of
+from p4equity.evaluation.two_stage import ESTIMAND, fit_columns, permutation_columns, question_answers
 from p4equity.inference.stacked import Stacked
 from p4equity.inference.stacked_permutation import stacked_permutation
 from p4equity.study import Analysis
@@ -174,15 +176,13 @@ def _measure_rows(context: Context, analysis: Analysis, statistic: Statistic, id
 
 def _question(changes: Changes, arms: Arms, scale: Scale) -> Question:
     """The changes of the systems that have one, in the scale's reporting units; the note names the others."""
-    value, variance = scale.factor * changes.gap[:, 0], scale.factor**2 * changes.gap_covariance[:, 0, 0]
-    member = np.isin(changes.systems, arms.systems)
-    keep = member & np.isfinite(value) & (variance > 0)
-    lost = [s for s, used, wanted in zip(changes.systems, keep, member, strict=True) if wanted and not used]
-    systems = tuple(s for s, used in zip(changes.systems, keep, strict=True) if used)
     small = {system for system, _, _, reason in changes.dropped if reason == TOO_SMALL}
-    why = "denominator too small" if small.issuperset(lost) else "denominator too small or a rate of 0 or 100%"
-    note = f"without {', '.join(lost)} ({why})" if lost else "main"
-    return Question(systems, arms.flags(systems), {"gap": value[keep]}, {"gap": variance[keep]}, scale.unit, note)
+
+    def why(lost: Sequence[str]) -> str:
+        return DENOMINATOR if small.issuperset(lost) else f"{DENOMINATOR} or a rate of 0 or 100%"
+
+    sides = {"gap": (scale.factor * changes.gap[:, 0], scale.factor**2 * changes.gap_covariance[:, 0, 0])}
+    return question_of(changes.systems, arms, sides, scale.unit, why)
 
 
 def _base(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.evaluation.margins import margin_rows
+from p4equity.evaluation.question import Question, question_of
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
@@ -28,22 +28,6 @@ SPREAD_SEEN = 3  # units in an arm from which its own spread is part of the scal
 NO_VARIATION = 1e-9  # points or USD: a standard error at rounding
 ONE_TREATED = "one contracted unit: its own spread is not observed, so the interval can be too narrow"
 LABELS = {"gap": "gap", "reference": "reference_rate", "group": "group_rate"}
-
-
-@dataclass(frozen=True)
-class Question:
-    """One vector of changes: values and sampling variances of the kept systems for each side, in reporting units.
-
-    several: treated systems started in different years.
-    """
-
-    systems: tuple[str, ...]
-    treated: NDArray[np.bool_]
-    values: dict[str, Array]
-    variances: dict[str, Array]
-    unit: str
-    note: str
-    several: bool = False
 
 
 def two_stage_rows(context: Context, analysis: Analysis, measure: str, without: str | None = None) -> list[dict[str, Any]]:
@@ -138,19 +122,8 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
     scale = USD if spending else POINTS
     sides = ("gap", "reference", "group") if analysis.outcome == "gap" else ("gap",)
     parts = {side: combine(changes, weights, side) for side in sides}
-    member = np.isin(changes.systems, arms.systems)
-    keep = member & np.isfinite(parts["gap"][0]) & (parts["gap"][1] > 0)
-    lost = [s for s, used, wanted in zip(changes.systems, keep, member, strict=True) if wanted and not used]
-    systems = tuple(s for s, used in zip(changes.systems, keep, strict=True) if used)
-    return Question(
-        systems,
-        arms.flags(systems),
-        {side: scale * parts[side][0][keep] for side in sides},
-        {side: scale**2 * parts[side][1][keep] for side in sides},
-        outcome_unit(context.study, measure),
-        "without " + ", ".join(lost) + " (denominator too small)" if lost else "main",
-        len({arms.treated[s] for s in systems if s in arms.treated}) > 1,
-    )
+    scaled = {side: (scale * value, scale**2 * variance) for side, (value, variance) in parts.items()}
+    return question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure))
 
 
 def _common(

@@ -14,7 +14,7 @@ from p4equity.study import Analysis
 from p4equity.study.vocabulary import CHANGES_ONLY, PERMUTED
 
 if TYPE_CHECKING:
-    from p4equity.evaluation.two_stage import Question
+    from p4equity.evaluation.question import Question
 
 
 def tested(context: Context, analysis: Analysis, question: Question, method: str) -> dict[str, Any]:

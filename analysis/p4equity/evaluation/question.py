@@ -1,0 +1,58 @@
+"""One question in two stages: changes of the systems that have one, with their sampling variances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p4equity.evaluation.context import Arms
+
+Array = NDArray[np.float64]
+TOO_SMALL = "denominator too small"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One vector of changes: values and sampling variances of the kept systems for each side, in reporting units.
+
+    several: treated systems started in different years.
+    """
+
+    systems: tuple[str, ...]
+    treated: NDArray[np.bool_]
+    values: dict[str, Array]
+    variances: dict[str, Array]
+    unit: str
+    note: str
+    several: bool = False
+
+
+def question_of(
+    systems: Sequence[str],
+    arms: Arms,
+    sides: Mapping[str, tuple[Array, Array]],
+    unit: str,
+    why: str | Callable[[Sequence[str]], str] = TOO_SMALL,
+) -> Question:
+    """The question of those of its arms that have a change with an error; its note names the others and why they are missing.
+
+    sides: values and sampling variances (S,) of `systems` by side, "gap" among them: who has no gap has no side. why: the reason,
+    or what says it of the systems that are missing.
+    """
+    member = np.isin(systems, arms.systems)
+    keep = member & np.isfinite(sides["gap"][0]) & (sides["gap"][1] > 0)
+    lost = [s for s, used, wanted in zip(systems, keep, member, strict=True) if wanted and not used]
+    kept = tuple(s for s, used in zip(systems, keep, strict=True) if used)
+    reason = why if isinstance(why, str) else why(lost)
+    return Question(
+        kept,
+        arms.flags(kept),
+        {side: value[keep] for side, (value, _) in sides.items()},
+        {side: variance[keep] for side, (_, variance) in sides.items()},
+        unit,
+        f"without {', '.join(lost)} ({reason})" if lost else "main",
+        len({arms.treated[s] for s in kept if s in arms.treated}) > 1,
+    )
