@@ -125,7 +125,7 @@ class Run:
         cells = self.cells
         return Context(
             self.study, cells.cell, cells.cell_overlap, cells_hash(cells), code_version(), cells.cell_probability,
-            cells.cell_self_report, cells.cell_age,
+            cells.cell_self_report, cells.cell_age, cells.cell_history, cells.race_bin,
         )  # fmt: skip
 
     def table(self, name: str) -> pd.DataFrame:

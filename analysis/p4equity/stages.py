@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 OPTIONS, EXTRACT, ABOUT = "options", "extract", "about"  # what stages read beside the output of others; see `Run.inputs`
 SMALL_TABLES = ("stratified_report", "ta_participation", "grant", "survey_response", "interview", "interview_code")
-CELL_TABLES = ("cell", "cell_overlap", "cell_profile", "cell_flow", "cell_age", "cell_probability", "cell_self_report")
+CELL_TABLES = (
+    "cell", "cell_overlap", "cell_profile", "cell_flow", "cell_age", "cell_probability", "cell_self_report", "cell_history",
+    "race_bin",
+)  # fmt: skip
 CELLS = tuple(f"restricted/{name}.parquet" for name in CELL_TABLES)
 DIAGNOSTICS, ESTIMATES, CALIBRATION = (f"restricted/{name}.parquet" for name in ("diagnostic", "estimate", "calibration"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from p4equity.cells import ages, counts, destinations, flow, frames, moments, people, profile, records, spending, stays
+from p4equity.cells import ages, counts, destinations, flow, frames, histories, moments, people, profile, records, spending, stays
 from p4equity.cells.places import Places, build_places, in_year, places, read_under
 from p4equity.cells.plan import CellPlan, plan_of
 from p4equity.cells.probability import build_sums, member_probabilities, probability_sums, self_report_sums
@@ -116,7 +116,15 @@ def _spending(db: Engine, raw: ir.Table, plan: CellPlan) -> tuple[pd.DataFrame, 
 def _probabilities(db: Engine, raw: ir.Table, events: ir.Table, plan: CellPlan) -> dict[str, pd.DataFrame]:
     build_sums(db, events, member_probabilities(raw, db.kept("person"), plan), plan)
     sums, reported = (frames.frame_of(db.fetch(of(db, plan))) for of in (probability_sums, self_report_sums))
-    return {
+    found = {
         "cell_probability": frames.probability_frame(sums, plan, plan.primary),
         "cell_self_report": frames.probability_frame(reported, plan, plan.primary),
     }
+    if plan.windows:
+        histories.build_histories(db, plan)
+        members, bins = (frames.frame_of(db.fetch(db.kept(name))) for name in ("history", "race_bin"))
+        found |= {
+            "cell_history": frames.history_frame(members, plan, plan.primary),
+            "race_bin": frames.bin_frame(bins, plan, plan.primary),
+        }
+    return found

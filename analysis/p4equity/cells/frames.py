@@ -11,6 +11,7 @@ import numpy as np
 from p4equity.cells.ages import band_names
 from p4equity.cells.destinations import DESTINATION, PLACES
 from p4equity.cells.flow import FLOW_STEPS
+from p4equity.cells.histories import BANDS
 from p4equity.cells.moments import MOMENTS
 from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
 from p4equity.cells.profile import RETENTION, UNKNOWN_LEVEL, characteristics
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from p4equity.dictionary import Dictionary
+
+NO_REPORT = "none"  # a reported group where the member reported nothing
 
 
 def frame_of(rows: pa.Table) -> pd.DataFrame:
@@ -224,3 +227,26 @@ def probability_frame(wide: pd.DataFrame, plan: CellPlan, variant: Variant) -> p
             part = common.assign(group_1=first, group_2=second, p_p=wide[f"p_{i}_{j}"])
             parts.append(part.assign(**own) if i == j else part)
     return pd.concat(parts, ignore_index=True)
+
+
+def history_frame(counted: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
+    """Members by results before and after in words; `none`: the member reported no group."""
+    return _binned(counted, plan, variant).assign(
+        system_id=decoded(counted["system"], plan.systems), reported_group=decoded(counted["own"], plan.groups, NO_REPORT)
+    )
+
+
+def bin_frame(wide: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
+    """Bins of probabilities in words: a row a measure, bin and group."""
+    import pandas as pd
+
+    common = _binned(wide, plan, variant)
+    return pd.concat([common.assign(group=group, p=wide[f"p_{i}"]) for i, group in enumerate(plan.groups)], ignore_index=True)
+
+
+def _binned(rows: pd.DataFrame, plan: CellPlan, variant: Variant) -> pd.DataFrame:
+    pair, band, count = rows["bin"] // BANDS, rows["bin"] % BANDS, len(plan.groups)
+    return rows.assign(
+        map=variant.map, race_version="frozen", measure_id=decoded(rows["measure"], [m.id for m in plan.measures]),
+        likely_group=decoded(pair // count, plan.groups), second_group=decoded(pair % count, plan.groups), band=band,
+    )  # fmt: skip

@@ -30,13 +30,23 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Years before and after the contract of one measure in one system, both by code."""
+
+    system: int
+    measure: int
+    pre: tuple[int, ...]
+    post: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class CellPlan:
     """The aggregation, without files. Positions in `systems`, `scheme.groups` and `measures` are the codes used inside.
 
     `exits`: code and year of each system that leaves. `variants[0]` is the primary one: the flow is counted under it. `measures`
     are proportions; `across` those of them whose pairs enter the overlap moments. `compared` are the groups of the analysis, the
     reference among them. `age_starts` are first ages of the bands of `cell_age` (none: no such cells); a member who stayed was
-    with one practice in all `stay_years`.
+    with one practice in all `stay_years`. `windows`: of contracted proportions; none without contracts.
     """
 
     years: tuple[int, ...]
@@ -57,6 +67,7 @@ class CellPlan:
     age_starts: tuple[int, ...]
     stay_years: tuple[int, ...]
     spending: Measure | None
+    windows: tuple[Window, ...]
     variants: tuple[Variant, ...]
 
     @property
@@ -116,6 +127,7 @@ def plan_of(study: Study, dictionary: Dictionary) -> CellPlan:
         age_starts=study.composition.age_bands if study.composition else (),
         stay_years=tuple(y for y in study.years if study.composition and y >= max(study.baseline.pre_years)),
         spending=next((m for m in measures if m.kind == "spending"), None),
+        windows=_windows(study, systems, proportions),
         variants=_variants(study, proportions),
     )
 
@@ -132,6 +144,26 @@ def _measures(study: Study) -> list[Measure]:
     ids = {m for name in names for m in study.measure_ids(name)}
     ids |= {m for analysis in study.analyses for m in study.measure_ids(analysis.measures)}
     return [study.measure(m) for m in sorted(ids)]
+
+
+def _windows(study: Study, systems: tuple[str, ...], measures: tuple[Measure, ...]) -> tuple[Window, ...]:
+    """What the registered questions compare: baseline years, and years from a system's first under contract on a measure.
+
+    Systems without a contract on it begin with the first that has one. Years set apart are neither; a system that leaves has
+    years up to its exit unless the plan carries it.
+    """
+    if not study.contracts:
+        return ()
+    found, contracted = [], study.measure_ids("contracted")
+    for code, measure in ((i, m.id) for i, m in enumerate(measures) if m.id in contracted):
+        cohorts = {s: cohort for s in systems if (cohort := study.cohort_of(s, measure)) is not None}
+        launch = min(cohorts.values(), default=study.launch_cohort)
+        for number, system in enumerate(systems):
+            leave = study.exit_year(system) if study.population.exit_rule == "until_exit" else None
+            last = max(study.years) if leave is None else leave - 1
+            post = (y for y in study.years if cohorts.get(system, launch) <= y <= last and y not in study.baseline.apart)
+            found.append(Window(number, code, tuple(study.baseline.pre_years), tuple(post)))
+    return tuple(found)
 
 
 def _variants(study: Study, measures: tuple[Measure, ...]) -> tuple[Variant, ...]:

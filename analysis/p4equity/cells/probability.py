@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from p4equity.cells import years
+from p4equity.cells.histories import bin_of
 from p4equity.cells.plan import CellPlan
 from p4equity.engines import Engine
 from p4equity.race_ethnicity import reported_group
@@ -22,8 +23,8 @@ NOT_REPORTED = -1
 
 
 def member_probabilities(raw: ir.Table, people: ir.Table, plan: CellPlan) -> ir.Table:
-    """One row a member, frozen version: member_id, p_i, the probability of the i-th group of the scheme in micro-units, and own,
-    the group that the member reported (NOT_REPORTED where there is none).
+    """One row a member, frozen version: member_id, p_i, the probability of the i-th group of the scheme in micro-units, own,
+    the group that the member reported (NOT_REPORTED where there is none), and bin (see `bin_of`).
     """
     rows = raw.filter(raw.version == plan.frozen)
     found: dict[str, Any] = {}
@@ -33,15 +34,22 @@ def member_probabilities(raw: ir.Table, people: ir.Table, plan: CellPlan) -> ir.
         found[f"p_{i}"] = sum(parts[1:], parts[0])
     known = rows.select("member_id", **found)
     own = reported_group(people.race, plan.scheme, NOT_REPORTED)  # the frozen version is the first of the plan
-    return known.join(people.select("member_id", own=own), "member_id").select("member_id", "own", *found)
+    joined = known.join(people.select("member_id", own=own), "member_id")
+    return joined.select("member_id", "own", *found, bin=bin_of(joined, plan))
 
 
 def build_sums(engine: Engine, records: ir.Table, members: ir.Table, plan: CellPlan) -> None:
-    """Keeps `probability`: sums of p_i, of p_i_j for i <= j and members (n) by system, measure, years in den and num, and own."""
+    """Keeps `probability`: sums of p_i, of p_i_j for i <= j and members (n) by system, measure, years in den and num, and own;
+    and `probable`, one row a record: what is summed, bin, and mover, the member's id where the member was elsewhere as well.
+    """
+    import ibis
+
     count, systems = len(plan.scheme.groups), engine.kept("system")
     # Kept before it is summed: DuckDB sums a kept table several times faster than what comes out of a join.
     names = ["site", "measure", "den", "num", "own"]
-    joined = engine.keep("probable", records.join(members, "member_id").select(*names, *[f"p_{i}" for i in range(count)]))
+    joined = records.join(members, "member_id")
+    mover = joined.sole.ifelse(ibis.null("string"), joined.member_id)
+    joined = engine.keep("probable", joined.select(*names, "bin", *[f"p_{i}" for i in range(count)], mover=mover))
     sums = {f"p_{i}": joined[f"p_{i}"].sum().cast("int64") for i in range(count)}
     sums |= {
         f"p_{i}_{j}": (joined[f"p_{i}"] * joined[f"p_{j}"]).sum().cast("int64") for i in range(count) for j in range(i, count)

@@ -21,7 +21,12 @@ KEYS = {
     "cell_age": ("map", "race_version", "system_id", "measure_id", "group", "year", "age_band"),
     "cell_probability": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
     "cell_self_report": ("map", "race_version", "system_id", "measure_id", "year", "group_1", "group_2"),
-}
+    "cell_history": (
+        "map", "race_version", "system_id", "measure_id", "reported_group", "likely_group", "second_group", "band",
+        "pre_den", "pre_num", "post_den", "post_num",
+    ),
+    "race_bin": ("map", "race_version", "measure_id", "likely_group", "second_group", "band", "group"),
+}  # fmt: skip
 VALUES = {
     "cell": {"den": COUNT, "num": COUNT, "with_reading": COUNT, "num_sq": EXACT, "value": REAL, "weight": REAL},
     "cell_overlap": {"den_den": COUNT, "num_den": COUNT, "den_num": COUNT, "num_num": EXACT},
@@ -30,15 +35,17 @@ VALUES = {
     "cell_age": {"den": COUNT, "num": COUNT, "den_stayed": COUNT, "num_stayed": COUNT},
     "cell_probability": {"p_p": EXACT, "p": COUNT, "p_num": COUNT},
     "cell_self_report": {"p_p": EXACT, "p": COUNT, "p_num": COUNT, "den": COUNT, "num": COUNT},
+    "cell_history": {"members": COUNT},
+    "race_bin": {"members": COUNT, "p": COUNT},
 }
-MAY_LACK = ("cell_age", "cell_probability", "cell_self_report")
-_WHOLE = ("year", "year_1", "year_2", "step")
+MAY_LACK = ("cell_age", "cell_probability", "cell_self_report", "cell_history", "race_bin")
+_WHOLE = ("year", "year_1", "year_2", "step", "band", "pre_den", "pre_num", "post_den", "post_num")
 
 
 @dataclass(frozen=True)
 class CellTables:
-    """Cells, overlap moments, profiles, flow, sums of probabilities of all and of self-reported members: each with the
-    dictionary's columns, sorted by its key.
+    """Cells, overlap moments, profiles, flow, sums of probabilities of all and of self-reported members, members by results
+    before and after, bins of probabilities: each with the dictionary's columns, sorted by its key.
 
     Numbers are exact: counts are nullable 64-bit integers (null: does not apply), sums of squares and products (`num_sq`,
     `num_num`) decimals of 38 digits. Statistics take `numeric()`.
@@ -51,6 +58,8 @@ class CellTables:
     cell_age: pd.DataFrame = field(default_factory=lambda: empty("cell_age"))
     cell_probability: pd.DataFrame = field(default_factory=lambda: empty("cell_probability"))
     cell_self_report: pd.DataFrame = field(default_factory=lambda: empty("cell_self_report"))
+    cell_history: pd.DataFrame = field(default_factory=lambda: empty("cell_history"))
+    race_bin: pd.DataFrame = field(default_factory=lambda: empty("race_bin"))
 
     def numeric(self) -> CellTables:
         """The same tables with plain numpy columns: int64 where every value is there, else float64 with NaN.

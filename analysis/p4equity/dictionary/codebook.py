@@ -40,10 +40,10 @@ def _field_row(table: Table, f: Field) -> CodebookRow:
 
 def _values(f: Field) -> str:
     """Allowed values with labels, or limits, in words."""
-    if f.vocabulary:
-        return f"ids of {f.vocabulary.replace('_', ' ')}"
-    if f.categories:
-        return "; ".join(str(c.value) if str(c.value) == c.label else f"{c.value} = {c.label}" for c in f.categories)
+    words = [f"ids of {f.vocabulary.replace('_', ' ')}"] if f.vocabulary else []
+    words += [str(c.value) if str(c.value) == c.label else f"{c.value} = {c.label}" for c in f.categories]
+    if words:
+        return "; ".join(words)
     if f.enum:
         return "; ".join(str(v) for v in f.enum)
     if f.minimum is not None and f.maximum is not None:

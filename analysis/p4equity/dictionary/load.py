@@ -162,7 +162,7 @@ def _field(f: dict[str, Any], vocabularies: Mapping[str, tuple[str, ...]], table
     vocabulary = f.get("p4e:vocabulary")
     enum = tuple(c.value for c in categories) or tuple(limits.get("enum", ())) or None
     if vocabulary is not None:
-        enum = vocabularies[_one_of(vocabulary, tuple(vocabularies), where)]
+        enum = (*vocabularies[_one_of(vocabulary, tuple(vocabularies), where)], *(enum or ()))
     return Field(
         name=_take(f, "name", where),
         type=_one_of(_take(f, "type", where), TYPES, where),

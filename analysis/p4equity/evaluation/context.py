@@ -60,6 +60,8 @@ class Context:
     probability: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
     self_report: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
     ages: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
+    history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
+    race_bins: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["map", "race_version"]))
     memory: dict[str | tuple[Any, ...], Any] = field(default_factory=dict)
 
     def once(self, key: str | tuple[Any, ...], make: Callable[[], Made]) -> Made:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from p4equity.cells import CellTables, build_cells, cells_hash, read_cells, value_cells, write_cells, write_tier_b
 from p4equity.cells.plan import plan_of
+from p4equity.cells.tables import KEYS
 from p4equity.dictionary import load_dictionary
 from p4equity.errors import DataError, StudyError, UsageError
 from p4equity.extract import Extract, open_extract
@@ -67,8 +68,8 @@ def test_parquet_round_trip(random_cells: CellTables, tmp_path: Path) -> None:
     write_cells(random_cells, tmp_path / "restricted")
     same(read_cells(tmp_path / "restricted"), random_cells)
     assert sorted(p.name for p in (tmp_path / "restricted").iterdir()) == [
-        "cell.parquet", "cell_age.parquet", "cell_flow.parquet", "cell_overlap.parquet", "cell_probability.parquet",
-        "cell_profile.parquet", "cell_self_report.parquet",
+        "cell.parquet", "cell_age.parquet", "cell_flow.parquet", "cell_history.parquet", "cell_overlap.parquet",
+        "cell_probability.parquet", "cell_profile.parquet", "cell_self_report.parquet", "race_bin.parquet",
     ]  # fmt: skip
 
 
@@ -82,8 +83,7 @@ def test_tier_b_gives_the_same_cells(
     (random_extract.path / "grant.csv").unlink()
     opened = open_extract(folder)
     assert opened.tier == "B"
-    cells = {"cell", "cell_overlap", "cell_profile", "cell_flow", "cell_age", "cell_probability", "cell_self_report"}
-    assert set(opened.tables) == {*cells, "grant"}  # no table of members
+    assert set(opened.tables) == {*KEYS, "grant"}  # no table of members
     assert opened.metadata["cells_hash"] == cells_hash(random_cells)
     same(read_cells(opened), random_cells)
     write_tier_b(random_cells, small_study, folder)  # an earlier tier-B extract is replaced
