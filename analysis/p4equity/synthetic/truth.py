@@ -30,11 +30,15 @@ class Scenario(Block):
 
 
 class Effect(Block):
-    """[[effect]]: points on the rate of each group while a contract on `measure` is in force; at one `system`, or all."""
+    """[[effect]]: points on the rate of each group while a contract on `measure` is in force; at one `system`, or all.
+
+    In one `scenario`, where it takes the place of the measure's other blocks, or in all.
+    """
 
     measure: str
     points: dict[str, float]
     system: str | None = None
+    scenario: str | None = None
 
 
 class SpendingEffect(Block):
@@ -212,9 +216,17 @@ def load_truth(study: Study, scenario: str | None = None) -> Planted:
             fix=did_you_mean(name, truth.scenario),
         )
     switches = frozenset(truth.scenario[name].switches)
+    truth = truth.model_copy(update={"effect": _effects_of(truth, name)})
     if "no_effects" in switches:
         truth = truth.model_copy(update={"effect": (), "spending_effect": SpendingEffect()})
     return Planted(truth, name, switches)
+
+
+def _effects_of(truth: Truth, scenario: str) -> tuple[Effect, ...]:
+    """The effects of a scenario: its own, and the general ones of all other measures."""
+    own = [e for e in truth.effect if e.scenario == scenario]
+    general = [e for e in truth.effect if e.scenario is None and e.measure not in {o.measure for o in own}]
+    return (*general, *own)
 
 
 def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
@@ -227,6 +239,8 @@ def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
             _check(group, groups, "group", ("effect", number, "points", group), problems)
         if effect.system is not None:
             _check(effect.system, systems, "system", ("effect", number, "system"), problems)
+        if effect.scenario is not None:
+            _check(effect.scenario, list(truth.scenario), "scenario", ("effect", number, "scenario"), problems)
     for table, names, known in (
         ("group", truth.group, groups),
         ("stream", truth.stream, streams),

@@ -1,4 +1,4 @@
-"""The scenario in which no contract has an effect: the truth says so, and the rates of both arms stay as they are."""
+"""Effects by scenario: none where the truth says so, a scenario's own in place of the general ones, and no others elsewhere."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def test_nothing_is_planted_where_the_scenario_says_so() -> None:
         assert not np.any(build_rates(study, nothing, found[0], sharing, 1).effect)
         moved.append(bool(np.any(build_rates(study, clean, found[0], sharing, 1).effect)))
     assert any(moved)
+
+
+def test_a_scenarios_own_effects_stand_in_for_the_general_ones_there_alone() -> None:
+    study = load_study(STUDY)
+    down, clean = load_truth(study, "leveling_down").truth.effect, load_truth(study, "clean").truth.effect
+    assert {e.scenario for e in clean} == {None}
+    assert clean == load_truth(study, "default").truth.effect
+    assert {e.measure for e in down} == set(study.measure_sets.contracted)
+    for effect in down:
+        assert effect.points[str(study.groups.reference)] == -8.1
+        assert [effect.points[g] for g in study.groups.compared] == [-3.9] * len(study.groups.compared)

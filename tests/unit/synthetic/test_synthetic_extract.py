@@ -107,6 +107,7 @@ def test_a_failure_leaves_nothing_behind(study: Study, tmp_path: Path) -> None:
         ("black = 4.0, hispanic = 3.0", "blak = 4.0, hispanic = 3.0", "did you mean 'black'"),
         ("[stream.URI]", "[stream.URIX]", "did you mean 'URI'"),
         ('"spec_break"', '"spec_brake"', "did you mean 'spec_break'"),
+        ('scenario = "leveling_down"', 'scenario = "levelling_down"', "did you mean 'leveling_down'"),
         ("self_report = { V1 = 0.15, V3 = 0.21,", "self_report = { V1 = 0.15,", "V3"),
         ("[practice_changes]\njoined_share = 0.03", "[practice_changes]\njoined_share = 3", "less than or equal to 1"),
     ],
