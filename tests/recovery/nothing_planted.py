@@ -15,7 +15,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np
 import pandas as pd
 from p4equity.cells import read_cells
-from p4equity.disparity.guardrail import HARM, WORSE, guardrail_verdict
+from p4equity.disparity.guardrail import HARM, WORSE, guardrail_verdict, margin_excluded
 from p4equity.disparity.leveling import CANNOT_TELL, Bounds, bounds, verdict
 from p4equity.evaluation.claims import claim_rows
 from p4equity.evaluation.context import Context
@@ -99,13 +99,16 @@ def _guardrails(context: Context) -> Row:
     for analysis in context.study.analyses:
         if analysis.margin is None or analysis.outcome != "rate":
             continue
-        by_measure: dict[str, list[tuple[float | None, float | None]]] = {}
-        rows = [r for r in analysis_rows(context, analysis) if r["outcome"] == "rate" and r["status"] == "ok"]
-        for row in rows:
-            by_measure.setdefault(row["measure_id"], []).append((row["conf_low"], row["conf_high"]))
+        rows = [r for r in analysis_rows(context, analysis) if r["status"] == "ok"]
+        effects, tests = ([r for r in rows if (r["outcome"] == "rate") == own] for own in (True, False))
         alpha, above = context.study.inference.alpha, analysis.direction != "below"
-        claimed = {r["measure_id"] for r in claim_rows(context, rows) if r["status"] == "ok" and r["p_value"] <= alpha}
-        said = [guardrail_verdict(v, analysis.margin, above=above, claimed=m in claimed) for m, v in by_measure.items()]
+        claims = {r["measure_id"]: r["p_value"] for r in claim_rows(context, effects) if r["status"] == "ok"}
+        said = []
+        for m in dict.fromkeys(r["measure_id"] for r in effects):
+            intervals = [(r["conf_low"], r["conf_high"]) for r in effects if r["measure_id"] == m]
+            excluded = margin_excluded([r["p_value"] for r in tests if r["measure_id"] == m], alpha, claimable=m in claims)
+            claimed = claims.get(m, 1.0) <= alpha
+            said.append(guardrail_verdict(intervals, analysis.margin, above=above, claimed=claimed, excluded=excluded))
         found[f"a measure worse ({analysis.id})"] = any(s in (WORSE, HARM) for s in said)
     return found
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from p4equity.disparity.guardrail import CANNOT_TELL, guardrail_verdict
+from p4equity.disparity.guardrail import CANNOT_TELL, guardrail_verdict, margin_excluded
+from p4equity.evaluation.claims import FEWEST
+from p4equity.evaluation.margins import AGAINST_MARGIN
 from p4equity.exhibits import text
 from p4equity.exhibits.builder import TableBuilder
 from p4equity.exhibits.select import OK, analysis_title, costs, guardrails, other_questions, rows_of
@@ -23,7 +25,6 @@ ID, KIND = "T10", "table"
 COLUMNS = (
     "row_id", "analysis_id", "measure_id", "outcome", "estimate", "conf_low", "conf_high", "p_value", "status", "reason",
 )  # fmt: skip
-AGAINST_MARGIN = "_against_margin"  # outcome of the one-sided tests against a margin
 OUTCOMES = {
     "tested": "tested",
     "controlled_given_tested": "controlled among the tested",
@@ -54,7 +55,8 @@ def build(results: Results) -> Exhibit | None:
             same = rows_of(results, a, measure_id=row["measure_id"], outcome=row["outcome"])
             claim = same[same["inference"] == CLAIM]
             others = same[~same["row_id"].isin([row["row_id"], *claim["row_id"]])].to_dict("records")
-            said = answer([row, *others], a, claimed=bool((claim["p_value"] <= study.inference.alpha).any()))
+            tests = rows_of(results, a, measure_id=row["measure_id"], outcome=f"{row['outcome']}{AGAINST_MARGIN}")
+            said = answer([row, *others], a, study.inference.alpha, claim, tests)
             answers.append((row, a, said))
             what = OUTCOMES.get(str(row["outcome"]), str(row["outcome"]))
             ok = row["status"] == OK
@@ -67,12 +69,12 @@ def build(results: Results) -> Exhibit | None:
             )  # fmt: skip
     everything = pd.concat(list(found.values()))
     note = (
-        "Points, or USD per member-month for spending. Questions with a margin are answered by the intervals of all their "
-        "inferences, of which the first is shown. No worse: all lie on the good side of the margin. Worse than the margin: all "
-        "lie beyond it. Worse, by how much is open: all exclude zero, and the margin is not excluded; both need a claim after "
-        "adjustment for the other measures. A result that is not significant is not evidence of no harm. p, margin: one-sided, "
-        "of an effect at the margin or worse, the largest of all inferences, to be held against "
-        f"{text.number((1 - study.inference.conf_level) / 2, 3)}. "
+        "Points, or USD per member-month for spending. Questions with a margin are answered by all their inferences, of which "
+        "the first is shown. No worse: every one-sided test of an effect at the margin or worse rejects; p, margin: the largest "
+        f"of theirs, to be held against {text.number(study.inference.alpha / 2, 3)}. Worse than the margin: all intervals lie "
+        "beyond it. Worse, by how much is open: all exclude zero, and the margin is not excluded; both need a claim after "
+        f"adjustment for the other measures. With fewer than {FEWEST} {study.info.unit_label_plural} in an arm nothing is said "
+        "but that the data cannot tell. A result that is not significant is not evidence of no harm. "
         f"{text.base_note(everything, results)}{text.missing_note(everything)}{text.synthetic_note(results)}"
     )
     return table.exhibit(ID, "Guardrails, companion rates, unpaid measures and later contracts", _alt(results, answers), note)
@@ -84,18 +86,22 @@ def _rows(results: Results, analysis: Analysis) -> pd.DataFrame:
     return rows[rows["outcome"].isin(wanted)]
 
 
-def answer(rows: Sequence[Row], analysis: Analysis, *, claimed: bool) -> str:
+def answer(rows: Sequence[Row], analysis: Analysis, alpha: float, claim: pd.DataFrame, tests: pd.DataFrame) -> str:
     """The verdict of a question with a margin over the rows of all its inferences; "" for one without, or without a number.
 
-    claimed: whether an effect is claimed after adjustment for the other measures of the question.
+    claim: the row of the rule for claims, if there is one. tests: the rows of the one-sided tests against the margin.
     """
     if analysis.margin is None or rows[0]["status"] != OK:
         return ""
     if any(row["status"] != OK for row in rows):
         return CANNOT_TELL
     bounds = [tuple(None if text.is_missing(row[k]) else float(row[k]) for k in ("conf_low", "conf_high")) for row in rows]
-    above = analysis.direction != "below"
-    return guardrail_verdict([(low, high) for low, high in bounds], analysis.margin, above=above, claimed=claimed)
+    p_values = [float(t["p_value"]) if t["status"] == OK else None for t in tests.to_dict("records")]
+    return guardrail_verdict(
+        [(low, high) for low, high in bounds], analysis.margin, above=analysis.direction != "below",
+        claimed=bool((claim["p_value"] <= alpha).any()),
+        excluded=margin_excluded(p_values, alpha, claimable=bool((claim["status"] == OK).any())),
+    )  # fmt: skip
 
 
 def _worst(results: Results, analysis: Analysis, row: Row) -> Row | None:

@@ -54,6 +54,11 @@ class Answer:
         return float(max(r["p_value"] for r in rows))
 
     @property
+    def claimable(self) -> bool:
+        """Whether the rule for a claim has a p value to be held against."""
+        return self.ok and self.adjusted_p is not None
+
+    @property
     def claimed(self) -> bool:
         """Whether the rule for a claim is met."""
         p = self.adjusted_p

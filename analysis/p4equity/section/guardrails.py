@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from p4equity.disparity.guardrail import CANNOT_TELL, HARM, NO_WORSE, WORSE, guardrail_verdict
+from p4equity.disparity.guardrail import CANNOT_TELL, HARM, NO_WORSE, WORSE, guardrail_verdict, margin_excluded
+from p4equity.evaluation.margins import AGAINST_MARGIN
 from p4equity.section import phrases
-from p4equity.section.answers import Row, answers, figures, unit, without_number
+from p4equity.section.answers import Answer, Row, answers, figures, unit, without_number
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
@@ -36,12 +37,18 @@ def guardrails(s: Section, *, spending: bool | None = None) -> list[Guardrail]:
                 out.append(Guardrail(a.main, margin, NONE if not a.ok else CANNOT_TELL))
                 continue
             intervals = [(r["conf_low"], r["conf_high"]) for r in rows]
-            out.append(
-                Guardrail(
-                    a.main, margin, guardrail_verdict(intervals, margin, above=analysis.direction != "below", claimed=a.claimed)
-                )
-            )
+            above, excluded = analysis.direction != "below", margin_excluded(_tests(s, a), a.alpha, claimable=a.claimable)
+            said = guardrail_verdict(intervals, margin, above=above, claimed=a.claimed, excluded=excluded)
+            out.append(Guardrail(a.main, margin, said))
     return out
+
+
+def _tests(s: Section, a: Answer) -> list[float | None]:
+    """The p values of the registered one-sided tests against the margin; None where a test has no answer."""
+    what = {"analysis_id": a.analysis_id, "measure_id": a.measure_id, "group": a.group}
+    found = s.run.rows({**what, "outcome": f"{a.main['outcome']}{AGAINST_MARGIN}"})
+    rows = [s.run.row({"row_id": str(r)}) for r in found["row_id"]]
+    return [r["p_value"] if r["status"] == "ok" else None for r in rows]
 
 
 def overall(s: Section) -> str:

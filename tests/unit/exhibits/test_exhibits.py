@@ -192,21 +192,26 @@ def test_baseline_table_hides_a_small_count(results: Results) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "direction", "expected"),
+    ("low", "high", "direction", "p_margin", "expected"),
     [
-        (-0.5, 2.0, "above", "no worse"),
-        (-3.0, -1.5, "above", "worse than the margin"),
-        (-3.0, 1.0, "above", "cannot tell"),
-        (-4.0, 9.0, "below", "no worse"),
+        (-0.5, 2.0, "above", 0.02, "no worse"),
+        (-0.5, 2.0, "above", 0.03, "cannot tell"),
+        (-3.0, -1.5, "above", 0.99, "worse than the margin"),
+        (-3.0, 1.0, "above", 0.4, "cannot tell"),
+        (-4.0, 9.0, "below", 0.02, "no worse"),
     ],
 )
-def test_guardrails_are_answered_by_the_interval(
-    results: Results, low: float, high: float, direction: str, expected: str
+def test_guardrails_are_answered_by_every_inference(
+    results: Results, low: float, high: float, direction: str, p_margin: float, expected: str
 ) -> None:
     analysis = next(a for a in results.study.analyses if a.margin is not None)
     margin = -1.0 if direction == "above" else 10.0
     asked = analysis.model_copy(update={"margin": margin, "direction": direction})
-    assert answer([{"status": "ok", "conf_low": low, "conf_high": high}], asked, claimed=True) == expected
+    claim, tests = (pd.DataFrame([{"status": "ok", "p_value": p}]) for p in (0.01, p_margin))
+    rows = [{"status": "ok", "conf_low": low, "conf_high": high}]
+    assert answer(rows, asked, 0.05, claim, tests) == expected
+    silent = claim.assign(status="not_estimable", p_value=None)  # too few systems in an arm: no claim, and no exclusion either
+    assert answer(rows, asked, 0.05, silent, tests) == "cannot tell"
 
 
 def test_sensitivities_are_found_by_what_they_change_and_named_by_it(results: Results) -> None:
