@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from p4equity.disparity.changes import contrast
 from p4equity.disparity.panel import Array, Panel
 
 PARTS = ("readings", "control")
-Windows = Mapping[str, tuple[Sequence[int], Sequence[int]]]
 
 
-def split_change(den: Array, tested: Array, num: Array) -> tuple[float, float]:
-    """(from readings, from control): two parts that add up to the change of num / den from the first window to the second.
+def split_change(change: float | Array, crossed: float | Array) -> tuple[float | Array, float | Array]:
+    """(from readings, from control): two parts that add up to the change of a rate, the product of both factors.
 
-    den, tested, num: (2,) counts before and after; a rate is the share with a reading times the share controlled among those.
-    Each part is the change of one factor at the mean of the other: Kitagawa (1955), JASA 50:1168.
+    Each part is the change of one factor at the mean of the other: Kitagawa (1955), JASA 50:1168. With several years a window it
+    is the mean over all pairs of a year before and a year after, which is (change +- crossed) / 2. crossed: `crossed_means`.
     """
-    reading, control = tested / den, num / tested
-    return float((reading[1] - reading[0]) * control.mean()), float((control[1] - control[0]) * reading.mean())
+    return (change + crossed) / 2, (change - crossed) / 2
 
 
-def split_variance(den: Array, tested: Array, num: Array) -> Array:
-    """(2,) sampling variances of the two parts, with the windows taken as independent samples of members.
+def crossed_means(reading: Array, control: Array, line: Array) -> float:
+    """Mean reading after times mean control before, less mean reading before times mean control after.
 
-    Linearization: the mean of the other factor is taken as known. Members are in both windows with results that persist, which
-    makes changes more precise than stated here: an upper limit, whose ratios between systems are what inference uses.
+    reading: (T,) shares with a reading. control: (T,) shares controlled among those. line: (T,) contrast of years, negative
+    before, positive after. NaN where a year of a window has nobody with a reading.
     """
-    reading, control = tested / den, num / tested
-    spread = (reading * (1 - reading) / den).sum(), (control * (1 - control) / tested).sum()
-    return np.array([control.mean() ** 2 * spread[0], reading.mean() ** 2 * spread[1]])
+    (r0, r1), (c0, c1) = ((x[line < 0].mean(), x[line > 0].mean()) for x in (reading, control))
+    return float(r1 * c0 - r0 * c1)
 
 
-def reading_changes(
-    panel: Panel, measure: str, group: str, windows: Windows, comparison: Sequence[str], minimum: float
-) -> tuple[Array, Array]:
-    """(S, 2) parts of each system's change, centred on the comparison systems' mean over the same windows, and variances (S, 2).
+def split_variance(den: Array, tested: Array, num: Array, line: Array) -> Array:
+    """(2,) sampling variances of the two parts, with all years taken as independent samples of members.
 
-    Counts are summed over the years of a window, so that the parts add up exactly to the change of the window's rate. A year
-    counts with `minimum` members in the denominator. NaN where a window is empty or nobody has a reading.
+    den, tested, num: (T,) counts. Linearization: the mean of the other factor is taken as known. Members recur with results that
+    persist, which makes changes more precise than stated here: an upper limit, whose ratios between systems are what inference
+    uses.
+    """
+    used = line != 0
+    weights, n, t, x = (line**2)[used], den[used], tested[used], num[used]
+    reading, control = t / n, x / t
+    windows = line[used] < 0, line[used] > 0
+    r, c = (sum(factor[w].mean() for w in windows) / 2 for factor in (reading, control))
+    spread = (weights * reading * (1 - reading) / n).sum(), (weights * control * (1 - control) / t).sum()
+    return np.array([c**2 * spread[0], r**2 * spread[1]])
+
+
+def reading_crosses(panel: Panel, measure: str, group: str, contrasts: Array, comparison: Sequence[str]) -> tuple[Array, Array]:
+    """(S,) `crossed_means` of each system beyond the comparison systems' mean over the same years, and variances (S, 2) of parts.
+
+    contrasts: (S, T) of the change that is split, NaN where a system has none. NaN where a year that enters has no reading. A
+    comparison system counts with the years that enter its own change.
     """
     column = panel.index(measure, group)
     assert panel.with_reading is not None
-    counts = np.stack([panel.den[:, column], panel.with_reading[:, column], panel.num[:, column]], axis=1)  # (S, 3, T)
-    parts, variances = np.full((len(panel.systems), 2), np.nan), np.zeros((len(panel.systems), 2))
-    compared = [panel.systems.index(s) for s in comparison if s in panel.systems]
-    for s, system in enumerate(panel.systems):
-        line = contrast(panel.years, *windows[system], panel.den[s, column] >= max(minimum, 1))
-        own = None if line is None else _windows(counts[s], line)
-        if line is None or own is None:
+    den, tested, num = panel.den[:, column], panel.with_reading[:, column], panel.num[:, column]
+    reading = np.divide(tested, den, out=np.full_like(den, np.nan), where=den > 0)
+    control = np.divide(num, tested, out=np.full_like(num, np.nan), where=tested > 0)
+    crossed, variances = np.full(len(panel.systems), np.nan), np.zeros((len(panel.systems), 2))
+    compared = [c for c, system in enumerate(panel.systems) if system in set(comparison)]
+    for s in range(len(panel.systems)):
+        line = np.nan_to_num(contrasts[s])
+        if not line.any() or (tested[s, line != 0] <= 0).any():
             continue
-        others = [pair for c in compared if (pair := _windows(counts[c], line)) is not None]
-        centre = np.mean([split_change(*pair) for pair in others], axis=0) if others else np.full(2, np.nan)
-        parts[s], variances[s] = np.array(split_change(*own)) - centre, split_variance(*own)
-    return parts, variances
-
-
-def _windows(counts: Array, line: Array) -> tuple[Array, Array, Array] | None:
-    """Denominator, readings and numerator (2,) summed over the years before and after; None where one has no reading."""
-    before, after = counts[:, line < 0].sum(axis=1), counts[:, line > 0].sum(axis=1)
-    pair = np.stack([before, after], axis=1)
-    return None if (pair[1] <= 0).any() else (pair[0], pair[1], pair[2])
+        lines = [np.where(np.nan_to_num(contrasts[c]) != 0, line, 0.0) for c in compared]
+        pairs = [(c, own) for c, own in zip(compared, lines, strict=True) if (own < 0).any() and (own > 0).any()]
+        others = [crossed_means(reading[c], control[c], own) for c, own in pairs]
+        known = [x for x in others if np.isfinite(x)]
+        crossed[s] = crossed_means(reading[s], control[s], line) - (np.mean(known) if known else np.nan)
+        variances[s] = split_variance(den[s], tested[s], num[s], line)
+    return crossed, variances

@@ -8,7 +8,7 @@ from p4equity.disparity.attributed_share import share_changes, share_covariance
 from p4equity.disparity.changes import Changes
 from p4equity.disparity.paid_contrast import paid_contrast
 from p4equity.disparity.panel import ALL, Panel
-from p4equity.disparity.readings import reading_changes, split_change, split_variance
+from p4equity.disparity.readings import crossed_means, reading_crosses, split_change, split_variance
 
 NAN = np.nan
 
@@ -24,42 +24,60 @@ def panel(den: np.ndarray, num: np.ndarray, read: np.ndarray, overlap: dict[str,
 
 def test_readings_and_control_add_up_by_hand() -> None:
     # Readings from 80 to 90 of 100, controlled among those from 40 of 80 to 54 of 90: the rate rises from .40 to .54.
-    readings, control = split_change(np.array([100.0, 100]), np.array([80.0, 90]), np.array([40.0, 54]))
+    crossed = crossed_means(np.array([0.8, 0.9]), np.array([0.5, 0.6]), np.array([-1.0, 1.0]))
+    readings, control = split_change(0.14, crossed)
     assert readings == pytest.approx(0.10 * 0.55)
     assert control == pytest.approx(0.10 * 0.85)
     assert readings + control == pytest.approx(0.14)
 
 
+def test_with_several_years_each_part_is_the_mean_over_pairs_of_years() -> None:
+    rng = np.random.default_rng(7)
+    reading, control = rng.uniform(0.7, 0.95, 5), rng.uniform(0.4, 0.8, 5)
+    line = np.array([-0.5, -0.5, 0.0, 0.5, 0.5])
+    change = float(line @ (reading * control))
+    pairs = [(a, b) for a in (0, 1) for b in (3, 4)]
+    expected = [
+        np.mean([(reading[b] - reading[a]) * (control[a] + control[b]) / 2 for a, b in pairs]),
+        np.mean([(control[b] - control[a]) * (reading[a] + reading[b]) / 2 for a, b in pairs]),
+    ]
+    assert split_change(change, crossed_means(reading, control, line)) == pytest.approx(expected, abs=1e-15)
+
+
 def test_the_variance_of_the_parts_is_that_of_drawn_members() -> None:
     rng = np.random.default_rng(1)
-    den, reading, control = np.array([900.0, 1100.0]), np.array([0.8, 0.88]), np.array([0.6, 0.66])
-    tested = rng.binomial(den.astype(int), reading, (20_000, 2)).astype(float)
+    den, reading, control = np.array([900.0, 800, 1100]), np.array([0.8, 0.82, 0.88]), np.array([0.6, 0.62, 0.66])
+    line = np.array([-0.5, -0.5, 1.0])
+    tested = rng.binomial(den.astype(int), reading, (20_000, 3)).astype(float)
     num = rng.binomial(tested.astype(int), control).astype(float)
-    parts = np.array([split_change(den, t, x) for t, x in zip(tested, num, strict=True)])
-    stated = split_variance(den, den * reading, den * reading * control)
-    assert parts.var(axis=0) == pytest.approx(stated, rel=0.03)
+    drawn = [split_change(float(line @ (x / den)), crossed_means(t / den, x / t, line)) for t, x in zip(tested, num, strict=True)]
+    stated = split_variance(den, den * reading, den * reading * control, line)
+    assert np.array(drawn).var(axis=0) == pytest.approx(stated, rel=0.03)
 
 
-def test_parts_of_systems_add_up_to_the_centred_change_of_their_rates() -> None:
+def test_parts_of_systems_are_their_own_less_the_mean_of_comparison_systems() -> None:
     rng = np.random.default_rng(2)
     den = rng.integers(200, 900, (4, 2, 4)).astype(float)
     read = np.round(den * rng.uniform(0.7, 0.95, den.shape))
     num = np.round(read * rng.uniform(0.4, 0.8, den.shape))
-    windows = dict.fromkeys("ABCD", ((2020, 2021), (2022, 2023)))
-    parts, variances = reading_changes(panel(den, num, read), "M", "g", windows, ("C", "D"), 11)
-    rate = [num[:, 0, t].sum(axis=1) / den[:, 0, t].sum(axis=1) for t in (slice(0, 2), slice(2, 4))]
-    change = rate[1] - rate[0]
-    assert parts.sum(axis=1) == pytest.approx(change - change[2:].mean())
+    line = np.array([-0.5, -0.5, 0.5, 0.5])
+    crossed, variances = reading_crosses(panel(den, num, read), "M", "g", np.tile(line, (4, 1)), ("C", "D"))
+    rate, reading, control = (num / den)[:, 0], (read / den)[:, 0], (num / read)[:, 0]
+    change = rate @ line - (rate @ line)[2:].mean()
+    raw = [split_change(float(rate[s] @ line), crossed_means(reading[s], control[s], line)) for s in range(4)]
+    found = np.stack(split_change(change, crossed), axis=1)
+    assert found == pytest.approx(np.array(raw) - np.array(raw)[2:].mean(axis=0), abs=1e-15)
+    assert found.sum(axis=1) == pytest.approx(change, abs=1e-15)
     assert (variances > 0).all()
 
 
-def test_a_window_without_readings_has_no_parts() -> None:
+def test_a_year_without_readings_has_no_parts() -> None:
     den = np.full((3, 2, 2), 100.0)
     read = np.full((3, 2, 2), 50.0)
     read[0, :, 1] = 0
-    parts, _ = reading_changes(panel(den, read / 2, read), "M", "g", dict.fromkeys("ABC", ((2020,), (2021,))), ("B", "C"), 11)
-    assert np.isnan(parts[0]).all()
-    assert np.isfinite(parts[1:]).all()
+    crossed, _ = reading_crosses(panel(den, read / 2, read), "M", "g", np.tile([-1.0, 1.0], (3, 1)), ("B", "C"))
+    assert np.isnan(crossed[0])
+    assert np.isfinite(crossed[1:]).all()
 
 
 def changes(gap: np.ndarray, covariance: np.ndarray) -> Changes:
