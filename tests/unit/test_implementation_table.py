@@ -49,6 +49,29 @@ def test_reports_grants_and_coaching_by_arm(study: Study) -> None:
     assert one(frame, "systems_attending", "comparison")["n"] == 0
 
 
+def test_grants_count_for_members_and_not_for_systems(study: Study) -> None:
+    """Twice the money a system of twice the members is the same a member; a system without a grant counts with zero."""
+    mine, other = ids(study)
+    third = study.arm_systems("comparison")[1].id
+    grants = pd.DataFrame({"system_id": [mine, other], "amount": [9000.0, 3000.0], "purpose": ["staffing", "staffing"]})
+    version = study.race.primary if study.race else "frozen"
+    months = {mine: 3000, other: 500, third: 500}
+    cell = pd.DataFrame(
+        [
+            (study.population.map, version, study.measure_sets.spending, s, f"{s}-1", year, 12 * n)
+            for s, n in months.items() for year in study.years
+        ],
+        columns=["map", "race_version", "measure_id", "system_id", "practice_id", "year", "den"],
+    )  # fmt: skip
+    frame = implementation_table(study, {"grant": grants}, cell)
+    assert one(frame, "amount_per_member", "participating")["value"] == pytest.approx(3.0)
+    assert one(frame, "amount_per_member", "comparison")["value"] == pytest.approx(3.0)
+    assert one(frame, "mean_amount_per_member", "comparison")["value"] == pytest.approx((6.0 + 0.0) / 2)
+    assert one(frame, "amount_per_member")["value"] == pytest.approx(12_000 / 4000)
+    assert one(frame, "amount_per_system", "participating")["value"] != one(frame, "amount_per_system", "comparison")["value"]
+    assert "amount_per_member" not in set(implementation_table(study, {"grant": grants})["indicator"])  # no members known
+
+
 def test_survey_means_are_weighted_and_leave_out_no_answers(study: Study) -> None:
     mine, _ = ids(study)
     answers = pd.DataFrame(

@@ -33,6 +33,8 @@ INDICATORS = {
     "attendances": "Attendances, per {unit}",
     "grants": "Grants (million USD)",
     "amount_per_system": "Million USD per {unit}",
+    "amount_per_member": "USD per attributed member",
+    "mean_amount_per_member": "USD per attributed member, mean of {units}",
     "grants_by_purpose": "Grants (million USD)",
     "respondents": "Respondents, last wave",
     "agree": "Agree that",
@@ -40,7 +42,9 @@ INDICATORS = {
     "segments": "Coded segments",
     "kappa": "Agreement of coders (pooled kappa)",
 }
-COUNTED = {"sessions", "attendances", "amount_per_system", "users_per_opened_report", "kappa"}  # the value alone says it
+PER_MEMBER = ("amount_per_member", "mean_amount_per_member")
+# The value alone says it.
+COUNTED = {"sessions", "attendances", "amount_per_system", *PER_MEMBER, "users_per_opened_report", "kappa"}
 CODES = ("segments", "kappa")  # by code they are a table of their own
 ITEMS = {"grants_by_purpose": ("grant", "purpose"), "interviews": ("interview", "role")}
 Row = Mapping[str, Any]
@@ -117,7 +121,7 @@ def _cell(row: Row) -> str:
     unit, value = str(row["unit"]), float(row["value"])
     if unit.startswith("percent"):
         said = f"{text.number(value, 0)}%"
-    elif unit.startswith("USD"):
+    elif unit.startswith("USD") and row["indicator"] not in PER_MEMBER:
         said = text.number(value / 1e6, 2)
     elif unit == "minutes":
         said = text.number(value, 0)
@@ -168,7 +172,8 @@ def _note(results: Results, table: pd.DataFrame, arms: list[str]) -> str:
     label = study.info.treatment_label
     return (
         f"Counts, in brackets their share or what the row names; {MISSING}: does not apply. Participating: {units} with any "
-        f"{label}{outside}. Members under {label}: share of the denominator of the last baseline year. Survey: weighted share of "
+        f"{label}{outside}. Members under {label}: share of the denominator of the last baseline year. Attributed "
+        "members: mean of the years of the weights. Survey: weighted share of "
         "answers 4 or 5 of 5 among those who answered, statements by short name; how many were invited was not handed over, "
         "so there "
         "is no response rate. Interviews: withdrawn consent left out. No inference: these numbers describe."

@@ -46,6 +46,7 @@ def _share(s: Section, indicator: str, arm: str) -> dict[str, object] | None:
     return dict(found.iloc[0]) if len(found) == 1 else None
 
 
+PER_MEMBER = "amount_per_member"  # grants in USD for each attributed member: what systems of unequal size can be compared by
 ALIKE = (0.8, 1.25)  # ratios of participating to comparison that count as about the same
 APART = 10  # percentage points between the arms from which a survey item is named
 ENOUGH = 20  # coded segments below which a construct is not named as helping or hindering
@@ -57,6 +58,10 @@ def _pair(s: Section, indicator: str) -> tuple[dict[str, object], dict[str, obje
         return None
     own, other = _share(s, indicator, "participating"), _share(s, indicator, "comparison")
     return (own, other) if own is not None and other is not None else None
+
+
+def _dose(row: dict[str, object]) -> str:
+    return phrases.plain(row["value"], 0)
 
 
 def _ratio(pair: tuple[dict[str, object], dict[str, object]]) -> float:
@@ -90,18 +95,15 @@ def increment(s: Section, *, brief: bool = False) -> str:
     text = f"Comparison {units} also had data, coaching or grants: the estimate is the {label}'s increment over them."
     if brief:
         text = f"Comparison {units} also had data, coaching or grants"
-    money, more = _pair(s, "amount_per_system"), _apart(s)
+    money, more = _pair(s, PER_MEMBER), _apart(s)
     if money is None and not more:
         unknown = f"where {units} with a {label} had more of it, the estimate includes that"
         return f"{text}; {unknown}." if brief else f"{text} How much each had is not known here; {unknown}."
-    parts, unit = [], s.study.info.unit_label
+    parts = []
     if money is not None and not ALIKE[0] <= _ratio(money) <= ALIKE[1]:
         word = "more" if _ratio(money) > 1 else "less"
         mark = ", synthetic" if s.synthetic else ""
-        parts.append(
-            f"{word} grant money per {unit}"
-            f" ({phrases.against(float(str(money[0]['value'])), float(str(money[1]['value'])), 'against')}{mark})"
-        )
+        parts.append(f"{word} grant money per attributed member ({_dose(money[0])} against {_dose(money[1])} USD{mark})")
     if more:
         parts.append(f"more agreement, by {APART} points or more, on {phrases.plural(len(more), 'survey statement')}")
     where = phrases.section_ref(s, "implementation", " (")
@@ -138,22 +140,28 @@ def reports(s: Section) -> str:
 
 
 def grants(s: Section) -> str:
-    """Grants in all and by arm, what of it is public and what is not, and what a difference means for the estimate."""
-    pair, row = _pair(s, "amount_per_system"), _share(s, "grants", "all")
+    """Grants in all and per member by arm, what of it is public and what is not, and what a difference means for the estimate."""
+    pair, means, row = _pair(s, PER_MEMBER), _pair(s, f"mean_{PER_MEMBER}"), _share(s, "grants", "all")
     if row is None:
         return ""
-    unit, units = s.study.info.unit_label, s.study.info.unit_label_plural
+    units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
     text = f"{phrases.capital(phrases.count(int(float(str(row['n'])))))} grants of {_value(row)} in all went to {units}."
     head = "Money to prepare went to both arms"
     if pair is not None:
         mark = DAGGER if any("amount" in g.illustrative for g in s.study.grants) else ""
-        text += f" That is {_value(pair[0])}{mark} per participating {unit} and {_value(pair[1])}{mark} per comparison {unit}."
-        if not ALIKE[0] <= _ratio(pair) <= ALIKE[1]:
+        text += (
+            f" That is {_dose(pair[0])}{mark} USD for each attributed member of participating {units} and {_dose(pair[1])}{mark}"
+            f" USD for each of comparison {units}"
+        )
+        text += f" (mean of {units}: {_dose(means[0])} and {_dose(means[1])} USD)." if means else "."
+        if ALIKE[0] <= _ratio(pair) <= ALIKE[1]:
+            head += ", about as much of it for each member"
+        else:
             more = "participating" if _ratio(pair) > 1 else "comparison"
-            head += f", but more of it to {more} {units}"
+            head += f", but more of it for each member to {more} {units}"
             text += (
-                f" The {s.study.info.treatment_label}'s estimated increment therefore includes whatever the difference in grants"
-                " did; the data cannot separate the two."
+                f" The {label}'s estimated increment therefore includes whatever the difference in grants did; the data cannot"
+                " separate the two."
             )
     assumed = [g for g in s.study.grants if "amount" in g.illustrative]
     if assumed:

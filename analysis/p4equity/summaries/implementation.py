@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from p4equity.dictionary import load_dictionary
 from p4equity.estimates import NOT_ESTIMABLE, OK
@@ -16,12 +19,14 @@ if TYPE_CHECKING:
 
 ARMS = ("all", "participating", "comparison")
 EVERY = "all"
+MONTHS = 12
 ANSWERS = (1, 5)  # what lies outside is "do not know" or "refused"
 BASIS = {
     "systems_contracted": "systems", "practices_in_contracted_systems": "practices", "denominator_under_contract": "members",
     "reports_delivered": "reports", "reports_opened": "reports", "users_per_opened_report": "reports",
     "systems_attending": "systems", "sessions": "sessions", "attendances": "persons",
     "grants": "grants", "amount_per_system": "systems", "grants_by_purpose": "grants",
+    "amount_per_member": "systems", "mean_amount_per_member": "systems",
     "respondents": "respondents", "mean": "respondents", "agree": "respondents",
     "interviews": "interviews", "segments": "segments", "kappa": "decisions",
 }  # fmt: skip
@@ -38,11 +43,12 @@ def implementation_table(study: Study, small: Mapping[str, pd.DataFrame], cell: 
     import pandas as pd
 
     arms = {s.id: s.arm for s in study.systems if s.arm in ARMS}
+    grants = partial(_grants, members=_members(study, cell, arms))
     rows: list[dict[str, Any]] = list(_reach(study, cell, arms)) if study.data.kind == "counts" else []
     for name, make in (
         ("stratified_report", _adoption),
         ("ta_participation", _coaching),
-        ("grant", _grants),
+        ("grant", grants),
         ("survey_response", _survey),
     ):
         if name in small and len(small[name]):
@@ -84,8 +90,7 @@ def _reach(study: Study, cell: pd.DataFrame | None, arms: Mapping[str, str]) -> 
     yield _row("reach", "systems_contracted", EVERY, len(contracted), _percent(len(contracted), len(arms)), "percent of systems")
     if cell is None:
         return
-    version = study.race.primary if study.race else "frozen"
-    used = cell[(cell["map"] == study.population.map) & (cell["race_version"] == version) & cell["system_id"].isin(list(arms))]
+    used = _primary(study, cell, arms)
     last = max(study.baseline.pre_years)
     used = used[used["year"] == last]
     practices = used[["system_id", "practice_id"]].drop_duplicates()
@@ -143,16 +148,46 @@ def _coaching(frame: pd.DataFrame, systems: Mapping[str, int]) -> Iterable[dict[
             yield _row("coaching", indicator, arm, total, float(total) / systems[arm] if systems[arm] else None, "a system")
 
 
-def _grants(frame: pd.DataFrame, systems: Mapping[str, int]) -> Iterable[dict[str, Any]]:
-    """Grants and their amounts, in total, a system, and by purpose."""
+def _grants(
+    frame: pd.DataFrame, systems: Mapping[str, int], members: Mapping[str, tuple[str, float]]
+) -> Iterable[dict[str, Any]]:
+    """Grants and their amounts: in total, a system, an attributed member, and by purpose.
+
+    members: arm and attributed members of each system. A member of the arm, and the mean of systems, which is what an estimate
+    that weights systems compares; a system without a grant counts with zero.
+    """
     for arm, rows in _by_arm(frame):
         amount = float(rows["amount"].sum())
         yield _row("grants", "grants", arm, len(rows), amount, "USD")
         yield _row(
             "grants", "amount_per_system", arm, systems[arm], amount / systems[arm] if systems[arm] else None, "USD a system"
         )
+        own = {s: n for s, (of, n) in members.items() if arm in (EVERY, of) and n > 0}
+        if own:
+            given = rows.groupby("system_id")["amount"].sum().reindex(list(own), fill_value=0.0).to_numpy(float)
+            each = np.array(list(own.values()))
+            yield _row("grants", "amount_per_member", arm, len(own), given.sum() / each.sum(), "USD a member")
+            mean = float((given / each).mean())
+            yield _row("grants", "mean_amount_per_member", arm, len(own), mean, "USD a member, mean of systems")
         for purpose, part in rows.groupby("purpose", sort=True):
             yield _row("grants", "grants_by_purpose", arm, len(part), float(part["amount"].sum()), "USD", str(purpose))
+
+
+def _members(study: Study, cell: pd.DataFrame | None, arms: Mapping[str, str]) -> dict[str, tuple[str, float]]:
+    """Arm and attributed members of each system of the study: member-months a month, the mean of the weights years."""
+    spending, years = study.measure_sets.spending, study.baseline.weights_years
+    if cell is None or spending is None:
+        return {}
+    used = _primary(study, cell, arms)
+    used = used[(used["measure_id"] == spending) & used["year"].isin(years)]
+    months = used.groupby("system_id")["den"].sum() / (MONTHS * len(years))
+    return {s: (arms[s], float(months.get(s, 0.0))) for s in arms}
+
+
+def _primary(study: Study, cell: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
+    """Cells of the systems of the study, by the primary practice map and race version."""
+    version = study.race.primary if study.race else "frozen"
+    return cell[(cell["map"] == study.population.map) & (cell["race_version"] == version) & cell["system_id"].isin(list(arms))]
 
 
 def _survey(frame: pd.DataFrame, _: Mapping[str, int]) -> Iterable[dict[str, Any]]:
