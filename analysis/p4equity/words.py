@@ -9,6 +9,8 @@ from collections.abc import Mapping
 COUNTS = frozenset({"n_clusters", "n_treated_clusters", "n_members", "n_cells"})
 YEARS = frozenset({"first_year", "last_year", "event_time", "cohort"})
 P_VALUES = frozenset({"p_value", "p_attainable"})
+# How outcomes begin or end whose answers are numbers or tests alone: "unbounded" would say of them what they never had.
+WITHOUT_INTERVAL = (("probability_", "expected_", "pretrend_"), ("_breakdown", "_turning"))
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
@@ -48,6 +50,12 @@ def interval(low: float | None, high: float | None, decimals: int = 1, *, signed
     assert low is not None
     assert high is not None
     return f"{number(low, decimals, signed=signed)} to {number(high, decimals, signed=signed)}"
+
+
+def has_interval(row: Mapping[str, object]) -> bool:
+    """Whether answers of this kind come with an interval, bounded or not."""
+    outcome, (first, last) = str(row["outcome"]), WITHOUT_INTERVAL
+    return row["inference"] not in ("none", "claim") and not outcome.startswith(first) and not outcome.endswith(last)
 
 
 def unit(row: Mapping[str, object]) -> str:

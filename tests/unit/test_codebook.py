@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p4equity.dictionary import codebook, codebook_measures, load_dictionary
 
 
@@ -29,4 +31,16 @@ def test_measures_in_words() -> None:
     rows = codebook_measures(d.measures.values())
     assert [r["measure"] for r in rows] == list(d.measures)
     assert any("strata" in r["ages"] for r in rows)
-    assert all(r["direction"] in ("higher is better", "lower is better", "not applied") for r in rows)
+    assert all(r["direction"] in ("higher is better", "not applied") for r in rows)
+
+
+def test_where_less_is_better_the_title_and_the_direction_say_what_rates_are() -> None:
+    """One kind of value, one proportion of each direction: only the proportion turns."""
+    first = next(m for m in load_dictionary().measures.values() if m.kind == "proportion")
+    turned = replace(first, higher_is_better=False)
+    value = replace(turned, kind="value")
+    assert [m.shown_title for m in (first, turned, value)] == [
+        first.short_title, f"{first.short_title}, share without", first.short_title,
+    ]  # fmt: skip
+    assert "share without" in codebook_measures([turned])[0]["direction"]
+    assert codebook_measures([value])[0]["direction"] == "not applied"

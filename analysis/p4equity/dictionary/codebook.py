@@ -8,6 +8,7 @@ from p4equity.dictionary.load import load_dictionary
 from p4equity.dictionary.model import Dictionary, Field, Measure, Table
 
 CodebookRow = dict[str, str]
+TURNED = "lower is better; rates are the share without it, so that higher is better"
 
 
 def codebook(
@@ -64,7 +65,7 @@ def _measure_row(m: Measure) -> CodebookRow:
         "kind": m.kind,
         "unit": m.unit,
         "ages": f"{ages} (strata: {strata})" if strata else ages,
-        "direction": "higher is better" if m.higher_is_better else "lower is better" if m.kind == "proportion" else "not applied",
+        "direction": "higher is better" if m.higher_is_better else TURNED if m.turned else "not applied",
         "breaks": "; ".join(f"{b.year}: {b.note}" for b in m.breaks),
         "source": m.source,
         "description": m.description,

@@ -124,7 +124,7 @@ class Break:
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure. Direction (`higher_is_better`) is applied to proportions only."""
+    """One measure. Direction (`higher_is_better`) is applied to proportions only: rates are the share without what should be less."""
 
     id: str
     title: str
@@ -144,6 +144,16 @@ class Measure:
     constant_definition: bool
     source: str
     synthetic: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def turned(self) -> bool:
+        """Whether rates are the share of members without what the measure counts, because less of it is better."""
+        return self.kind == "proportion" and not self.higher_is_better
+
+    @property
+    def shown_title(self) -> str:
+        """The short title of what rates are shares of."""
+        return f"{self.short_title}, share without" if self.turned else self.short_title
 
     def ages(self, year: int) -> tuple[int, int] | None:
         """Lowest and highest age at 31 December the measure admits in a year; None when it has no ages."""

@@ -107,7 +107,7 @@ def marks_note(results: Results, measures: Sequence[str], *, events: bool = True
     """What the legend of the marks cannot say: what changed, who left, which events the ticks are."""
     study, parts = results.study, []
     broken = [
-        f"{study.measure(m).short_title} {b.year} ({b.note[:1].lower()}{b.note[1:]})"
+        f"{study.measure(m).shown_title} {b.year} ({b.note[:1].lower()}{b.note[1:]})"
         for m in measures
         for b in study.measure(m).breaks
         if b.year in breaks_of(results, m)

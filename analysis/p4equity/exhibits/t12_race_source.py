@@ -1,4 +1,4 @@
-"""T12: how much of race and ethnicity was self-reported, by arm, system and year: whether the data drift, and differently."""
+"""T12: how much of race and ethnicity was self-reported, by arm, group, system and year: whether it drifts, and differently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARE = "self_reported_share"
 
 
 def build(results: Results) -> Exhibit | None:
-    """A row an arm and its systems, a column a year: percent self-reported in that year's version; groups are in the data."""
+    """A row an arm, its groups and its systems, a column a year: percent self-reported in that year's version."""
     source, systems, study = results.table("race_source"), results.table("race_source_system"), results.study
     if source.empty or study.race is None:
         results.skip(ID, "the study holds no race and ethnicity data of persons")
@@ -32,18 +32,18 @@ def build(results: Results) -> Exhibit | None:
     data: list[dict[str, Any]] = []
     for arm in ARMS:
         own = source[source["arm"] == arm]
-        cells = {y: _one(own, "all", y) for y in years}
-        table.row(f"{arm.capitalize()} {study.info.unit_label_plural}", *(_said(c) for c in cells.values()))
+        table.group(f"{arm.capitalize()} {study.info.unit_label_plural}")
         for group in ("all", *study.group_ids):
-            data.append({"arm": arm, "unit": "all", "group": group, **_data({y: _one(own, group, y) for y in years})})
+            cells = {y: _one(own, group, y) for y in years}
+            table.row(text.group_name(results, group), *(_said(c) for c in cells.values()))
+            data.append({"arm": arm, "unit": "all", "group": group, **_data(cells)})
         for system in sorted((s.id for s in study.arm_systems(arm)), key=results.label) if len(systems) else ():
             mine = systems[systems["system_id"] == system]
-            if len(mine):
-                cells = {y: _one(mine, "all", y) for y in years}
-                table.row(f"\u2003{results.label(system)}", *(_said(c) for c in cells.values()))
             for group in ("all", *study.group_ids) if len(mine) else ():
-                found = _data({y: _one(mine, group, y) for y in years})
-                data.append({"arm": arm, "unit": results.label(system), "group": group, **found})
+                cells = {y: _one(mine, group, y) for y in years}
+                if group == "all":
+                    table.row(f"\u2003{results.label(system)}", *(_said(c) for c in cells.values()))
+                data.append({"arm": arm, "unit": results.label(system), "group": group, **_data(cells)})
     hidden = " Suppressed: small counts, not zero." if (source["status"] != "ok").any() else ""
     fixed = (
         " The primary analysis uses one back-cast version for all years, which this drift cannot move."
@@ -52,8 +52,8 @@ def build(results: Results) -> Exhibit | None:
     )
     note = (
         "Percent of members whose recorded category is their own report, each year in the version of the data that was in "
-        "use; the "
-        f"rest is imputed.{fixed} By group: in the data of this table.{hidden}{text.synthetic_note(results)}"
+        f"use; the rest is imputed.{fixed} Groups of each {study.info.unit_label}: in the data of this table."
+        f"{hidden}{text.synthetic_note(results)}"
     )
     title = "Self-reported share of race and ethnicity, version in use each year, in percent"
     return replace(table.exhibit(ID, title, _alt(source, years), note), data=pd.DataFrame(data))

@@ -25,10 +25,10 @@ ARMS = {
 
 
 def measure_name(results: Results, measure: str) -> str:
-    """Short title of a measure; what is pooled is called so."""
+    """Short title of what a measure's rates are shares of; what is pooled is called so."""
     if measure in ("pooled", "all"):
         return "All contracted measures"
-    return str(results.study.measure(measure).short_title) if measure in results.study.measures else measure
+    return str(results.study.measure(measure).shown_title) if measure in results.study.measures else measure
 
 
 def group_name(results: Results, group: str) -> str:

@@ -69,7 +69,7 @@ def _said(s: Section, rows: pd.DataFrame, analysis: Analysis | None) -> str:
 
 
 def _answer(s: Section, rows: Sequence[Mapping[str, Any]], analysis: Analysis | None) -> str:
-    """One answer: what it is about, its estimate, and interval and p under each inference."""
+    """One answer: what it is about, its estimate, and interval and p under each inference; its unit where it has neither."""
     first = rows[0]
     places = phrases.decimals(str(first["outcome_unit"]))
     about = [] if first["group"] in (phrases.POOLED, "all") else [phrases.group(s, str(first["group"]))]
@@ -82,11 +82,13 @@ def _answer(s: Section, rows: Sequence[Mapping[str, Any]], analysis: Analysis | 
     methods = []
     for row in rows:
         bounds = [None if row[k] != row[k] else float(row[k]) for k in ("conf_low", "conf_high")]
-        interval = "" if row["inference"] == "claim" else words.interval(bounds[0], bounds[1], places)
+        interval = words.interval(bounds[0], bounds[1], places) if words.has_interval(row) else ""
         p = "" if row["p_value"] != row["p_value"] else f"p {words.p_value(float(row['p_value']))}"
-        methods.append(f"{inference_name(row['inference']).brief} {', '.join(filter(None, (interval, p)))}")
+        if interval or p:
+            methods.append(f"{inference_name(row['inference']).brief} {', '.join(filter(None, (interval, p)))}")
     estimate = "" if first["estimate"] != first["estimate"] else f" {words.number(float(first['estimate']), places)}"
-    return f"{', '.join(about)}{estimate} ({'; '.join(methods)})".strip()
+    tail = f"({'; '.join(methods)})" if methods else words.unit(first)
+    return f"{', '.join(about)}{estimate} {tail}".strip()
 
 
 def not_shown(s: Section) -> str:

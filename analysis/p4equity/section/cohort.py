@@ -108,7 +108,8 @@ def measures_note(s: Section) -> str:
     """Direction and sources of the measures."""
     ids = [m for role in _ROLES for v in [getattr(s.study.measure_sets, role)] for m in ((v,) if isinstance(v, str) else v or ())]
     found = [s.study.measure(m) for m in ids]
-    lower = [phrases.lower(m.short_title) for m in found if not m.higher_is_better]
+    turned = [phrases.lower(m.short_title) for m in found if m.turned]
+    lower = [phrases.lower(m.short_title) for m in found if not m.higher_is_better and not m.turned]
     better = (
         "Lower is better"
         if len(lower) == len(found)
@@ -116,6 +117,8 @@ def measures_note(s: Section) -> str:
         if lower
         else "Higher is better"
     )
+    if turned:
+        better += f"; of {phrases.join(turned)} rates are the share of members without it, so that higher is better there too"
     listed = "; ".join(dict.fromkeys(m.source for m in found))
     return f"{better}. Sources: {listed}."
 

@@ -65,10 +65,10 @@ def units(s: Section, n: int) -> str:
 
 
 def measure(s: Section, measure_id: str) -> str:
-    """The short title of a measure; of the pooled question: all contracted measures."""
+    """The short title of what a measure's rates are shares of; of the pooled question: all contracted measures."""
     if measure_id in (POOLED, "all"):
         return "All contracted measures"
-    return str(s.study.measure(measure_id).short_title)
+    return str(s.study.measure(measure_id).shown_title)
 
 
 def measures(s: Section, ids: Sequence[str]) -> str:

@@ -65,7 +65,7 @@ def test_shares_of_both_arms_are_drawn_and_hidden_years_are_not(results: Results
     assert list(comparison) == [20.0 + y - 2018 for y in results.study.years[:-1]]
 
 
-def test_t12_gives_systems_below_their_arm_and_says_what_is_suppressed(results: Results) -> None:
+def test_t12_gives_groups_and_systems_below_their_arm_and_says_what_is_suppressed(results: Results) -> None:
     first = next(s for s in results.study.arm_systems("participating"))
     rows = [
         {"arm": "participating", "system_id": first.id, "group": g, "year": y, "self_reported_share": 33.0, "status": "ok"}
@@ -79,8 +79,11 @@ def test_t12_gives_systems_below_their_arm_and_says_what_is_suppressed(results: 
     exhibit = t12_race_source.build(Results(results.study, results.estimates, {**results.tables, "race_source_system": systems}))
     assert exhibit is not None
     assert exhibit.table is not None
-    assert [r[0].strip() for r in exhibit.table.rows] == ["Participating systems", results.label(first.id), "Comparison systems"]
-    assert exhibit.table.rows[1][1:3] == ("suppressed", "33")
+    groups = ["All members", *(results.study.group(g).label for g in results.study.group_ids)]
+    assert [r[0].strip() for r in exhibit.table.rows] == [*groups, results.label(first.id), *groups]
+    assert exhibit.table.rows[len(groups)][1:3] == ("suppressed", "33")
+    source = results.table("race_source").set_index(["arm", "group", "year"])["self_reported_share"]
+    assert exhibit.table.rows[1][1] == f"{source['participating', results.study.group_ids[0], 2018]:.0f}"
     own = exhibit.data[exhibit.data["unit"] == results.label(first.id)].set_index("group")
     assert np.isnan(own.loc["all", "share_2018"])
     assert own.loc["black", "share_2019"] == 33.0
