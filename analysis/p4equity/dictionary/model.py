@@ -124,7 +124,7 @@ class Break:
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure. Direction (`higher_is_better`) is applied to proportions only: rates are the share without what should be less."""
+    """One measure. Direction (`higher_is_better`) is applied to proportions only: of what should be less, rates are the rest."""
 
     id: str
     title: str
