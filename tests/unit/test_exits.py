@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -31,14 +32,17 @@ def study() -> Study:
     return load_study("bcbsma_pay_for_equity")
 
 
-def made(study: Study, moved: float = 0.0, den: int = 20_000) -> Context:
+def made(study: Study, moved: float = 0.0, effect: float = 0.0, den: int = 20_000) -> Context:
     """One measure with a gap of GAP points and lasting differences between systems; LEFT's gap moves in its missing years."""
+    held = set(study.contract_matrix().query("measure_id == @MEASURE")["system_id"])
     rows = []
     rng = np.random.default_rng(5)
     lasting = {s.id: rng.normal(0, 1.5) for s in study.systems}
     for s in study.systems:
         for group, year in product(study.group_ids, study.years):
-            shift = lasting[s.id] * (year >= study.launch_cohort) + moved * (s.id == LEFT and year >= 2024)
+            shift = (lasting[s.id] + effect * (s.id in held)) * (year >= study.launch_cohort) + moved * (
+                s.id == LEFT and year >= 2024
+            )
             rate = 70 - (group != "white") * (GAP + shift)
             rows.append((s.id, MEASURE, group, year, den, round(den * rate / 100)))
     cell = pd.DataFrame(rows, columns=["system_id", "measure_id", "group", "year", "den", "num"])
@@ -136,11 +140,17 @@ def test_no_missing_years_within_the_range_lead_outside_the_bounds() -> None:
     np.testing.assert_allclose([min(corners), max(corners)], ends)
 
 
-def test_the_turning_point_is_where_a_bound_is_zero() -> None:
-    assert turning_point(-3.0, -2.75) == pytest.approx(12.0)
-    assert turning_point(2.0, 2.1) == pytest.approx(20.0)
-    assert turning_point(-3.0, -2.99) is None
-    assert turning_point(0.0, 0.1) == 0.0
+def test_the_turning_point_is_where_an_interval_reaches_zero() -> None:
+    """An interval around the estimate, moved by 0.25 a point and widened by 0.1 a point of the range."""
+
+    def interval(estimate: float, half: float) -> Callable[[float], tuple[float, float]]:
+        return lambda r: (estimate + 0.25 * r - half - 0.1 * abs(r), estimate + 0.25 * r + half + 0.1 * abs(r))
+
+    # -3 + 0.25 r + 1 + 0.1 r = 0; the estimate itself is zero at 12, twice as far.
+    assert turning_point(interval(-3.0, 1.0)) == pytest.approx(2 / 0.35)
+    assert turning_point(interval(3.0, 1.0)) == pytest.approx(2 / 0.35)  # the other end of the range
+    assert turning_point(interval(-90.0, 1.0)) is None
+    assert turning_point(interval(-3.0, 3.5)) == 0.0
 
 
 @pytest.mark.parametrize(("moved", "inside"), [(3.5, True), (-3.5, True), (9.0, False), (-9.0, False)])
@@ -159,9 +169,9 @@ def test_the_effect_over_all_years_lies_between_the_bounds_when_the_range_holds(
 
 
 @pytest.mark.parametrize("method", ["averaged_t", "knapp_hartung"])
-def test_the_range_that_turns_a_bound_is_found_by_trying(study: Study, method: str) -> None:
-    """The bounds at other ranges, asked for one by one, cross zero at the range that the third row names."""
-    context = made(study)
+def test_the_range_that_undoes_the_answer_is_found_by_trying(study: Study, method: str) -> None:
+    """The intervals at other ranges, asked for one by one, reach zero at the range that the third row names."""
+    context = made(study, effect=-5.0)
     bounds = asked(study, estimator="exit_bounds", inference=(method,))
     rows = {r["sample"]: r for r in analysis_rows(context, bounds)}
     main = estimate(context, asked(study, inference=(method,)))
@@ -169,12 +179,45 @@ def test_the_range_that_turns_a_bound_is_found_by_trying(study: Study, method: s
     assert middle == pytest.approx(main, abs=1e-12)
 
     def at(points: float) -> float:
-        other = replace(study, population=study.population.model_copy(update={"exit_range": abs(points)}))
+        other = replace(study, population=study.population.model_copy(update={"exit_range": points}))
         found = analysis_rows(replace(context, study=other, memory={}), bounds)
-        return float(next(r["estimate"] for r in found if r["sample"] == ("highest" if points > 0 else "lowest")))
+        return min(max(r["conf_low"], -r["conf_high"]) for r in found if r["sample"] in ("lowest", "highest"))
 
-    root = optimize.brentq(at, 1e-9, 99.0) if main < 0 else -optimize.brentq(at, -99.0, -1e-9)
+    assert at(1e-9) > 0
+    root = optimize.brentq(at, 1e-9, 99.0)
     assert rows["turning"]["estimate"] == pytest.approx(root, rel=1e-6)
+    assert root < abs(main) / abs(rows["highest"]["estimate"] - main) * 5.0  # nearer than where the estimate is zero
+
+
+def leaving(study: Study, date: dt.date) -> Study:
+    return replace(study, exits=tuple(e.model_copy(update={"date": date}) for e in study.exits))
+
+
+@pytest.mark.parametrize("date", [dt.date(2022, 5, 6), dt.date(2023, 6, 1)])
+def test_who_leaves_before_a_contract_year_is_over_is_named_with_that_reason(study: Study, date: dt.date) -> None:
+    early = leaving(study, date)
+    context = made(early)
+    rows = analysis_rows(context, asked(early, estimator="exit_bounds"))
+    assert [r["status"] for r in rows] == ["not_estimable"] * 3
+    assert all(
+        "each system of this question with an exit left before a contract year could be counted" in r["reason"] for r in rows
+    )
+    main = next(r for r in analysis_rows(context, asked(early)) if r["outcome"] == "gap")
+    assert main["sample"] == f"without {LEFT} (left before a contract year could be counted)"
+    pooled = early.analysis("exit_bounds")
+    assert {r["reason"] for r in analysis_rows(context, pooled) if r["measure_id"] == "pooled"} == {rows[0]["reason"]}
+
+
+def test_a_year_is_lost_only_to_an_exit_before_its_last_day(study: Study) -> None:
+    dates = [dt.date(2024, 12, 30), dt.date(2024, 12, 31), dt.date(2025, 1, 1), dt.date(2025, 12, 31)]
+    studies = [leaving(study, d) for d in dates]
+    assert [s.exit_year(LEFT) for s in studies] == [2024, 2025, 2025, 2026]
+    seen = [estimate(made(s, moved=9.0), asked(s)) for s in studies]
+    assert seen[1] == seen[2] != seen[0]
+    # Nothing is missing after an exit on the last day of the last year: it is the answer with the years kept, without bounds.
+    assert seen[3] == estimate(made(studies[3], moved=9.0), asked(studies[3], exits="carry"))
+    rows = analysis_rows(made(studies[3]), asked(studies[3], estimator="exit_bounds"))
+    assert all("no system of this question left before its contract years ended" in r["reason"] for r in rows)
 
 
 def test_a_question_in_which_nobody_left_says_so(study: Study) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from p4equity.disparity.attributed_share import share_changes
 from p4equity.evaluation.context import POINTS, Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.question import question_of
+from p4equity.evaluation.question import left_early, question_of
 from p4equity.evaluation.two_stage import count_base, question_answers
 from p4equity.study import Analysis
 
@@ -38,7 +38,7 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     for group in groups:
         changes = share_changes(panel, measure, (group,), windows, arms.comparison, minimum)
         sides = {"gap": (POINTS * changes.gap[:, 0], POINTS**2 * changes.gap_covariance[:, 0, 0])}
-        question = question_of(changes.systems, arms, sides, UNIT)
+        question = question_of(changes.systems, arms, sides, UNIT, early=left_early(windows))
         n_members, n_cells, years = count_base(changes, panel, question.systems, [])
         common = base_row(
             context, analysis, estimand=ESTIMAND, measure_id=measure, outcome=analysis.outcome, group=group, outcome_unit=UNIT,

@@ -14,6 +14,7 @@ from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Arms, Context, base_row, failed_rows, no_arm
 from p4equity.evaluation.pooled import pooled_fits, stacked_data
+from p4equity.evaluation.question import EARLY, left_early
 from p4equity.evaluation.tasks import POOLED
 from p4equity.evaluation.two_stage import fit_columns, form_question, question_changes, two_stage_fits
 from p4equity.inference.missing_years import MOST, at_bound, missing_share, turning_point
@@ -21,28 +22,30 @@ from p4equity.inference.random_effects import RandomEffectsFit
 from p4equity.study import Analysis
 
 ESTIMAND = "average effect on contracted systems over all contract years, those after an exit within a range"
-OUTCOME, TURNING = "gap_bound", "gap_bound_turning"  # the registered outcome, and the range in the third row
+OUTCOME, TURNING = "gap_bound", "gap_bound_turning"  # the registered outcome, and the least range that undoes the answer
 LOWEST, HIGHEST, TURN = "lowest", "highest", "turning"
 END = "end"  # the changes at one end of the range, beside those seen, whose weights they take
-NONE_LEFT = "no system of this question left before the last contract year"
+NONE_LEFT = "no system of this question left before its contract years ended"
+ALL_EARLY = f"each system of this question with an exit {EARLY}"
+OPEN = "the interval includes zero without the missing years"
 NO_RANGE = "the plan registers no range for the years after an exit (population.exit_range)"
 Fit = Callable[[float], RandomEffectsFit]
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
-    """Three rows a measure, and for all of them pooled: both bounds, and the range at which one of them reaches zero."""
+    """Three rows a measure, and for all of them pooled: both bounds, and the range at which an interval reaches zero."""
     asked = [*context.study.measure_ids(analysis.measures), *([POOLED] if analysis.also_pooled else [])]
     return dict.fromkeys(asked, 3 * len(analysis.inference))
 
 
 def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
-    """Estimate and interval when the years after an exit lie at either end of the registered range, and the range that turns it.
+    """Estimate and interval when the years after an exit lie at either end of the registered range, and the range that undoes it.
 
     The contract years that a system was seen in stay as they are; in those after its exit its change in the gap may lie up to
     `exit_range` points to either side of them; the lowest end for contracted systems that left goes with the highest one for
     comparison systems that left. Weights are those of the answer without the missing years: with them nothing in the range leads
     beyond the ends. (Had the years been seen, the system would be measured better and could weigh somewhat more.) The interval at
-    an end holds the spread that it brings.
+    an end holds the spread that it brings. The third row is the least range at which an interval at one of its ends includes zero.
     """
     points = context.study.population.exit_range
     try:
@@ -61,10 +64,14 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
 
 
 def _turning(common: dict[str, Any], fit: Fit) -> dict[str, Any]:
-    found = turning_point(fit(0.0).estimate, fit(1.0).estimate)
+    def interval(points: float) -> tuple[float, float]:
+        moved = fit(points)
+        return moved.conf_low, moved.conf_high
+
+    found = turning_point(interval)
     row = {**common, "sample": TURN, "outcome": TURNING}
-    if found is None:
-        reason = f"no range up to {MOST:.0f} points turns the sign"
+    if not found:
+        reason = OPEN if found == 0 else f"at no range up to {MOST:.0f} points does an interval include zero"
         return {**row, "status": "not_estimable", "reason": reason}
     return {**row, "estimate": found}
 
@@ -92,7 +99,7 @@ def _of_measure(context: Context, analysis: Analysis, measure: str) -> tuple[str
         return fit
 
     common = _common(context, analysis, measure, len(question.systems), int(question.treated.sum()))
-    return None if missing.any() else NONE_LEFT, common, fits
+    return _none_left(context, analysis, arms, bool(missing.any())), common, fits
 
 
 def _pooled(context: Context, analysis: Analysis) -> tuple[str | None, dict[str, Any], Callable[[str], Fit]]:
@@ -115,7 +122,14 @@ def _pooled(context: Context, analysis: Analysis) -> tuple[str | None, dict[str,
         return fit
 
     counts = int(mask.any(axis=1).sum()), int((mask & gap.contracts).any(axis=1).sum())
-    return None if (missing * mask).any() else NONE_LEFT, _common(context, analysis, POOLED, *counts), fits
+    reason = _none_left(context, analysis, arms, bool((missing * mask).any()))
+    return reason, _common(context, analysis, POOLED, *counts), fits
+
+
+def _none_left(context: Context, analysis: Analysis, arms: Arms, missing: bool) -> str | None:
+    """Why there is nothing to bound: no system left, or each before a year of its own that could stand beside the missing ones."""
+    early = left_early(context.windows(analysis, arms))
+    return None if missing else ALL_EARLY if early else NONE_LEFT
 
 
 def _missing(context: Context, analysis: Analysis, changes: Changes, arms: Arms) -> NDArray[np.float64]:

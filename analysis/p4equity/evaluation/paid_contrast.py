@@ -7,7 +7,7 @@ from typing import Any
 from p4equity.disparity.paid_contrast import paid_contrast
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.question import question_of
+from p4equity.evaluation.question import left_early, question_of
 from p4equity.evaluation.tasks import POOLED
 from p4equity.evaluation.two_stage import changes_of_gaps, count_base, question_answers
 from p4equity.study import Analysis
@@ -44,7 +44,7 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     changes = changes_of_gaps(context, variant, series, windows, arms.comparison)
     value, variance = paid_contrast(changes, group_weights(context, series, variant), _paid(context, analysis, arms), unpaid)
     sides = {"gap": (POINTS * value, POINTS**2 * variance)}
-    question = question_of(changes.systems, arms, sides, UNIT, "no paid or no unpaid measure")
+    question = question_of(changes.systems, arms, sides, UNIT, "no paid or no unpaid measure", left_early(windows))
     reference = str(study.groups.reference)
     n_members, n_cells, years = count_base(changes, panel, question.systems, [reference])
     common = base_row(

@@ -6,7 +6,7 @@ a change in each system with its sampling variance, then the registered inferenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import Arms, Context, base_row, failed_rows, no_arm
 from p4equity.evaluation.pooled import pooled_fits
 from p4equity.evaluation.question import TOO_SMALL as DENOMINATOR
-from p4equity.evaluation.question import Question, question_of
+from p4equity.evaluation.question import Question, left_early, question_of
 from p4equity.evaluation.two_stage import ESTIMAND, fit_columns, permutation_columns, question_answers
 from p4equity.inference.stacked import Stacked
 from p4equity.inference.stacked_permutation import stacked_permutation
@@ -163,7 +163,7 @@ def _measure_rows(context: Context, analysis: Analysis, statistic: Statistic, id
     if reason or asked is None:
         return _failed(context, analysis, reason or NO_GAP, identity)
     changes = _changes(context, analysis, statistic.scale, [asked], arms)
-    question = _question(changes, arms, statistic.scale)
+    question = _question(changes, arms, statistic.scale, left_early(context.windows(analysis, arms)))
     treated = question.treated
     if statistic.names:
         identity = identity | {statistic.names: asked.groups[int(asked.weights[0].argmax())]}
@@ -174,7 +174,7 @@ def _measure_rows(context: Context, analysis: Analysis, statistic: Statistic, id
     return question_answers(context, analysis, question, common)
 
 
-def _question(changes: Changes, arms: Arms, scale: Scale) -> Question:
+def _question(changes: Changes, arms: Arms, scale: Scale, early: Collection[str]) -> Question:
     """The changes of the systems that have one, in the scale's reporting units; the note names the others."""
     small = {system for system, _, _, reason in changes.dropped if reason == TOO_SMALL}
 
@@ -182,7 +182,7 @@ def _question(changes: Changes, arms: Arms, scale: Scale) -> Question:
         return DENOMINATOR if small.issuperset(lost) else f"{DENOMINATOR} or a rate of 0 or 100%"
 
     sides = {"gap": (scale.factor * changes.gap[:, 0], scale.factor**2 * changes.gap_covariance[:, 0, 0])}
-    return question_of(changes.systems, arms, sides, scale.unit, why)
+    return question_of(changes.systems, arms, sides, scale.unit, why, early)
 
 
 def _base(

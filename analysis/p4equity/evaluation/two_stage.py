@@ -15,7 +15,7 @@ from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.evaluation.margins import margin_rows
-from p4equity.evaluation.question import Question, question_of
+from p4equity.evaluation.question import Question, left_early, question_of
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
@@ -123,7 +123,8 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
     sides = ("gap", "reference", "group") if analysis.outcome == "gap" else ("gap",)
     parts = {side: combine(changes, weights, side) for side in sides}
     scaled = {side: (scale * value, scale**2 * variance) for side, (value, variance) in parts.items()}
-    return question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure))
+    early = left_early(context.windows(analysis, arms))
+    return question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure), early=early)
 
 
 def _common(

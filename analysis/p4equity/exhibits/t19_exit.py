@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ID, KIND = "T19", "table"
 POOLED = "pooled"
 PRIMARY = {
-    "until_exit": "Counted until the year before the exit, practices as at baseline (primary)",
+    "until_exit": "Counted until its last full year, practices as at baseline (primary)",
     "drop": "Left out in all years (primary)",
     "carry": "Kept to the end, practices as at baseline (primary)",
 }
@@ -93,7 +93,7 @@ def _cells(results: Results, analyses: Sequence[Analysis | None], method: str) -
 
 
 def _bounds(results: Results) -> list[Line]:
-    """Both ends of the registered range, and the range that would turn the sign; only questions in which a system left."""
+    """Both ends of the registered range, and the range that would undo the answer; only questions in which a system left."""
     analysis, points = exit_bounds_analysis(results.study), results.study.population.exit_range
     if analysis is None or points is None:
         return []
@@ -101,7 +101,7 @@ def _bounds(results: Results) -> list[Line]:
     ends = {
         "lowest": f"Its gaps {text.number(points)} points narrower than in its contract years",
         "highest": f"Its gaps {text.number(points)} points wider",
-        "turning": "Range at which a bound reaches zero, points",
+        "turning": "Least range at which an interval includes zero, points",
     }
     return [
         (
@@ -175,6 +175,9 @@ def _note(results: Results, data: pd.DataFrame) -> str:
             f"exit its gaps lie up to {text.number(points)} points to either side of them, a registered range. With the "
             "weights of the primary answer every effect over all years that the range allows lies between the two ends"
         )
-    parts.append(f"{MISSING}: no {info.unit_label} of that question left, or not planned")
+    parts.append(
+        f"{MISSING}: no {info.unit_label} of that question left with {info.treatment_label} years on both sides of its exit, or "
+        "not planned; in the row on the least range also where the interval includes zero without the missing years"
+    )
     note = with_labels(results, text.missing_note(data))
     return ". ".join(parts) + f". {text.base_note(data, results)}{note}{text.synthetic_note(results)}"

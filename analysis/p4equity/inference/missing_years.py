@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 MOST = 100.0  # a rate moves by no more points than these
+STEP = 1.0  # points between the ranges looked at first
 
 
 def missing_share(seen: NDArray[np.int64], missing: NDArray[np.int64]) -> Array:
@@ -27,12 +31,18 @@ def at_bound(change: Array, share: Array, treated: Flags, points: float) -> Arra
     return np.asarray(change + np.where(treated, points, -points) * share)
 
 
-def turning_point(here: float, one_point_on: float, most: float = MOST) -> float | None:
-    """The least range of missing years, in points, at which one of the bounds reaches zero; None where none up to `most` does.
+def turning_point(interval: Callable[[float], tuple[float, float]], most: float = MOST) -> float | None:
+    """The least range of missing years, in points, at which the interval at one of the bounds includes zero.
 
-    here, one_point_on: the estimate with no deviation, and with one of a point; it is linear in the deviation.
+    interval: of the estimate by the deviation of the missing years, which widens it as well as moves it. 0 where it includes zero
+    without any deviation; None where no range up to `most` makes it. Looked for from point to point, then by Brent's method.
     """
-    slope = abs(one_point_on - here)
-    if here == 0:
+
+    def clear(points: float) -> float:  # how far the nearer of both intervals is from zero; below 0: it includes it
+        return min(max(low, -high) for low, high in (interval(points), interval(-points)))
+
+    if clear(0.0) <= 0:
         return 0.0
-    return abs(here) / slope if slope * most >= abs(here) else None
+    ranges = np.arange(STEP, most + STEP / 2, STEP)
+    first = next((float(r) for r in ranges if clear(float(r)) <= 0), None)
+    return None if first is None else float(optimize.brentq(clear, first - STEP, first))

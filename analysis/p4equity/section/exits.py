@@ -63,7 +63,7 @@ def _estimate(a: Answer) -> float:
 
 
 def _bounded(s: Section) -> str:
-    """The bounds of the pooled answer, and the range that would turn its sign."""
+    """The bounds of the pooled answer, and the range from which on an interval at one of its ends includes zero."""
     analysis, points = exit_bounds_analysis(s.study), s.study.population.exit_range
     if analysis is None or points is None:
         return ""
@@ -73,7 +73,7 @@ def _bounded(s: Section) -> str:
     low, high = rows["lowest"], rows["highest"]
     ends = [s.number(r["row_id"], signed=True) for r in (low, high)]
     turning = rows.get("turning")
-    tail = f" Only a range of {s.number(turning['row_id'])} points would let a bound reach zero." if turning else ""
+    tail = f" From a range of {s.number(turning['row_id'])} points on, the interval at one end includes zero." if turning else ""
     verdict = _verdict(s, low, high)
     return (
         f"**The years after the exit {verdict}, if gaps there lie within {phrases.plain(points)} points of the years before.**"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,13 +185,18 @@ class Study:
         return min(years, default=None)
 
     def exit_year(self, system_id: str) -> int | None:
-        """The calendar year in which a system left, null when it stayed."""
-        return min((e.date.year for e in self.exits if e.system_id == system_id), default=None)
+        """The first calendar year that a system did not finish, null when it stayed; an exit on a last day ends no year early."""
+        return min((unfinished_year(e.date) for e in self.exits if e.system_id == system_id), default=None)
 
     def label(self, system_id: str, masked: bool) -> str:
         """What a reader sees for a system: the masked label, or the public name."""
         system = self.system(system_id)
         return system.masked_label if masked and system.masked_label else system.label
+
+
+def unfinished_year(left: dt.date) -> int:
+    """The year that an exit cuts short: that of its date, or the next one where it falls on the last day."""
+    return left.year + ((left.month, left.day) == (12, 31))
 
 
 def measures_of(sets: MeasureSets, what: str | Sequence[str]) -> tuple[str, ...]:

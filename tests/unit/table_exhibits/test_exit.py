@@ -48,7 +48,7 @@ def test_each_way_to_count_has_its_line_and_bounds_their_ends(study: Study, firs
     column = table.columns[1:].index(study.measure(first).short_title)
     assert cells["Its gaps 5.0 points narrower than in its contract years"][:1] == ("−3.5\n(−4.5 to −2.5)",)
     assert cells["Its gaps 5.0 points wider"][column].startswith("−3.0")
-    assert cells["Range at which a bound reaches zero, points"][column] == "12.0"
+    assert cells["Least range at which an interval includes zero, points"][column] == "12.0"
     assert cells["Each system left out in turn: lowest to highest"][0] == f"−4.0 to −2.8\n({len(study.systems)} estimates)"
     asked = [a for a in sensitivities(study) if a.exits != "until_exit" or a.map != "baseline" or a.clusters == "owner"]
     assert len(table.rows) == 1 + len(asked) + 3 + 1
