@@ -63,41 +63,45 @@ def build_histories(engine: Engine, plan: CellPlan) -> None:
 
     systems = engine.kept("system")
     places = systems.filter(systems.variant == 0).join(ibis.memtable(windows(plan)), "system")
-    places = places.mutate(at=places.in_system & (places.pre | places.post)).filter(lambda t: t["at"] != 0)
-    places = engine.keep("contract_window", places.select("site", "system", "measure", "pre", "post", "at"))
-    rows = engine.kept("probable")
-    everywhere = places.group_by("site", "measure").agg(anywhere=years.union(places["at"]))
-    rows = rows.join(everywhere, ["site", "measure"])
-    rows = engine.keep("contracted", rows.filter(rows.den & rows.anywhere != 0).drop("anywhere"))
-    engine.keep("history", _histories(rows, places, plan))
-    engine.keep("race_bin", _bins(rows, plan))
+    places = places.select("site", "system", "measure", "pre", "post", at=places.in_system & (places.pre | places.post))
+    places = engine.keep("contract_window", places.filter(places["at"] != 0))
+    engine.keep("history", _histories(engine.kept("probable"), places, plan))
+    engine.keep("race_bin", _bins(engine.kept("probable"), places, plan))
 
 
 def _histories(rows: ir.Table, places: ir.Table, plan: CellPlan) -> ir.Table:
     """Members by system, measure, report, bin and numbers of years."""
-    joined = rows.join(places, ["site", "measure"])
-    placed = joined.select("mover", *_KEYS, "pre", "post", den=joined.den & joined["at"], num=joined.num & joined["at"])
+    who, names = [*_KEYS, "pre", "post"], [*_KEYS, "pre", "post", "den", "num"]
+    placed = rows.join(places, ["site", "measure"])
+    placed = placed.select("sole", "member_id", *who, den=placed.den & placed["at"], num=placed.num & placed["at"])
     placed = placed.filter(placed.den != 0)
-    names = [*_KEYS, "pre", "post", "den", "num"]
-    moved = placed.filter(placed.mover.notnull())
-    moved = moved.group_by(["mover", *_KEYS, "pre", "post"]).agg(den=years.union(moved.den), num=years.union(moved.num))
-    each = placed.filter(placed.mover.isnull()).select(names).union(moved.select(names))
-    before, after = ({year for w in plan.windows for year in getattr(w, side)} for side in ("pre", "post"))
+    moved = placed.filter(~placed.sole)
+    moved = moved.group_by(["member_id", *who]).agg(den=years.union(moved.den), num=years.union(moved.num))
+    each = placed.filter(placed.sole).select(names).union(moved.select(names))
     counts = {
-        f"{side}_{name}": sum(((each[name] & each[side]) >> (year - plan.years[0]) & 1 for year in sorted(of)), 0)
-        for side, of in (("pre", before), ("post", after))
-        for name in ("den", "num")
+        f"{side}_{name}": _years(each[name] & each[side], side, plan) for side in ("pre", "post") for name in ("den", "num")
     }
     counted = each.select(*_KEYS, **counts)
     return counted.group_by([*_KEYS, *COUNTS]).agg(members=counted.count())
 
 
-def _bins(rows: ir.Table, plan: CellPlan) -> ir.Table:
+def _years(mask: Any, side: str, plan: CellPlan) -> Any:
+    """How many years a mask holds that are before, or after, anywhere."""
+    import ibis
+
+    found = sorted({year for window in plan.windows for year in getattr(window, side)})
+    return sum(((mask >> (year - plan.years[0])) & 1 for year in found), ibis.literal(0, "int64"))
+
+
+def _bins(rows: ir.Table, places: ir.Table, plan: CellPlan) -> ir.Table:
     """Members and sums of their probabilities by measure and bin."""
     sums = [f"p_{i}" for i in range(len(plan.scheme.groups))]
-    moved = rows.filter(rows.mover.notnull())
-    moved = moved.group_by(["mover", "measure", "bin"]).agg(**{name: moved[name].max() for name in sums})
+    anywhere = places.group_by("site", "measure").agg(anywhere=years.union(places["at"]))
+    found = rows.join(anywhere, ["site", "measure"])
+    found = found.filter(found.den & found.anywhere != 0)
+    moved = found.filter(~found.sole)
+    moved = moved.group_by(["member_id", "measure", "bin"]).agg(**{name: moved[name].max() for name in sums})
     names = ["measure", "bin", *sums]
-    each = rows.filter(rows.mover.isnull()).select(names).union(moved.select(names))
+    each = found.filter(found.sole).select(names).union(moved.select(names))
     totals = {name: each[name].sum().cast("int64") for name in sums}
     return each.group_by("measure", "bin").agg(members=each.count(), **totals)

@@ -40,16 +40,13 @@ def member_probabilities(raw: ir.Table, people: ir.Table, plan: CellPlan) -> ir.
 
 def build_sums(engine: Engine, records: ir.Table, members: ir.Table, plan: CellPlan) -> None:
     """Keeps `probability`: sums of p_i, of p_i_j for i <= j and members (n) by system, measure, years in den and num, and own;
-    and `probable`, one row a record: what is summed, bin, and mover, the member's id where the member was elsewhere as well.
+    and `probable`, one row a record: what is summed, bin, member_id, and sole (the member was nowhere else).
     """
-    import ibis
-
     count, systems = len(plan.scheme.groups), engine.kept("system")
     # Kept before it is summed: DuckDB sums a kept table several times faster than what comes out of a join.
     names = ["site", "measure", "den", "num", "own"]
     joined = records.join(members, "member_id")
-    mover = joined.sole.ifelse(ibis.null("string"), joined.member_id)
-    joined = engine.keep("probable", joined.select(*names, "bin", *[f"p_{i}" for i in range(count)], mover=mover))
+    joined = engine.keep("probable", joined.select(*names, "bin", "sole", "member_id", *[f"p_{i}" for i in range(count)]))
     sums = {f"p_{i}": joined[f"p_{i}"].sum().cast("int64") for i in range(count)}
     sums |= {
         f"p_{i}_{j}": (joined[f"p_{i}"] * joined[f"p_{j}"]).sum().cast("int64") for i in range(count) for j in range(i, count)
