@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-from p4equity.disparity.leveling import Bounds, bounds, known, left_open, movement, share_from_reference, verdict
+from p4equity.disparity.leveling import (
+    Bounds,
+    bounds,
+    known,
+    left_open,
+    movement,
+    reference_falls,
+    regions,
+    share_from_reference,
+    verdict,
+)
+from p4equity.exhibits.figure_plane import outline
 
 NARROWS, WIDENS, OPEN, TIGHT = Bounds(-3, -5, -1), Bounds(3, 1, 5), Bounds(-1, -3, 1), Bounds(0.0, -0.3, 0.3)
 GAINS, FALLS, WIDE = Bounds(3, 1, 5), Bounds(-3, -5, -1), Bounds(0.2, -2, 2)
+SLIGHTLY = Bounds(-0.2, -0.3, -0.1)  # falls, within the margin
 STAYS, SMALL = Bounds(0.1, -0.4, 0.6), Bounds(0.2, -0.1, 0.4)  # does not fall by the margin; gains less than the margin
 UNKNOWN = Bounds(-3, -math.inf, math.inf)
 
@@ -18,10 +31,15 @@ CASES = [
     (NARROWS, FALLS, SMALL, "leveling down", ()),
     (NARROWS, FALLS, FALLS, "leveling down", ()),
     (NARROWS, FALLS, GAINS, "mixed", ()),
+    (NARROWS, SLIGHTLY, GAINS, "leveling up", ()),
+    (NARROWS, SLIGHTLY, SMALL, "leveling down", ()),
+    (NARROWS, SLIGHTLY, WIDE, "cannot tell", ("leveling down", "leveling up")),
+    (NARROWS, Bounds(-1.5, -3, -0.2), GAINS, "cannot tell", ("mixed", "leveling up")),
     (NARROWS, FALLS, WIDE, "cannot tell", ("leveling down", "mixed")),
     (NARROWS, WIDE, GAINS, "cannot tell", ("mixed", "leveling up")),
     (NARROWS, WIDE, WIDE, "cannot tell", ("leveling down", "mixed", "leveling up")),
-    (NARROWS, STAYS, SMALL, "cannot tell", ()),
+    (NARROWS, STAYS, SMALL, "cannot tell", ("leveling down",)),
+    (NARROWS, Bounds(0.2, 0.0, 0.4), SMALL, "cannot tell", ()),
     (WIDENS, GAINS, GAINS, "outpaced", ()),
     (WIDENS, WIDE, FALLS, "group loses", ()),
     (WIDENS, GAINS, WIDE, "cannot tell", ()),
@@ -54,10 +72,32 @@ def test_the_verdict_on_known_effects_follows_the_table() -> None:
         for g in (-3.0, -0.5, 0.2, 0.5, 1.0, 3.0):
             kind = verdict(known(r - g), known(r), known(g), 0.5)
             if r < g:
-                down, up = r < 0 and g < 0.5, g >= 0.5 and r >= 0
+                down, up = r < 0 and g < 0.5, g >= 0.5 and r >= -0.5
                 assert kind == ("leveling down" if down else "leveling up" if up else "mixed" if g >= 0.5 else "cannot tell")
             elif r > g:
                 assert kind in ("outpaced", "group loses", "cannot tell", "equal lift")
+
+
+def test_known_effects_fall_into_one_region_at_most_and_the_figure_shades_that_one() -> None:
+    """Every pair on a grid, edges included: one kind of narrowing, none only for 0 <= reference < group < margin; one shade."""
+    from matplotlib.path import Path
+
+    margin, steps = 0.5, np.arange(-3.0, 3.01, 0.25)
+    shades = {kind: Path(outline(region, 10.0)) for kind, region in regions(margin).items()}
+    for r in steps:
+        for g in steps[steps > r]:
+            held = [k for k, x in regions(margin).items() if x.reference.holds(known(r)) and x.group.holds(known(g))]
+            assert len(held) == (0 if 0 <= r < g < margin else 1)
+            assert held == [k for k, x in regions(margin).items() if x.reference.meets(known(r)) and x.group.meets(known(g))]
+            assert verdict(known(r - g), known(r), known(g), margin) == (held or ["cannot tell"])[0]
+            inside = (r + 1e-3, g + 2e-3)  # off the edges, to the side that belongs to the region
+            assert [k for k, shade in shades.items() if shade.contains_point(inside)] == held
+
+
+def test_a_fall_is_shown_whatever_its_size_and_ruled_out_beyond_the_margin() -> None:
+    assert reference_falls(SLIGHTLY, 0.5) is True
+    assert reference_falls(STAYS, 0.5) is False
+    assert reference_falls(WIDE, 0.5) is None
 
 
 def test_share_from_the_reference_side() -> None:

@@ -1,26 +1,34 @@
-"""How probable leveling down and leveling up are after the data, for a reader equally unsure of both effects before."""
+"""How probable each kind of narrowing is after the data, for a reader equally unsure of both effects before."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from p4equity.disparity.leveling import Region, Span, regions
+
 Array = NDArray[np.float64]
 Density = Callable[[Array, Array], Array]
 FAR = 8.0  # standard deviations of the prior beyond which nothing is left
 STEPS = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0])  # standard errors around the estimate, ends of panels
+NO_GAIN = "a narrowing without any gain"
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
-def posterior(estimate: Array, covariance: Array, df: float, prior_sd: float, margin: float) -> tuple[float, float]:
-    """Probabilities of leveling down and of leveling up given both effects' estimates (reference, group).
+def posterior(estimate: Array, covariance: Array, df: float, prior_sd: float, margin: float) -> dict[str, float]:
+    """Probability of each kind of narrowing given both effects' estimates (reference, group).
+
+    The kinds are those of `leveling.regions`, which share no pair of effects; what is left of one is the probability that the
+    gap does not narrow, or by less than the margin without a fall. Beside them, under `NO_GAIN`, that of a narrowing in which
+    the group does not gain at all: leveling down with a margin of zero.
 
     Prior: both effects independent normal with mean zero and `prior_sd` points. Likelihood: the law behind Hotelling's region, a
     bivariate t with df - 1 degrees of freedom and the scale covariance * df / (df - 1): few clusters make its tails heavy, so
-    that an estimate far out counts for less than under a normal law. Regions: those of `leveling.verdict` for known effects.
-    Integrated on panels of Gauss and Legendre's rule; the sum over the whole plane is the divisor.
+    that an estimate far out counts for less than under a normal law. Integrated on panels of Gauss and Legendre's rule; the sum
+    over the whole plane is the divisor.
     """
     scale = np.linalg.inv(covariance * df / (df - 1))
 
@@ -35,7 +43,7 @@ def posterior(estimate: Array, covariance: Array, df: float, prior_sd: float, ma
     return _shares(density, cuts[0], cuts[1], prior_sd, margin)
 
 
-def prior(prior_sd: float, margin: float) -> tuple[float, float]:
+def prior(prior_sd: float, margin: float) -> dict[str, float]:
     """The same before the data."""
 
     def density(x: Array, y: Array) -> Array:
@@ -45,19 +53,24 @@ def prior(prior_sd: float, margin: float) -> tuple[float, float]:
     return _shares(density, none, none, prior_sd, margin)
 
 
-def _shares(density: Density, cuts_x: Array, cuts_y: Array, sd: float, margin: float) -> tuple[float, float]:
+def _shares(density: Density, cuts_x: Array, cuts_y: Array, sd: float, margin: float) -> dict[str, float]:
     even = np.linspace(-FAR * sd, FAR * sd, 33)
     bends = [-margin, 0.0, margin]
     x, y = (np.unique(np.clip([*even, *bends, *cuts], even[0], even[-1])) for cuts in (cuts_x, cuts_y))
     low, high = even[0], even[-1]
 
-    def mass(left: float, right: float, bottom: Callable[[Array], Array], top: Callable[[Array], Array]) -> float:
-        return _integral(density, np.unique(np.clip(x, left, right)), y, bottom, top)
+    def mass(region: Region, narrows: bool = True) -> float:
+        left, right, bottom, top = (
+            float(np.clip(end, low, high)) for side in (region.reference, region.group) for end in (side.low, side.high)
+        )
+        upward = (lambda v: np.clip(v, bottom, top)) if narrows else (lambda v: np.full_like(v, bottom))
+        return _integral(density, np.unique(np.clip(x, left, right)), y, upward, lambda v: np.full_like(v, top))
 
-    whole = mass(low, high, lambda v: np.full_like(v, low), lambda v: np.full_like(v, high))
-    down = mass(low, 0.0, lambda v: v, lambda v: np.full_like(v, margin))
-    up = mass(-margin, high, lambda v: np.maximum(v, margin), lambda v: np.full_like(v, high))
-    return down / whole, up / whole
+    every = Span(-math.inf, math.inf)
+    kinds = {kind: mass(region) for kind, region in regions(margin).items()}
+    whole = max(mass(Region(every, every), narrows=False), sum(kinds.values()))  # parts have panels of their own
+    below = Span(-math.inf, 0.0)
+    return {kind: min(found / whole, 1.0) for kind, found in (kinds | {NO_GAIN: mass(Region(below, below))}).items()}
 
 
 def _integral(density: Density, x: Array, y: Array, bottom: Callable[[Array], Array], top: Callable[[Array], Array]) -> float:

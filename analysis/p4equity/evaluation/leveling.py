@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p4equity.disparity.leveling_probability import posterior, prior
+from p4equity.disparity.leveling import LEVELING_DOWN, LEVELING_UP, MIXED
+from p4equity.disparity.leveling_probability import NO_GAIN, posterior, prior
 from p4equity.errors import P4Error, StudyError
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context, base_row, failed_rows, no_arm
@@ -33,10 +34,12 @@ SHARES = {
     "share_from_reference": "part of the change of the gap that is the reference group's movement",
     "share_from_group": "part of the change of the gap that is the compared group's movement",
 }
-PROBABILITIES = {
-    "probability_leveling_down": "posterior probability of leveling down",
-    "probability_leveling_up": "posterior probability of leveling up",
-}
+# Outcome of each kind of narrowing that has a probability; and of a narrowing without any gain of the group, a part of the first.
+KIND_OUTCOMES = {
+    LEVELING_DOWN: "probability_leveling_down", MIXED: "probability_mixed", LEVELING_UP: "probability_leveling_up",
+    NO_GAIN: "probability_no_gain",
+}  # fmt: skip
+PROBABILITIES = {outcome: f"posterior probability of {kind}" for kind, outcome in KIND_OUTCOMES.items()}
 OUTCOMES = BOUNDED | SHARES | PROBABILITIES
 UNITS = dict.fromkeys(BOUNDED, "percentage points") | dict.fromkeys(SHARES | PROBABILITIES, "percent")
 NO_GAP = "no group has a baseline gap above zero"
@@ -112,7 +115,7 @@ def _together(context: Context, analysis: Analysis, asked: _Asked, changes: Any)
 
 
 def _answers(context: Context, sides: TwoSides, behind: bool) -> list[Row]:
-    """The seven answers of one question."""
+    """The answers of one question, one an outcome."""
     plan, leveling = context.study.inference, context.study.leveling
     estimates = (*sides.estimate, sides.estimate[0] - sides.estimate[1])
     out: list[Row] = []
@@ -122,11 +125,11 @@ def _answers(context: Context, sides: TwoSides, behind: bool) -> list[Row]:
     out += _shares(sides, plan.conf_level, behind)
     assert leveling is not None  # a plan without the block registers no such question
     before = prior(leveling.prior_sd, leveling.margin)
-    after = posterior(sides.estimate, sides.covariance, sides.df, leveling.prior_sd, leveling.margin) if behind else ()
-    for k, (outcome, said) in enumerate(PROBABILITIES.items()):
-        row = {"outcome": outcome, "estimand": said, "outcome_unit": UNITS[outcome]}
-        answer = {"estimate": 100 * after[k], "statistic": 100 * before[k], "reason": PRIOR} if behind else _none(NO_OWN_GAP)
-        out.append({**row, **answer})
+    after = posterior(sides.estimate, sides.covariance, sides.df, leveling.prior_sd, leveling.margin) if behind else {}
+    for kind, outcome in KIND_OUTCOMES.items():
+        row = {"outcome": outcome, "estimand": PROBABILITIES[outcome], "outcome_unit": UNITS[outcome]}
+        known = {"estimate": 100 * after[kind], "statistic": 100 * before[kind], "reason": PRIOR} if behind else {}
+        out.append({**row, **(known or _none(NO_OWN_GAP))})
     return out
 
 

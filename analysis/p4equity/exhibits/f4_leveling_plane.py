@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from p4equity.disparity.leveling import CANNOT_TELL
+from p4equity.evaluation.leveling import PROBABILITIES
 from p4equity.exhibits import text
 from p4equity.exhibits.base import Exhibit, exhibit_style
 from p4equity.exhibits.figure_facts import CONDITION, claimed, qualified
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ID, KIND = "F4", "figure"
 POOLED = "pooled"
 SIDES = ("reference", "group", "gap")
+WAYS = dict(zip(("down", "mixed", "up", "no_gain"), PROBABILITIES, strict=True))
 
 
 def build(results: Results) -> Exhibit | None:
@@ -66,12 +68,12 @@ def _point(results: Results, measure: str, group: str, found: Leveled) -> dict[s
     asked = pooled_analysis(study) if measure == POOLED else measure_analysis(study) if group == POOLED else group_analysis(study)
     named, firm = judged(found, study.leveling.margin), claimed(results, asked, measure, group)
     share = found.rows["share_from_reference"]
-    down, up = (found.rows[f"probability_leveling_{way}"] for way in ("down", "up"))
+    chances = {name: found.rows[outcome] for name, outcome in WAYS.items()}
     return {
         **row, "df": found.sides[2]["df"], "conf_level": found.sides[2]["conf_level"],
         "percent_from_reference": share["estimate"], "percent_low": share["conf_low"], "percent_high": share["conf_high"],
-        "probability_down": down["estimate"], "probability_up": up["estimate"],
-        "before_down": down["statistic"], "before_up": up["statistic"],
+        **{f"probability_{name}": r["estimate"] for name, r in chances.items()},
+        **{f"before_{name}": r["statistic"] for name, r in chances.items()},
         "baseline_gap": found.behind, "claimed": firm, "verdict": _said(named, firm), "status": OK, "reason": None,
     }  # fmt: skip
 
@@ -112,7 +114,8 @@ def _note(results: Results, points: pd.DataFrame) -> str:
         f" of both effects and of the gap, not the place of the point. Leveling up: the gap narrows, the groups gain {margin}"
         f" points or more, {members} do not fall by more."
         f" Leveling down: it narrows, {members} fall, the groups gain less than {margin}."
-        f" Mixed: {members} fall and the groups gain. In brackets: what remains open once a narrowing is shown. Probabilities:"
+        f" Mixed: {members} fall by more than {margin}, the groups gain that or more."
+        " In brackets: what remains open once a narrowing is shown. Probabilities:"
         f" after the data, if both effects were normal around zero (SD {spread} points) before. “{_cap(CONDITION)}”: the change"
         f" of the gap is no claim after adjustment for other questions.{gray} "
         f"{text.base_note(bounded, results)}{text.missing_note(points)}{text.synthetic_note(results)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p4equity.disparity.leveling import CANNOT_TELL
+from p4equity.disparity.leveling import CANNOT_TELL, LEVELING_DOWN, LEVELING_UP, MIXED, Region, regions
 from p4equity.exhibits import text
 from p4equity.exhibits.base import new_figure
 from p4equity.exhibits.figure_parts import INK, MUTED, PALE, PAPER, SMALL, key
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from p4equity.results import Results
 
-UP, DOWN, MIXED = "#e3f3ea", "#f9ddc6", "#fbf3dc"  # also apart in gray
+COLORS = {LEVELING_UP: "#e3f3ea", LEVELING_DOWN: "#f9ddc6", MIXED: "#fbf3dc"}  # also apart in gray
 NAMES = "#3e4c59"
 POOLED, POOLED_MARKER = "pooled", "X"
 SIZES = (7.6, 7.0, 4.0)  # of the marks of groups, in order
@@ -75,8 +75,8 @@ def _lines(own: pd.DataFrame, width: int) -> str:
     row = found.iloc[0]
     said = fill(str(row["verdict"]), width)
     if not text.is_missing(row["probability_down"]):
-        down, up = (_percent(row[f"probability_{way}"]) for way in ("down", "up"))
-        said += f"\nprobability: down {down}, up {up}" if width == WIDE else f"\nprob. down {down}, up {up}"
+        parts = ", ".join(f"{way} {_percent(row[f'probability_{way}'])}" for way in ("down", "mixed", "up"))
+        said += f"\nprobability: {parts}" if width == WIDE else f"\n{parts}"
     return said
 
 
@@ -126,9 +126,8 @@ def _regions(ax: Any, results: Results, window: Window) -> None:
     """Where leveling up, leveling down and mixed lie; above the diagonal the gap narrows; the margin a dotted line."""
     m, (left, right, bottom, top) = _margin(results), window
     far = 2 * max(-left, right, -bottom, top) + m
-    ax.fill([-m, -m, far, m], [m, far, far, m], color=UP, lw=0, zorder=0)
-    ax.fill([-far, -far, -m, -m], [m, far, far, m], color=MIXED, lw=0, zorder=0)
-    ax.fill([-far, -far, 0, 0], [-far, m, m, 0], color=DOWN, lw=0, zorder=0)
+    for kind, region in regions(m).items():
+        ax.fill(*outline(region, far).T, color=COLORS[kind], lw=0, zorder=0)
     ax.plot([-far, far], [-far, far], color=MUTED, lw=0.9, ls=(0, (5, 2)), marker="none", zorder=1)
     ax.axhline(0, color=PALE, lw=0.7, zorder=1)
     ax.axvline(0, color=PALE, lw=0.7, zorder=1)
@@ -138,6 +137,16 @@ def _regions(ax: Any, results: Results, window: Window) -> None:
     ax.set_aspect("equal")
     ax.grid(False)
     ax.tick_params(labelsize=SMALL)
+
+
+def outline(region: Region, far: float) -> NDArray[np.float64]:
+    """(points, 2) corners of what narrows the gap in a region, above the diagonal; open ends lie at `far`."""
+    left, right, bottom, top = (
+        float(np.clip(end, -far, far)) for side in (region.reference, region.group) for end in (side.low, side.high)
+    )
+    right = min(right, top)  # beyond, the diagonal lies above the region
+    lowest = max(left, bottom)
+    return np.array([(left, lowest), (left, top), (right, top), (right, max(right, bottom)), (min(lowest, right), lowest)])
 
 
 def _areas(ax: Any, results: Results) -> None:

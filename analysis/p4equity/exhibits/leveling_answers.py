@@ -10,7 +10,7 @@ from scipy import stats
 
 from p4equity.disparity.leveling import CANNOT_TELL, Bounds, bounds, left_open, verdict
 from p4equity.evaluation.claims import FEWEST
-from p4equity.evaluation.leveling import BOUNDED, NO_OWN_GAP, OUTCOMES
+from p4equity.evaluation.leveling import BOUNDED, NO_OWN_GAP, OUTCOMES, PROBABILITIES
 from p4equity.exhibits.select import OK
 from p4equity.exhibits.text import is_missing
 from p4equity.inference.two_sides import pointwise_level
@@ -72,7 +72,7 @@ def leveled(estimates: pd.DataFrame, study: Study, measure: str, group: str) -> 
     rows = {str(r["outcome"]): r for r in found.to_dict("records")}
     if not set(OUTCOMES) <= set(rows):
         return None
-    return Leveled(rows, rows["probability_leveling_down"].get("reason") != NO_OWN_GAP)
+    return Leveled(rows, all(rows[o].get("reason") != NO_OWN_GAP for o in PROBABILITIES))
 
 
 def judged(found: Leveled, margin: float) -> Verdict:

@@ -16,9 +16,13 @@ from p4equity.disparity.leveling import (
     EQUAL_LIFT,
     LEVELING_DOWN,
     LEVELING_UP,
+    MIXED,
+    Bounds,
     group_gains,
     reference_falls,
 )
+from p4equity.disparity.leveling_probability import NO_GAIN
+from p4equity.evaluation.leveling import KIND_OUTCOMES
 from p4equity.exhibits.leveling_answers import Leveled, Verdict, by_bounds, judged, leveled, row_bounds, widened
 from p4equity.section import phrases
 from p4equity.section.answers import EVERYONE, Answer, Row, members, moved
@@ -70,8 +74,13 @@ def judge(s: Section, a: Answer) -> Leveling:
     else:
         gap, reference, group = (widened(r) for r in (a.main, a.reference, a.rate))
         named = by_bounds(gap, reference, group, least, a.main)
-    falls, gains = _SAID[reference_falls(reference, least)], _SAID[group_gains(group, least)]
-    return Leveling(named.kind, a.claimed, falls, gains, named.left)
+    return Leveling(named.kind, a.claimed, _fall(reference, least), _SAID[group_gains(group, least)], named.left)
+
+
+def _fall(reference: Bounds, least: float) -> str:
+    """Whether the reference group falls; a fall that is shown and shown to be no larger than the margin is called that."""
+    falls = reference_falls(reference, least)
+    return "within the margin" if falls and reference.low >= -least else _SAID[falls]
 
 
 def margin(s: Section) -> float:
@@ -96,22 +105,21 @@ def table(s: Section, items: list[Answer]) -> pd.DataFrame:
         level, found = judge(s, a), joint(s, a)
         who = members(s, a)
         name = phrases.measure(s, a.measure_id) + ("" if who == EVERYONE else f" ({who})")
-        part, down, up = (_percent(s, found, o) for o in ("share_from_reference", *_WAYS.values()))
-        rows.append([name, _narrows(a), level.falls, level.gains, part, down, up, words(level)])
+        parts = [_percent(s, found, o) for o in ("share_from_reference", *_WAYS.values())]
+        rows.append([name, _narrows(a), level.falls, level.gains, *parts, words(level)])
     names = [
         "Measure",
         "Gap narrows (rule for claims)",
         f"{phrases.reference(s)} falls",
         "Groups gain",
         "Reference's part",
-        "Probability down",
-        "Probability up",
+        *(f"Probability {kind.removeprefix('leveling ')}" for kind in _WAYS),
         "Verdict",
     ]
     return pd.DataFrame(rows, columns=names)
 
 
-_WAYS = {LEVELING_DOWN: "probability_leveling_down", LEVELING_UP: "probability_leveling_up"}
+_WAYS = {kind: KIND_OUTCOMES[kind] for kind in (LEVELING_DOWN, MIXED, LEVELING_UP)}
 
 
 def _percent(s: Section, found: Leveled | None, outcome: str) -> str:
@@ -146,7 +154,7 @@ def summary(s: Section, a: Answer, subject: str) -> str:
     if a.reference is None or a.rate is None or not a.ok:
         return f"**{subject}.** No verdict: the effects on both groups are not estimable."
     text = f"**{subject}: {words(level)}.** {who_moved(s, a)}"
-    return " ".join(x for x in (text, share_words(s, a), probability_words(s, a)) if x)
+    return " ".join(x for x in (text, share_words(s, a), probability_words(s, a), no_gain_words(s, a)) if x)
 
 
 def who_moved(s: Section, a: Answer) -> str:
@@ -180,16 +188,31 @@ def share_words(s: Section, a: Answer) -> str:
 
 
 def probability_words(s: Section, a: Answer) -> str:
-    """How probable leveling down and up are, with the probabilities before the data; empty where there are none."""
-    found = joint(s, a)
-    if found is None or any(found.rows[o]["status"] != "ok" for o in _WAYS.values()):
+    """How probable each kind of narrowing is, with the probabilities before the data; empty where there are none."""
+    rows = _chances(s, a)
+    if not rows:
         return ""
-    down, up = (found.rows[o] for o in _WAYS.values())
-    before = [s.number(str(r["row_id"]), what="statistic", decimals=0) for r in (down, up)]
-    return (
-        f"The probability of leveling down is {chance(s, down)} (before the data {before[0]}%), of leveling up {chance(s, up)}"
-        f" ({before[1]}%)."
-    )
+    parts = [
+        f"of {kind} {'is ' if k == 0 else ''}{chance(s, row)}"
+        f" ({'before the data ' if k == 0 else ''}{s.number(str(row['row_id']), what='statistic', decimals=0)}%)"
+        for k, (kind, row) in enumerate(rows.items())
+    ]
+    rest = 100 - sum(float(row["estimate"]) for row in rows.values())
+    left = " The rest is no narrowing, or a smaller one without a fall." if rest >= 1 else ""
+    return f"The probability {phrases.join(parts)}.{left}"
+
+
+def no_gain_words(s: Section, a: Answer) -> str:
+    """How probable a narrowing is in which the groups do not gain at all, a margin apart; empty where there is none."""
+    found = joint(s, a) if _chances(s, a) else None
+    return f"That of a narrowing without any gain is {chance(s, found.rows[KIND_OUTCOMES[NO_GAIN]])}." if found else ""
+
+
+def _chances(s: Section, a: Answer) -> dict[str, Row]:
+    """The row of each kind's probability; empty where one has no number."""
+    found = joint(s, a)
+    rows = {kind: found.rows[o] for kind, o in _WAYS.items()} if found is not None else {}
+    return {kind: dict(row) for kind, row in rows.items()} if all(r["status"] == "ok" for r in rows.values()) else {}
 
 
 def rule(s: Section) -> str:
@@ -200,7 +223,8 @@ def rule(s: Section) -> str:
         "A verdict needs bounds of both effects and of the gap that hold together; it is wrong at most as often as they are."
         f" *Leveling up*: the gap narrows, the groups gain at least {least} points, and {reference} members do not fall by more."
         f" *Leveling down*: the gap narrows, {reference} members fall, and the groups gain less than {least} points."
-        f" *Mixed*: {reference} members fall and the groups gain. Where more than one kind stays open, the data cannot tell;"
+        f" *Mixed*: {reference} members fall by more than {least} points and the groups gain at least as much."
+        " Where more than one kind stays open, the data cannot tell;"
         " brackets say which remain once a narrowing is shown. Verdicts allow for the three bounds of one question and not for"
         " the other questions, as the rule for claims does. The probabilities weigh the same data for a reader who, before them,"
         f" held effects on either side for equally likely to be up or down, with a standard deviation of {spread} points."

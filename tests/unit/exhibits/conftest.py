@@ -143,9 +143,9 @@ def leveling_rows(study: Study, analysis: Analysis, base: dict[str, Any], k: int
     for outcome in SHARES:
         row = {**base, "outcome": outcome, "outcome_unit": "percent"}
         yield answer(row, 90.0, 20.0) if behind else {**row, "status": "not_estimable", "reason": NO_OWN_GAP}
-    for outcome in PROBABILITIES:
+    for outcome, probability in zip(PROBABILITIES, (60.0, 25.0, 10.0, 40.0), strict=True):
         row = {**base, "outcome": outcome, "outcome_unit": "percent"}
-        known = {**row, "estimate": 60.0, "statistic": 15.0, "reason": PRIOR}
+        known = {**row, "estimate": probability, "statistic": 15.0, "reason": PRIOR}
         yield known if behind else {**row, "status": "not_estimable", "reason": NO_OWN_GAP}
 
 
