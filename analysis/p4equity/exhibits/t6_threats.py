@@ -63,7 +63,7 @@ def _finding(results: Results, item: str) -> Finding:
         return _gate(results, item)
     if item in FACTS:
         name, said = FACTS[item]
-        return name, said(results), []
+        return name, *said(results)
     analysis = next((a for a in results.study.analyses if a.id == item), None)
     if analysis is None:
         return capital(item.replace("_", " ")), NOT_EVALUATED, []
@@ -168,13 +168,21 @@ def _answers(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findi
         return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
     ids = [str(i) for i in ok["row_id"]]
     if len(ok) > LISTED:
-        return name, f"{_range(ok)}{_silent(rows)}", ids
+        return name, f"{_ranges(ok)}{_silent(rows)}", ids
     if len(rows) == 1:
         return _methods(results, analysis, found[found["measure_id"] == rows["measure_id"].iloc[0]])
     differ = [c for c in ("measure_id", "group", "outcome") if ok[c].nunique() > 1]
     differ += ["sample"] if ok.duplicated(["measure_id", "group", "outcome"]).any() else []
     each = [f"{_subject(results, r, differ)}{text.estimate(r)}" for r in ok.to_dict("records")]
     return name, f"{'; '.join(each)}{_unit(ok)}{_silent(rows)}", ids
+
+
+def _ranges(ok: pd.DataFrame) -> str:
+    """The range of each outcome: parts of a rate and parts of a gap have none in common."""
+    if ok["outcome"].nunique() == 1:
+        return _range(ok)
+    parts = ok.groupby("outcome", sort=False)
+    return "; ".join(f"{str(outcome).replace('_', ' ')}: {_range(own)}" for outcome, own in parts)
 
 
 def _methods(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:

@@ -47,8 +47,8 @@ FamilyRule = Literal["holm", "benjamini_hochberg", "none"]
 PaymentStatistic = Literal["pairwise_gap", "gap_to_best", "between_group_variance", "weighted_mean_gap", "worst_group_rate"]
 Certainty = Literal["document", "press", "inference", "assumption"]
 
-# Facts that a run checks about itself, as evidence against a threat beside analyses and gates.
-FACTS: tuple[str, ...] = ("plan_of_results", "one_code_version", "deviation_log")
+# Evidence against a threat beside analyses and gates: facts that a run checks about itself, and years set apart in event studies.
+FACTS: tuple[str, ...] = ("plan_of_results", "one_code_version", "deviation_log", "years_apart")
 
 ESTIMATORS: tuple[str, ...] = get_args(EstimatorId)
 INFERENCES: tuple[str, ...] = get_args(InferenceId)

@@ -38,10 +38,20 @@ def found(study: Study, analysis: Analysis) -> list[dict[str, Any]]:
     return [answer(analysis, m, outcome=outcome, **more) for m in measures]
 
 
+def apart(study: Study, *estimates: float) -> list[dict[str, Any]]:
+    """Coefficients of the year set apart in the first event study, a group each, and one of another year far from zero."""
+    analysis = next(a for a in study.analyses if a.estimator == "event_study" and not a.bounds_trends)
+    measure, more = study.measure_ids("contracted")[0], {**PROVENANCE, "plan_hash": study.plan_hash}
+    times = [float(study.baseline.apart[0] - study.launch_cohort)] * 3 + [0.0]
+    values = zip(times, [*(estimates or (-0.5, 0.25, 0.5)), 9.0], [*study.groups.compared, study.groups.compared[0]], strict=True)
+    return [answer(analysis, measure, x, event_time=t, group=g, **more) for t, x, g in values]
+
+
 def whole(study: Study, **changed: Any) -> Results:
     """Every analysis and gate that is evidence, with a result; `changed`: columns of the first row."""
     items = evidence(study)
     rows = [row for a in study.analyses if a.id in items for row in found(study, a)]
+    rows += apart(study)
     rows[0] |= changed
     gates = [gate_row(g, "all", 1.0, "PASS") for g in study.gates if g.id in items]
     return made(study, rows, diagnostics=pd.DataFrame(gates))
@@ -62,19 +72,42 @@ def test_every_threat_shows_a_result_when_its_tests_have_one(study: Study) -> No
 
 
 def test_the_run_checks_that_results_and_plan_code_and_cells_belong_together(study: Study) -> None:
-    said = {item: check(whole(study)) for item, (_, check) in CHECKED.items()}
+    said = {item: check(whole(study))[0] for item, (_, check) in CHECKED.items()}
     assert said["plan_of_results"].startswith("passed: all ")
     assert said["one_code_version"].startswith("passed: ")
     assert said["deviation_log"] == "no departure from the plan is logged"
-    assert CHECKED["plan_of_results"][1](whole(study, plan_hash="other")).startswith("FAILED: 1 of ")
+    assert CHECKED["plan_of_results"][1](whole(study, plan_hash="other"))[0].startswith("FAILED: 1 of ")
     for column, words in (
         ("code_version", "2 versions of the code and 1 sets"),
         ("data_hash", "1 versions of the code and 2 sets"),
     ):
-        assert words in CHECKED["one_code_version"][1](whole(study, **{column: "other"}))
+        assert words in CHECKED["one_code_version"][1](whole(study, **{column: "other"}))[0]
     logged = [{"deviation_id": f"D{i}", "after_outcomes": i == 1} for i in range(3)]
     departed = replace(study, tables={**study.tables, "deviations": logged})
-    assert CHECKED["deviation_log"][1](whole(departed)) == "3 departures logged, 1 after outcomes were seen"
+    assert CHECKED["deviation_log"][1](whole(departed))[0] == "3 departures logged, 1 after outcomes were seen"
+
+
+def test_the_years_set_apart_are_read_from_their_own_coefficients(study: Study) -> None:
+    said, ids = CHECKED["years_apart"][1](made(study, [*main_rows(study), *apart(study, -4.0, 0.25, 0.5)]))
+    assert said == "2020 against 2022: −4.0 to 0.5 points in 3 series, 1 with an interval of its own that excludes zero"
+    assert len(ids) == 3
+    none = [row | UNABLE for row in apart(study)]
+    assert CHECKED["years_apart"][1](made(study, none))[0] == "not estimable (2020)"
+    assert CHECKED["years_apart"][1](made(study, main_rows(study)))[0] == "not evaluated (2020)"
+
+
+def test_parts_of_a_rate_and_parts_of_a_gap_share_no_range(study: Study) -> None:
+    analysis = study.analysis("documentation")
+    sizes = {"rate_from_readings": 0.25, "rate_from_control": 2.0, "gap_from_readings": -3.0, "gap_from_control": -5.0}
+    rows = [
+        answer(analysis, m, size + k, outcome=outcome) for k, m in enumerate(study.measure_sets.contracted[:2])
+        for outcome, size in sizes.items()
+    ]  # fmt: skip
+    exhibit = build("t6_threats", made(study, rows))
+    found = exhibit.data.set_index("evidence").loc["documentation", "finding"]
+    assert "gap from readings: 2 estimates from −3.0 to −2.0 points" in found
+    assert "rate from control: 2 estimates from 2.0 to 3.0 points" in found
+    assert "8 estimates" not in found
 
 
 def held(study: Study, **more: Any) -> list[dict[str, Any]]:
