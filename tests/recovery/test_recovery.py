@@ -195,10 +195,11 @@ def test_the_committed_edition_shows_the_planted_fall_and_fails_no_gate(study: S
 
 
 LEVELING = Path(__file__).parent / "leveling.csv"
+SCENARIOS = ("clean", "nothing", "leveling_down")
 
 
 def test_who_moved_is_recovered_over_draws_of_the_studys_size() -> None:
-    """The committed table: 200 draws with the planted effects, 200 without any; Monte Carlo error of a share near 95%: 0.015.
+    """The committed table: 200 draws each of the planted effects, of none, of leveling down; error of a share near 95%: 0.015.
 
     The slow test below writes it. Bounds and regions hold the truth at their level less two Monte Carlo errors; no verdict is of
     a wrong kind more often than 5%, and none is announced without an effect more often than that.
@@ -214,12 +215,17 @@ def test_who_moved_is_recovered_over_draws_of_the_studys_size() -> None:
     assert up["down"] <= 0.05
     assert by.loc[("clean", "WCV"), "down"] <= 0.05
     assert by.loc[("clean", "HBD_CTRL"), "announced"] <= 0.05
-    # The plant of leveling down: its fall is shown and leveling up mostly ruled out. The verdict itself needs the groups' upper
-    # bound below half a point, which errors of 1.3 points all but never allow: 0.5% of draws.
+    # The default's leveling down: its fall is shown and leveling up mostly ruled out. The verdict itself needs the groups' upper
+    # bound below half a point; their true effect is none and its error 1.3 points, so that no sound rule says it: 0.5% of draws.
     assert down["falls"] >= 0.9
     assert down["up_ruled_out"] >= 0.5
     assert down["probability_down"] > 5 * down["probability_up"]
     assert up["probability_up"] > 3 * up["probability_down"]
+    # The scenario `leveling_down`: the verdict over all measures in most draws, of a single measure (3 or 5 systems) in a third.
+    pronounced = by.loc["leveling_down"]
+    assert pronounced.loc["pooled", "down"] >= 0.8
+    assert (pronounced["announced"] == pronounced["down"]).all()
+    assert (pronounced["probability_down"] > 60).all()
 
 
 @pytest.mark.slow
@@ -230,7 +236,7 @@ def test_recovery_of_who_moved(study: Study, tmp_path: Path) -> None:
 
     write_extract(study, tmp_path / "x")
     write_tier_b(STUDY, tmp_path / "x", tmp_path / "cells", 2)
-    rows = [r for s in ("clean", "nothing") for i in range(200) for r in joint_draw((Setting(tmp_path / "cells", s), i))]
+    rows = [r for s in SCENARIOS for i in range(200) for r in joint_draw((Setting(tmp_path / "cells", s), i))]
     joint_summary(pd.DataFrame(rows)).to_csv(LEVELING, index=False)
     test_who_moved_is_recovered_over_draws_of_the_studys_size()
 
