@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from p4equity.errors import StudyError
+from p4equity.inference.permutation import permutation_test
 from p4equity.inference.random_effects import meta_regression
 from p4equity.inference.stacked import (
     Stacked,
@@ -18,6 +19,7 @@ from p4equity.inference.stacked import (
 )
 from p4equity.inference.stacked_permutation import (
     assignment_effects,
+    attainable,
     contract_patterns,
     count_rows,
     enumerate_rows,
@@ -207,3 +209,49 @@ def test_the_permutation_estimate_is_the_null_weighted_one() -> None:
     estimate, variance, _ = dense(data, tau2, correlation, data.measure_weights)
     assert result.estimate == pytest.approx(estimate, abs=1e-9)
     assert result.statistic == pytest.approx(estimate / np.sqrt(variance), rel=1e-9)
+
+
+def _one_row(treated: int, comparison: int, measures: int = 2, seed: int = 0) -> Stacked:
+    """Systems with one contract row over all measures, or none."""
+    rng, S = np.random.default_rng(seed), treated + comparison
+    V = np.array([np.eye(measures) * v for v in rng.uniform(0.3, 2.0, S)])
+    contracts = np.zeros((S, measures), bool)
+    contracts[:treated] = True
+    y = rng.normal(0, 1, (S, measures)) - 30 * contracts  # as extreme as can be
+    return Stacked(y, contracts, V, np.zeros(S, np.int64))
+
+
+@pytest.mark.parametrize(("treated", "comparison", "expected"), [(3, 3, 2 / 20), (4, 4, 2 / 70), (3, 4, 1 / 35), (2, 5, 1 / 21)])
+def test_the_smallest_p_counts_the_mirror(treated: int, comparison: int, expected: float) -> None:
+    """With arms of the same size every assignment has a mirror of the same size of statistic; the most extreme data reach it."""
+    data = _one_row(treated, comparison)
+    result = stacked_permutation(data)
+    assert result.p_attainable == pytest.approx(expected)
+    assert result.p_value == pytest.approx(expected)
+    assert attainable(data.contracts, data.present, data.strata, 1_000)[1] == pytest.approx(expected)
+    one = permutation_test(data.y[:, 0], data.contracts[:, 0], data.covariance[:, 0, 0])
+    assert one.p_attainable == pytest.approx(expected)
+
+
+def test_a_mirror_must_keep_every_cell_in_place() -> None:
+    """Who is contracted on one of two measures leaves the other one: such a row has no mirror, unless that cell is missing."""
+    data = _one_row(2, 2)
+    contracts = data.contracts.copy()
+    contracts[1, 1] = False  # rows 11, 10, 00, 00
+    several = Stacked(data.y, contracts, data.covariance, data.strata)
+    assert attainable(contracts, several.present, data.strata, 1_000) == (12, 1 / 12)
+    assert stacked_permutation(several).p_attainable == pytest.approx(1 / 12)
+    y = data.y.copy()
+    y[[1, 3], 1] = np.nan  # rows 11, 1-, 00, 0-
+    missing = Stacked(y, contracts, data.covariance, data.strata)
+    assert attainable(contracts, missing.present, data.strata, 1_000)[1] == 2 / 12
+    found = stacked_permutation(missing)
+    assert found.p_attainable == pytest.approx(found.p_value)
+    strata = np.array([0, 1, 1, 1])
+    assert attainable(data.contracts, data.present, strata, 1_000) == (3, 1 / 3)  # nobody to change places with
+
+
+def test_drawn_assignments_cannot_go_below_one_in_the_draws() -> None:
+    data = _one_row(5, 7)
+    assert attainable(data.contracts, data.present, data.strata, 100) == (792, 1 / 100)
+    assert stacked_permutation(data, limit=100).p_attainable == pytest.approx(1 / 100)

@@ -6,6 +6,7 @@ from math import factorial, prod
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from p4equity.inference.canonical import order_of_units
 from p4equity.inference.permutation import PermutationResult, invert, two_sided_p
@@ -52,6 +53,36 @@ def count_rows(held: NDArray[np.int64], strata: NDArray[np.int64]) -> int:
     return total
 
 
+def turned_rows(contracts: Flags, present: Flags) -> Flags:
+    """(S, K) contract rows under which a system's cells (S, M) stay in the comparison and change arms; see `contract_patterns`.
+
+    Where every system holds one of these, arms are exchanged and nothing else: the statistic only changes its sign.
+    """
+    patterns, _ = contract_patterns(contracts)
+    asked = present & contracts.any(axis=0)
+    now = asked & (contracts | ~contracts.any(axis=1, keepdims=True))
+    then = asked[:, None, :] & (patterns | ~patterns.any(axis=1, keepdims=True))
+    same = (then == now[:, None, :]) & ((patterns != contracts[:, None, :]) | ~now[:, None, :])
+    return np.asarray(same.all(axis=2))
+
+
+def attainable(contracts: Flags, present: Flags, strata: NDArray[np.int64], limit: int) -> tuple[int, float]:
+    """Number of assignments of contract rows, and the smallest two-sided p of a permutation over them.
+
+    contracts, present: (S, M) contracts and cells with a change, of one measure or several. The observed assignment counts, and
+    its mirror where contract rows can be handed out so. Where there are more than `limit`, so many are drawn, the observed among
+    them.
+    """
+    held, turned = contract_patterns(contracts)[1], turned_rows(contracts, present)
+    total = count_rows(held, strata)
+    mirrored = True
+    for s in np.unique(strata):
+        index = np.flatnonzero(strata == s)
+        given = turned[np.ix_(index, held[index])]  # by system, whether each of the stratum's rows turns it
+        mirrored &= bool(given[linear_sum_assignment(given, maximize=True)].all())
+    return total, max((2 if mirrored else 1) / total, 1 / limit if total > limit else 0.0)
+
+
 def sample_rows(held: NDArray[np.int64], strata: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
     """`draws` random permutations of contract rows within strata, the observed one first."""
     rng = np.random.default_rng(seed)
@@ -90,11 +121,13 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
         return two_sided_p(usable, float(statistics[-1])), float(statistics[-1]), float(effects[-1]) + theta, len(usable)
 
     p, statistic, estimate, admissible = test(0.0)
+    turned = turned_rows(data.contracts, data.present & (data.measure_weights > 0))
+    floor = (2 if turned[np.arange(len(held)), table].all(axis=1).any() else 1) / admissible
     error = float(np.sqrt(p * (1 - p) / limit)) if sampled else 0.0
     spread = 4 * stacked_standard_error(data, float(np.nanvar(data.y))) + 1e-12
-    low, high = invert(lambda t: test(t)[0], estimate, spread, 1 - conf_level, 1 / admissible, tolerance=2e-4)
+    low, high = invert(lambda t: test(t)[0], estimate, spread, 1 - conf_level, floor, tolerance=2e-4)
     count = total if sampled else admissible
-    return PermutationResult(estimate, statistic, p, low, high, 1 / admissible, count, sampled, error)
+    return PermutationResult(estimate, statistic, p, low, high, floor, count, sampled, error)
 
 
 def _order(data: Stacked) -> NDArray[np.int64]:
