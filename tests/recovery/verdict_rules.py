@@ -123,7 +123,8 @@ def table(setting: Setting, study: Study, draws: int) -> pd.DataFrame:
             rows.append(
                 {
                     "question": question, "rule": rule, "level": level, "wrong_at_worst": wrong, "worst_reference": reference,
-                    "worst_group": group, "announced_with_nothing": nothing, **found, "draws": draws, "seed": SEED, "date": date.today().isoformat(),
+                    "worst_group": group, "announced_with_nothing": nothing, **found, "draws": draws, "seed": SEED,
+                    "date": date.today().isoformat(),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows).round(4)
