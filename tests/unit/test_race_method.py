@@ -37,7 +37,30 @@ def certain(study: Study) -> Context:
             more = {"p": 1e6 * den, "p_num": 1e6 * num, "den": den, "num": num} if own else {}
             rows.append({**where, "group_1": first, "group_2": second, "p_p": 1e12 * den, **more})
     table = pd.DataFrame(rows)
-    return replace(context, probability=table, self_report=table, memory={})
+    history, bins = histories(context, study)
+    return replace(context, probability=table, self_report=table, history=history, race_bins=bins, memory={})
+
+
+def histories(context: Context, study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Members of the cells, each in one year alone, who all reported their group; and the one bin a group then has."""
+    assert study.scheme is not None
+    cells = context.cell[context.cell["measure_id"].isin(study.measure_sets.contracted)]
+    cells = cells[cells["year"].isin(study.baseline.pre_years) | (cells["year"] >= study.launch_cohort)]
+    after = (cells["year"] >= study.launch_cohort).astype(int)
+    where = cells[["map", "race_version", "system_id", "measure_id"]].assign(
+        reported_group=cells["group"], likely_group=cells["group"], second_group=cells["group"], band=4,
+        pre_den=1 - after, post_den=after,
+    )  # fmt: skip
+    met = [where.assign(members=n, pre_num=y * where.pre_den, post_num=y * where.post_den) for y, n in
+           ((1, cells["num"]), (0, cells["den"] - cells["num"]))]  # fmt: skip
+    rows = pd.concat(met)
+    groups = list(study.scheme.ids)
+    bins = pd.DataFrame([
+        {"map": "baseline", "race_version": "frozen", "measure_id": m, "likely_group": own, "second_group": own, "band": 4,
+         "group": group, "members": 1, "p": 1_000_000 * (own == group)}
+        for m in study.measure_sets.contracted for own in groups for group in groups
+    ])  # fmt: skip
+    return rows, bins
 
 
 def answers(context: Context, study: Study, method: str) -> pd.DataFrame:
@@ -54,6 +77,35 @@ def test_certain_probabilities_give_the_answer_of_classes(certain: Context, stud
     assert other["estimate"].to_numpy(float) == pytest.approx(classes["estimate"].to_numpy(float), abs=0.2)
     assert other["std_error"].to_numpy(float) == pytest.approx(classes["std_error"].to_numpy(float), rel=0.1)
     assert (other["n_members"] == classes["n_members"]).all()
+
+
+def test_imputations_of_known_groups_give_the_answer_of_classes(certain: Context, study: Study) -> None:
+    asked = next(a for a in study.analyses if a.race_method == "imputed")
+    classes = pd.DataFrame(analysis_rows(certain, asked.model_copy(update={"race_method": "classes"})))
+    imputed = pd.DataFrame(analysis_rows(certain, asked))
+    for column in ("estimate", "std_error", "n_members"):
+        assert imputed[column].to_numpy(float) == pytest.approx(classes[column].to_numpy(float), rel=1e-9)
+    df = classes["df"].astype(float)  # Barnard and Rubin's, with nothing imputed
+    assert imputed["df"].to_numpy(float) == pytest.approx((df * (df + 1) / (df + 3)).to_numpy())
+    assert imputed["reason"].str.contains(f"{study.race.imputations} imputations").all() if study.race else False
+
+
+def test_without_histories_no_imputation_is_answered(study: Study) -> None:
+    asked = next(a for a in study.analyses if a.race_method == "imputed")
+    rows = pd.DataFrame(analysis_rows(random_context(study), asked))
+    assert set(rows["status"]) == {"not_estimable"}
+    assert rows["reason"].str.contains("nobody reported").all()
+
+
+def test_imputations_are_the_same_in_any_order_of_rows_and_in_another_process(certain: Context, study: Study) -> None:
+    asked = next(a for a in study.analyses if a.race_method == "imputed")
+    asked = asked.model_copy(update={"measures": study.measure_sets.contracted[:1], "also_pooled": False})
+    here = pd.DataFrame(analysis_rows(certain, asked))
+    shuffled = replace(certain, history=certain.history.sample(frac=1, random_state=3), memory={})
+    light = replace(certain, study=replace(study, analyses=(asked,)), memory={}).light()
+    assert light.history.empty
+    for other in (shuffled, light):
+        pd.testing.assert_frame_equal(pd.DataFrame(analysis_rows(other, asked)), here)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -26,7 +26,9 @@ CARRIED = (
     "changes",
     "by_owner",
     "race_method",
+    "imputed",
     "members",
+    "matched",
 )  # of what was made: what other processes need
 Made = TypeVar("Made")
 
@@ -139,7 +141,8 @@ class Context:
         """The context with what was made of its rows, and without them."""
         kept = {key: made for key, made in self.memory.items() if (key if isinstance(key, str) else key[0]) in CARRIED}
         kept = {key: made.without_rows() if isinstance(made, Context) else made for key, made in kept.items()}
-        return replace(self, cell=self.cell.iloc[:0], overlap=self.overlap.iloc[:0], memory=kept)
+        none = {name: getattr(self, name).iloc[:0] for name in ("cell", "overlap", "history", "race_bins")}
+        return replace(self, **none, memory=kept)
 
     @staticmethod
     def rows(frame: pd.DataFrame, variant: tuple[str, str]) -> pd.DataFrame:
@@ -168,6 +171,8 @@ class Context:
         for system in arms.systems:
             start, leave = arms.treated.get(system, launch), study.exit_year(system)
             end = leave if leave is not None and rule == "until_exit" else max(study.years) + 1
+            if analysis.placebo is not None:  # nothing of a year with a contract enters
+                start, end = analysis.placebo, min(end, launch)
             out[system] = (pre, [t for t in study.years if start <= t < end and t not in study.baseline.apart])
         return out
 

@@ -17,12 +17,14 @@ from p4equity.disparity.race_levels import added, mean_gap, together
 from p4equity.disparity.race_panel import LINEAR, SELF_REPORT, WEIGHTED, probability_panel, race_sums, self_report_panel
 from p4equity.disparity.race_probability import squared_correlation
 from p4equity.evaluation.context import POINTS, Context, base_row
+from p4equity.evaluation.imputed import IMPUTED, LACKING, imputation_note, imputed_panels
+from p4equity.inference.rubin import rubin
 from p4equity.study import Analysis
 
 ESTIMAND = "gap over the baseline years, all systems, by how members are placed in groups"
 CLASSES, KNOWN = "classes", "self_report_"
-WAYS = (CLASSES, WEIGHTED, LINEAR, SELF_REPORT, KNOWN + WEIGHTED, KNOWN + LINEAR)
-Panels = dict[str, Panel]
+WAYS = (CLASSES, WEIGHTED, LINEAR, SELF_REPORT, IMPUTED, KNOWN + WEIGHTED, KNOWN + LINEAR)
+Panels = dict[str, tuple[Panel, ...]]  # several where a way is imputation
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
@@ -34,7 +36,6 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     """The baseline gap of one measure by every group and way; the statistic of probabilities is their corr(p, member)^2."""
     study, variant = context.study, context.variant(analysis)
     panels, correlation = context.once(("race_levels", variant), lambda: _panels(context, variant))
-    critical = float(stats.norm.ppf(0.5 + study.inference.conf_level / 2))
     reference, found = str(study.groups.reference), []
     for group in study.groups.compared:
         for way in WAYS:
@@ -43,24 +44,37 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
                 reference_group=reference, inference="sampling", outcome_unit="percentage points", weighting="patient",
                 first_year=min(study.baseline.pre_years), last_year=max(study.baseline.pre_years),
             )  # fmt: skip
-            if way not in panels or measure not in panels[way].measures:
-                found.append(row | {"status": "not_estimable", "reason": "the data hold no race and ethnicity probabilities"})
+            if not panels.get(way) or measure not in panels[way][0].measures:
+                reason = LACKING if way == IMPUTED else "the data hold no race and ethnicity probabilities"
+                found.append(row | {"status": "not_estimable", "reason": reason})
                 continue
             least = study.inference.minimum_denominator
-            gap, error, members = mean_gap(panels[way], measure, reference, group, study.baseline.pre_years, least)
-            if not np.isfinite(gap):
+            answers = [mean_gap(p, measure, reference, group, study.baseline.pre_years, least) for p in panels[way]]
+            if not all(np.isfinite(gap) for gap, _, _ in answers):
                 found.append(row | {"status": "not_estimable", "reason": "no baseline year with the minimum denominator"})
                 continue
-            gap, error = POINTS * gap, POINTS * error
-            row |= {"estimate": gap, "std_error": error, "n_members": int(members)}
-            row |= {"conf_low": gap - critical * error, "conf_high": gap + critical * error}
+            found.append(row | _columns(answers, study.inference.conf_level))
+            row = found[-1]
             if way in (WEIGHTED, LINEAR):
                 row |= {
                     "statistic": correlation[measure, group],
                     "reason": "statistic is the squared correlation with membership",
                 }
-            found.append(row)
     return found
+
+
+def _columns(answers: list[tuple[float, float, float]], conf_level: float) -> dict[str, Any]:
+    """Columns of one way's gap in points, or of the gaps of several imputations together."""
+    gaps, errors, members = (np.array(values) for values in zip(*answers, strict=True))
+    gap, error, critical = POINTS * gaps[0], POINTS * errors[0], float(stats.norm.ppf(0.5 + conf_level / 2))
+    out = {"estimate": gap, "std_error": error, "n_members": int(members.mean())}
+    if len(answers) == 1:
+        return out | {"conf_low": gap - critical * error, "conf_high": gap + critical * error}
+    pooled = rubin(POINTS * gaps, (POINTS * errors) ** 2, conf_level=conf_level)
+    return out | {
+        "estimate": pooled.estimate, "std_error": pooled.std_error, "df": pooled.df,
+        "conf_low": pooled.conf_low, "conf_high": pooled.conf_high, "reason": imputation_note(len(answers), pooled),
+    }  # fmt: skip
 
 
 def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, dict[tuple[str, str], float]]:
@@ -69,14 +83,14 @@ def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, dict[tu
     systems = [s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)]
     whole = together(context.panel(variant), systems)
     sums, reports = (context.rows(t, variant) for t in (context.probability, context.self_report))
-    panels: Panels = {CLASSES: whole}
+    panels: Panels = {CLASSES: (whole,), IMPUTED: tuple(together(p, systems) for p in imputed_panels(context, variant))}
     if sums.empty or reports.empty or study.scheme is None:
         return panels, {}
     groups, sums, reports = study.scheme.ids, added(sums, systems), added(reports, systems)
     known = self_report_panel(whole, reports)
     panels |= {
-        **{way: probability_panel(whole, sums, groups, way) for way in (WEIGHTED, LINEAR)}, SELF_REPORT: known,
-        **{KNOWN + way: probability_panel(known, reports, groups, way) for way in (WEIGHTED, LINEAR)},
+        **{way: (probability_panel(whole, sums, groups, way),) for way in (WEIGHTED, LINEAR)}, SELF_REPORT: (known,),
+        **{KNOWN + way: (probability_panel(known, reports, groups, way),) for way in (WEIGHTED, LINEAR)},
     }  # fmt: skip
     return panels, _correlations(context, whole, sums)
 

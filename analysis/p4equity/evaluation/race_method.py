@@ -11,6 +11,7 @@ from p4equity.disparity.race_panel import probability_panel, self_report_panel
 from p4equity.evaluation.clusters import clustered
 from p4equity.evaluation.composition import composed, lacks_ages, with_panel
 from p4equity.evaluation.context import Context, failed_rows
+from p4equity.evaluation.imputed import IMPUTED, imputed, lacks_histories
 from p4equity.study import Analysis
 from p4equity.study.names import RACE_METHOD_NAMES
 
@@ -25,9 +26,13 @@ def asked_in(context: Context, analysis: Analysis) -> Context:
 def placed(context: Context, analysis: Analysis) -> Context:
     """The context in which an analysis is asked: as it is, or with the panel of its `race_method` in place of that of classes.
 
-    Which groups have a baseline gap is judged by classes for all methods, so that all answer the same question.
+    Which groups have a baseline gap is judged by classes for all methods, so that all answer the same question. Imputations have
+    a panel each: the question is asked of all of them later.
     """
     method = analysis.race_method
+    if method == IMPUTED:
+        imputed(context, context.variant(analysis))
+        return context
     if method == CLASSES or lacking(context, analysis):
         return context
     variant = context.variant(analysis)
@@ -51,6 +56,8 @@ def lacking(context: Context, analysis: Analysis) -> str | None:
     if reason := lacks_ages(context, analysis):
         return reason
     variant = context.variant(analysis)
+    if analysis.race_method == IMPUTED:
+        return lacks_histories(context, variant)
     known = analysis.race_method == CLASSES or ("race_method", variant, analysis.race_method) in context.memory
     if known or len(context.rows(_table(context, analysis.race_method), variant)):
         return None

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from p4equity.evaluation.context import COMPANIONS, Context
+from p4equity.evaluation.imputed import IMPUTED, imputed_rows
 from p4equity.evaluation.pooled import left_out, pooled_rows
 from p4equity.evaluation.race_method import asked_in, lacking, lacking_rows, said
 from p4equity.evaluation.two_stage import two_stage_rows
@@ -21,6 +22,7 @@ OWN = {
     "scale_change": "scales", "race_level": "race_level",
     "attributed_share": "attributed_share", "paid_contrast": "paid_contrast", "documentation": "documentation",
     "leveling": "leveling", "retention": "retention", "specification_break": "broken_series",
+    "placebo_date": "placebo",
 }  # fmt: skip
 PERMUTED_TOGETHER = 100  # a permutation of whole contract rows takes as long as this many other rows
 
@@ -96,14 +98,21 @@ def task_rows(context: Context, task: Task) -> list[dict[str, Any]]:
     if analysis.estimator == "meta_regression":
         if reason := lacking(context, analysis):
             return lacking_rows(context, analysis, task.measure, reason)
-        if task.pooled:
-            return said(analysis, pooled_rows(context, analysis, task.without))
-        return said(analysis, two_stage_rows(context, analysis, task.measure, task.without))
+        if analysis.race_method == IMPUTED:
+            return said(analysis, imputed_rows(context, analysis, lambda one: _changes_rows(one, task)))
+        return said(analysis, _changes_rows(context, task))
     if analysis.estimator in OWN:
         return own_question(analysis.estimator).rows(context, analysis, task.measure)
     from p4equity.evaluation.regression import regression_rows
 
     return regression_rows(context, analysis, task.measure, str(task.group))
+
+
+def _changes_rows(context: Context, task: Task) -> list[dict[str, Any]]:
+    """The rows of one question in two stages."""
+    if task.pooled:
+        return pooled_rows(context, task.analysis, task.without)
+    return two_stage_rows(context, task.analysis, task.measure, task.without)
 
 
 def bundles(context: Context, tasks: Sequence[Task]) -> list[list[int]]:

@@ -63,7 +63,8 @@ COLUMNS = ("row_id", "measure_id", "estimate", "conf_low", "conf_high", "p_value
 
 
 def ways_of(study: Study) -> list[Way]:
-    """The registered ways: the primary one first, then another version, both estimates from probabilities, self-reports alone."""
+    """The registered ways: the primary one first, then another version, both estimates from probabilities, self-reports alone,
+    imputation."""
     main = measure_analysis(study)
     if main is None or study.race is None:
         return []
@@ -74,7 +75,7 @@ def ways_of(study: Study) -> list[Way]:
         if (a.pre_years, a.map, a.exits, a.clusters) == (main.pre_years, main.map, main.exits, main.clusters)
     ]  # fmt: skip
     version = tuple(a for a in others if a.race_version != main.race_version)
-    by = {m: tuple(a for a in others if a.race_method == m) for m in ("weighted", "linear", "self_report")}
+    by = {m: tuple(a for a in others if a.race_method == m) for m in ("weighted", "linear", "self_report", "imputed")}
     label = (
         "Recorded class, one version for all years" if study.race.primary == "frozen" else "Recorded class, as in use each year"
     )
@@ -85,13 +86,15 @@ def ways_of(study: Study) -> list[Way]:
         Way("weighted", "Probabilities as weights", by["weighted"], COLORS[1], "s"),
         Way("linear", "Regression on probabilities", by["linear"], COLORS[1], "D", hollow=True),
         Way("self_report", "Self-reported only", by["self_report"], COLORS[2], "^"),
+        Way("imputed", "Imputed several times", by["imputed"], COLORS[3], "P"),
     ]
     return [w for w in ways if w.analyses]
 
 
 def _row(results: Results, way: Way, measure: str) -> Mapping[str, Any] | None:
-    method = results.study.inference.primary[0]
+    first = results.study.inference.primary[0]
     for analysis in way.analyses:
+        method = first if first in analysis.inference else analysis.inference[0]  # imputations are combined from another's errors
         row = one(rows_of(results, analysis, measure_id=measure, outcome="gap", inference=method))
         if row is not None:
             return row

@@ -54,9 +54,24 @@ def _answers(s: Section) -> str:
         else "The primary answer keeps its sign however race and ethnicity are known"
     )
     if weak and not turned and excludes_zero(a.main):
-        head += f", but {phrases.count(len(weak))} of {phrases.count(len(found))} intervals by other sources include zero"
+        verb = "includes" if len(weak) == 1 else "include"
+        head += f", but {phrases.count(len(weak))} of {phrases.count(len(found))} intervals by other sources {verb} zero"
     said = "; ".join(f"{_source(s, b)}: {figures(s, b.main, with_unit=False, level=False)}" for b in found)
-    return f"**{head}.** The primary estimate is {figures(s, a.main)}. {phrases.capital(said)} ([@fig:F7])."
+    return (
+        f"**{head}.** The primary estimate is {figures(s, a.main)}. {phrases.capital(said)} ([@fig:F7]).{_imputation(s, found)}"
+    )
+
+
+def _imputation(s: Section, found: list[Answer]) -> str:
+    """What imputation draws groups from, and when it is right."""
+    race = s.study.race
+    if race is None or not any(s.study.analysis(b.analysis_id).race_method == "imputed" for b in found):
+        return ""
+    return (
+        f" Imputation draws the group of each member who did not report one {race.imputations} times, from probabilities, results"
+        f" before and after, system and {s.study.info.treatment_label}; its interval holds what that leaves open (Rubin's rules)."
+        " It is right where members who reported stand for those with the same probabilities, results and system who did not."
+    )
 
 
 def _changes(s: Section, b: Answer, first: Any) -> bool:

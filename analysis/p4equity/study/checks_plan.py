@@ -9,6 +9,8 @@ from p4equity.errors import StudyError, did_you_mean
 from p4equity.resources import notebooks_dir
 from p4equity.study.checks_composition import check_composition
 from p4equity.study.checks_contracts import check_contracts
+from p4equity.study.checks_design import check_design
+from p4equity.study.checks_race import check_race_method
 from p4equity.study.checks_scales import check_scale
 from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
@@ -211,9 +213,10 @@ def _check_analysis(plan: Plan, analysis: Analysis, path: KeyPath, measures: Map
     if (analysis.margin is None) != (analysis.direction is None):
         problems.add(FILE, path, "margin and direction belong together", fix="give both for non-inferiority, or neither")
     _check_method(analysis, path, problems)
-    _check_race_method(plan, analysis, path, problems)
+    check_race_method(plan, analysis, ids, path, problems)
     _check_outcome(plan, analysis, [measures[m] for m in ids if m in measures], path, problems)
     check_scale(analysis, path, problems)
+    check_design(plan, analysis, path, problems)
 
 
 def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None:
@@ -240,25 +243,6 @@ def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None
         problems.add(
             FILE, (*path, "weighting"), f"the estimator '{analysis.estimator}' needs weights of its own",
             expected="weighting = \"system\" or \"patient\"",
-        )  # fmt: skip
-
-
-def _check_race_method(plan: Plan, analysis: Analysis, path: KeyPath, problems: Problems) -> None:
-    """Probabilities and self-reports are summed by system under the primary map and the frozen version alone."""
-    if analysis.race_method == "classes":
-        return
-    race, where = plan.race, (*path, "race_method")
-    version = (analysis.race_version or race.primary) if race else None
-    here = (version, analysis.map or plan.population.map, analysis.clusters)
-    if here != ("frozen", plan.population.map, "system"):
-        problems.add(
-            FILE, where, f"'{analysis.race_method}' is known for the frozen version, the map of [population] and single systems",
-            expected='race_version = "frozen", no other map, clusters = "system"', found=", ".join(map(str, here)),
-        )  # fmt: skip
-    if analysis.estimator != "meta_regression" or analysis.outcome != "gap":
-        problems.add(
-            FILE, where, f"'{analysis.race_method}' serves changes in gaps in two stages", found=analysis.estimator,
-            expected='estimator = "meta_regression", outcome = "gap"',
         )  # fmt: skip
 
 

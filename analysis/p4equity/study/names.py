@@ -130,6 +130,7 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "exit_bounds": _e("bounds for the years after an exit", "bounds after an exit"),
     "retention": _e("difference in staying between groups", "staying"),
     "specification_break": _e("jump of a gap at a change of specification", "jump at a break"),
+    "placebo_date": _e("two-stage random-effects regression at a placebo date", "two-stage, placebo date"),
     "selected_baseline": _e("selection of measures, replayed", "selection replayed"),
     "scale_change": _e("two-stage random-effects regression on another scale", "two-stage, another scale"),
     "attributed_share": _e("share of each group among attributed members", "attributed share"),
@@ -149,6 +150,7 @@ MEMBERS_NAMES = {
 RACE_METHOD_NAMES = {
     "classes": "recorded race and ethnicity", "weighted": "race and ethnicity probabilities as weights",
     "linear": "regression on race and ethnicity probabilities", "self_report": "self-reported race and ethnicity only",
+    "imputed": "race and ethnicity imputed several times",
 }  # fmt: skip
 
 

@@ -125,12 +125,15 @@ class Groups(Block):
 
 
 class Race(Block):
-    """[race]: which version of the race and ethnicity data is primary, and which version reported which year."""
+    """[race]: which version of the race and ethnicity data is primary, and which version reported which year. `imputations`: how
+    often race and ethnicity are drawn for members who did not report them, for analyses with `race_method = "imputed"`.
+    """
 
     primary: RaceVersion
     sensitivity: RaceVersion | None = None
     frozen_version: str
     contemporaneous_versions: dict[YearKey, str]
+    imputations: Annotated[int, Field(ge=20)] | None = None
 
 
 class Baseline(Block):
@@ -183,12 +186,17 @@ class Analysis(Block):
 
     `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
     any contract. `pooled = "measures"` asks one question over all measures, `also_pooled` asks it beside one a measure.
-    `covariate`: one fact about systems to hold fixed, for the estimator adjusted_change.
+    `covariate`: one fact about systems to hold fixed, for the estimator adjusted_change. `placebo`: the date from which contracts
+    are taken to run, for the estimator placebo_date. `caliper`: points of the baseline gap within which a system needs a counterpart
+    in the other arm, or it leaves the measure.
     `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column). `clusters = "owner"` makes
     systems of one owner one unit. `race_method` places members in groups: by the recorded class, by probabilities (`weighted`,
-    or `linear`: regression on probabilities; two assumptions between which a level lies), or only those who reported themselves.
+    or `linear`: regression on probabilities; two assumptions between which a level lies), only those who reported themselves, or
+    several times as `imputed` from probabilities, results, system and contract.
     `members`: as they are in each year (`open`), at the same ages (`age_standardized`), only those who `stayed`, or those
     weighted to all at baseline by group, system and age (`stayed_weighted`); see [composition].
+    `unpaid`: for the estimator paid_contrast, what paid measures are set against; of these a system counts those outside its
+    contract.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -210,9 +218,12 @@ class Analysis(Block):
     exits: ExitRule | None = None
     clusters: Clusters = "system"
     covariate: Covariate | None = None
+    placebo: Year | None = None
+    caliper: Annotated[float, Field(gt=0)] | None = None
     members: Members = "open"
     weighting: Weighting = "random_effects"
     leave_out: Literal["each_system"] | None = None
+    unpaid: str | Many[str] = "not_incentivized"
     inference: Annotated[Many[InferenceId], Field(min_length=1)]
     margin: float | None = None
     direction: Literal["above", "below"] | None = None

@@ -8,7 +8,7 @@ EstimatorId = Literal[
     "did", "event_study", "triple_difference", "meta_regression", "group_time", "interaction_weighted", "imputation",
     "extended_twfe", "stacked", "synthetic_did", "bacon", "system_change", "cost_per_point", "exit_bounds", "selected_baseline",
     "adjusted_change", "scale_change", "race_level", "attributed_share", "paid_contrast", "documentation",
-    "leveling", "retention", "specification_break",
+    "leveling", "retention", "specification_break", "placebo_date",
 ]  # fmt: skip
 InferenceId = Literal[
     "averaged_t", "averaged_t_varying", "knapp_hartung", "permutation", "permutation_raw", "permutation_studentized",
@@ -31,13 +31,13 @@ Outcome = Literal[
     "adjusted_gap",
     "weighted_mean_gap", "gap_to_best", "between_group_variance", "theil", "worst_group_rate", "race_level",
     "attributed_share", "paid_contrast", "documentation", "leveling", "retention",
-    "specification_break", "gap_bound",
+    "specification_break", "gap_bound", "placebo_gap",
 ]  # fmt: skip
 Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
 PracticeMap = Literal["baseline", "as_treated"]
 RaceVersion = Literal["frozen", "contemporaneous"]
-RaceMethod = Literal["classes", "weighted", "linear", "self_report"]
+RaceMethod = Literal["classes", "weighted", "linear", "self_report", "imputed"]
 ExitRule = Literal["until_exit", "drop", "carry"]
 Clusters = Literal["system", "owner"]
 Covariate = Literal["grant_per_member", "medicaid_share", "baseline_quality", "near_contracted"]
@@ -88,12 +88,13 @@ INFERENCES_OF: dict[str, tuple[str, ...]] = {
     "leveling": ("averaged_t", "averaged_t_varying"),
     "retention": _TWO_STAGE,
     "specification_break": ("sampling",),
+    "placebo_date": _TWO_STAGE,
 }
 BOUNDS_TRENDS: tuple[str, ...] = _PATHS  # how far trends may part, not an effect
 # Questions of this field: registered like estimators, each answered by a file of its own in evaluation/ (see its tasks.py).
 OWN_QUESTIONS: tuple[str, ...] = (
     "adjusted_change", "system_change", "cost_per_point", "exit_bounds", "selected_baseline", "scale_change", "race_level",
-    "attributed_share", "paid_contrast", "documentation", "leveling", "retention", "specification_break",
+    "attributed_share", "paid_contrast", "documentation", "leveling", "retention", "specification_break", "placebo_date",
 )  # fmt: skip
 OWN_WEIGHTS = ("meta_regression", *OWN_QUESTIONS)  # they weigh by precision; the others need a registered weighting
 # Of these, whose weights are shares of members: anyone can form them from cells.
@@ -112,5 +113,6 @@ OUTCOMES_OF: dict[str, tuple[str, ...]] = {
     "retention": ("retention",),
     "exit_bounds": ("gap_bound",),
     "specification_break": ("specification_break",),
+    "placebo_date": ("placebo_gap",),
 }  # fmt: skip
 NOT_POOLED: tuple[str, ...] = ("between_group_variance", "theil")  # their size depends on a measure's level

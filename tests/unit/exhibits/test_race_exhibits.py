@@ -25,7 +25,7 @@ def test_every_way_of_the_plan_is_drawn_for_every_measure(results: Results) -> N
     exhibit = f7_race_range.build(results)
     assert exhibit is not None
     ways = [w.name for w in ways_of(results.study)]
-    assert ways == ["primary", "other_version", "weighted", "linear", "self_report"]
+    assert ways == ["primary", "other_version", "weighted", "linear", "self_report", "imputed"]
     main = measure_analysis(results.study)
     assert main is not None
     drawn = exhibit.data.groupby("measure_id")["way"].apply(list)
@@ -33,7 +33,7 @@ def test_every_way_of_the_plan_is_drawn_for_every_measure(results: Results) -> N
         assert drawn[measure] == ways
     assert "primary" in drawn[POOLED]
     ax = exhibit.figure.axes[0]
-    marks = {float(line.get_xdata()[0]) for line in ax.get_lines() if line.get_marker() in "osD^" and len(line.get_xdata()) == 1}
+    marks = {float(line.get_xdata()[0]) for line in ax.get_lines() if line.get_marker() in "osD^P" and len(line.get_xdata()) == 1}
     shown = exhibit.data[exhibit.data["status"] == "ok"]["estimate"].astype(float)
     assert sorted(marks) == pytest.approx(sorted(set(shown)))
 

@@ -1,0 +1,125 @@
+"""Questions answered with race and ethnicity imputed: asked of every imputation alike, and combined by Rubin's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from p4equity.disparity.imputation import imputed_panel, imputed_totals
+from p4equity.disparity.imputation_model import NOT_REPORTED, Array, Histories
+from p4equity.disparity.panel import Panel
+from p4equity.errors import UsageError
+from p4equity.evaluation.composition import with_panel
+from p4equity.evaluation.context import Context
+from p4equity.inference.rubin import Pooled, rubin
+from p4equity.study import Analysis
+
+IMPUTED = "imputed"
+Variant = tuple[str, str]
+Rows = list[dict[str, Any]]
+RESULTS = ["pre_den", "pre_num", "post_den", "post_num"]
+LACKING = "the data hold no members by results before and after, or nobody reported a group"
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """Totals (M, S, J, K, 4) of all imputations for the J measures, in the order of the systems and groups of a variant."""
+
+    measures: tuple[str, ...]
+    totals: Array
+
+
+def imputed(context: Context, variant: Variant) -> Imputed:
+    """The imputations of a variant, drawn once: a model of each contracted measure; none where one lacks its data."""
+    return context.once((IMPUTED, variant), lambda: _imputed(context, variant))
+
+
+def lacks_histories(context: Context, variant: Variant) -> str | None:
+    """Why nothing can be imputed; None when it can."""
+    return None if imputed(context, variant).measures else LACKING
+
+
+def imputed_panels(context: Context, variant: Variant) -> Iterator[Panel]:
+    """The panel of each imputation, measures without contracts as they are; none where nothing can be imputed."""
+    study, base, drawn = context.study, context.panel(variant), imputed(context, variant)
+    if study.scheme is None or not drawn.measures:
+        return iter(())
+    years = np.array(base.years)
+    periods = np.stack([np.isin(years, study.baseline.pre_years), years >= study.launch_cohort])
+    return (imputed_panel(base, totals, drawn.measures, study.scheme.ids, periods) for totals in drawn.totals)
+
+
+def imputed_rows(context: Context, analysis: Analysis, ask: Callable[[Context], Rows]) -> Rows:
+    """The rows that `ask` gives, combined over the imputations; a row without an answer in one of them has none."""
+    variant = context.variant(analysis)
+    found = [ask(with_panel(context, variant, panel)) for panel in imputed_panels(context, variant)]
+    return [combined(list(rows), context.study.inference.conf_level) for rows in zip(*found, strict=True)]
+
+
+def combined(rows: Rows, conf_level: float) -> dict[str, Any]:
+    """One row from the rows of one question in every imputation."""
+    first = next((r for r in rows if r["status"] != "ok"), rows[0])
+    if first["status"] != "ok":
+        return first
+    df = float(np.mean([np.inf if r.get("df") is None else r["df"] for r in rows]))
+    answer = rubin([r["estimate"] for r in rows], [r["std_error"] ** 2 for r in rows], df, conf_level=conf_level)
+    note = imputation_note(len(rows), answer)
+    reason = f"{note}; {first['reason']}" if first.get("reason") else note
+    return first | {
+        "estimate": answer.estimate, "std_error": answer.std_error, "statistic": answer.statistic, "p_value": answer.p_value,
+        "conf_low": answer.conf_low, "conf_high": answer.conf_high, "df": answer.df, "reason": reason,
+        "n_members": int(np.mean([r["n_members"] for r in rows])),
+    }  # fmt: skip
+
+
+def imputation_note(imputations: int, answer: Pooled) -> str:
+    """How much of an answer's variance comes from imputation."""
+    share, error = 100 * answer.imputation_share, answer.imputation_error
+    return f"{imputations} imputations, Monte Carlo error {error:.2f}; {share:.0f}% of the variance comes from them"
+
+
+def _imputed(context: Context, variant: Variant) -> Imputed:
+    study, race = context.study, context.study.race
+    measures = tuple(m for m in study.measure_sets.contracted if m in context.measures)
+    table, bins = (context.rows(t, variant) for t in (context.history, context.race_bins))
+    if race is None or race.imputations is None or not measures or not set(measures) <= set(table.get("measure_id", ())):
+        return Imputed((), np.zeros((0, 0, 0, 0, 4)))
+    drawn: list[Array] = []
+    for measure in measures:
+        rows, means = (t[t["measure_id"] == measure] for t in (table, bins))
+        try:
+            histories = histories_of(context, variant, rows, means, measure)
+            drawn.append(imputed_totals(histories, race.imputations, context.seed(f"imputed {measure}")))
+        except UsageError:  # nobody reported a group: then there is nothing to learn from
+            return Imputed((), np.zeros((0, 0, 0, 0, 4)))
+    return Imputed(measures, np.stack(drawn, axis=2))
+
+
+def histories_of(context: Context, variant: Variant, rows: pd.DataFrame, bins: pd.DataFrame, measure: str) -> Histories:
+    """Members of one measure from `cell_history`, with the mean probabilities of their bins from `race_bin`."""
+    study, systems = context.study, context.panel(variant).systems
+    assert study.scheme is not None
+    groups = study.scheme.ids
+    keys = ["likely_group", "second_group", "band"]
+    rows = rows[rows["system_id"].isin(systems)].sort_values(["system_id", "reported_group", *keys, *RESULTS])
+    means = bins.assign(mean=bins["p"].astype(float) / bins["members"].astype(float) / 1e6)
+    wide = means.pivot(index=keys, columns="group", values="mean").reindex(columns=list(groups))
+    p = wide.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy(float)
+    code = {group: i for i, group in enumerate(groups)}
+    return Histories(
+        _codes(rows["system_id"], {s: i for i, s in enumerate(systems)}),
+        _codes(rows["reported_group"], code),
+        p,
+        rows[RESULTS].to_numpy(float),
+        rows["members"].to_numpy(float),
+        np.array([study.cohort_of(s, measure) == study.launch_cohort for s in systems], bool),
+    )
+
+
+def _codes(column: pd.Series, code: dict[str, int]) -> NDArray[np.int64]:
+    return np.asarray(column.astype(str).map(code).fillna(NOT_REPORTED).to_numpy(np.int64))
