@@ -69,7 +69,8 @@ def _imputation(s: Section, found: list[Answer]) -> str:
         return ""
     return (
         f" Imputation draws the group of each member who did not report one {race.imputations} times, from probabilities, results"
-        f" before and after, system and {s.study.info.treatment_label}; its interval holds what that leaves open (Rubin's rules)."
+        f" before and after, system and {s.study.info.treatment_label}; its interval holds what that leaves open [@rubin_1987;"
+        " @barnard_rubin_1999]."
         " It is right where members who reported stand for those with the same probabilities, results and system who did not."
     )
 
