@@ -18,6 +18,23 @@ IDENTITY = (
 )  # fmt: skip
 ANSWER = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df", "p_attainable")
 OK, NOT_ESTIMABLE, SUPPRESSED = "ok", "not_estimable", "suppressed"
+# Tests whose size is not sure with few treated units, and up to how many are few (MacKinnon and Webb 2018).
+UNSURE = (
+    "averaged_t", "averaged_t_varying", "knapp_hartung", "cr0", "cr1", "cr2", "cr3", "cv3", "cv3j", "wild_bootstrap",
+    "wild_bootstrap_unrestricted", "analytical", "multiplier_bootstrap",
+)  # fmt: skip
+FEW = 4
+FEW_TREATED = "treated systems alone: such a test can reject too often or too rarely"
+
+
+def warned(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with a warning as the reason of each answer that rests on few treated units and says nothing else yet."""
+    return [{**row, "reason": f"{row['n_treated_clusters']} {FEW_TREATED}"} if _few(row) else dict(row) for row in rows]
+
+
+def _few(row: Mapping[str, Any]) -> bool:
+    few = not _missing(row.get("n_treated_clusters")) and 1 <= row["n_treated_clusters"] <= FEW
+    return few and row["status"] == OK and row["inference"] in UNSURE and not row.get("reason")
 
 
 def columns() -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def _is_check(study: Study, a: Analysis) -> bool:
     race = study.race.primary if study.race else None
     usual = {"map": study.population.map, "race_version": race, "exits": study.population.exit_rule}
     changed = any(getattr(a, name) not in (None, value) for name, value in usual.items())
-    changed = changed or (a.clusters, a.race_method, a.members) != ("system", "classes", "open")
+    changed = changed or (a.clusters, a.race_method, a.members, a.caliper) != ("system", "classes", "open", None)
     other_years = tuple(a.pre_years) not in ((), tuple(study.baseline.pre_years))
     return a.registered != "primary" and (changed or other_years or a.leave_out is not None)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from p4equity.estimates import NOT_ESTIMABLE, estimates_table
+from p4equity.estimates import NOT_ESTIMABLE, estimates_table, warned
 from p4equity.evaluation.baseline import baseline_rows, baseline_series
 from p4equity.evaluation.claims import claim_rows
 from p4equity.evaluation.context import Context, alone, check_study_arms
@@ -44,7 +44,7 @@ def evaluate(
         # What a failed gate governs has no answer, so it is no part of a hierarchy either.
         rows = govern(rows, failed or {}, study)
         rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
-    return estimates_table(rows)
+    return estimates_table(warned(rows))
 
 
 def analysis_rows(context: Context, analysis: Analysis) -> Rows:

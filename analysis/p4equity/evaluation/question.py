@@ -12,6 +12,7 @@ from p4equity.evaluation.context import Arms
 
 Array = NDArray[np.float64]
 TOO_SMALL = "denominator too small"
+FAR = "no counterpart by baseline gap"
 EARLY = "left before a contract year could be counted"
 
 
@@ -63,5 +64,5 @@ def question_of(
 
 
 def left_early(windows: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> frozenset[str]:
-    """Systems of an arm without a year after: their exit came before a year under contract was over. windows: `Context.windows`."""
+    """Systems without a year after: their exit came before a year under contract was over. windows: `Context.windows`."""
     return frozenset(system for system, (_, after) in windows.items() if not after)

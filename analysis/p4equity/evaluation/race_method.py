@@ -12,6 +12,7 @@ from p4equity.evaluation.clusters import clustered
 from p4equity.evaluation.composition import composed, lacks_ages, with_panel
 from p4equity.evaluation.context import Context, failed_rows
 from p4equity.evaluation.imputed import IMPUTED, imputed, lacks_histories
+from p4equity.evaluation.matching import matched
 from p4equity.study import Analysis
 from p4equity.study.names import RACE_METHOD_NAMES
 
@@ -19,8 +20,10 @@ CLASSES, SELF_REPORT = "classes", "self_report"
 
 
 def asked_in(context: Context, analysis: Analysis) -> Context:
-    """The context in which an analysis is asked: its clusters are units, its members those it names, in groups by its method."""
-    return placed(composed(clustered(context, analysis), analysis), analysis)
+    """The context in which an analysis is asked: its clusters are units, its members those it names, in groups by its method,
+    and where it matches, its systems those with a counterpart.
+    """
+    return matched(placed(composed(clustered(context, analysis), analysis), analysis), analysis)
 
 
 def placed(context: Context, analysis: Analysis) -> Context:

@@ -15,7 +15,7 @@ from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.evaluation.margins import margin_rows
-from p4equity.evaluation.question import Question, left_early, question_of
+from p4equity.evaluation.question import FAR, TOO_SMALL, Question, left_early, question_of
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
@@ -124,7 +124,8 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
     parts = {side: combine(changes, weights, side) for side in sides}
     scaled = {side: (scale * value, scale**2 * variance) for side, (value, variance) in parts.items()}
     early = left_early(context.windows(analysis, arms))
-    return question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure), early=early)
+    why = TOO_SMALL if analysis.caliper is None else FAR
+    return question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure), why, early)
 
 
 def _common(

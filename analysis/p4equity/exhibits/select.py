@@ -66,6 +66,11 @@ def adjusted_analyses(study: Study) -> list[Analysis]:
     return [a for a in study.analyses if a.estimator == "adjusted_change"]
 
 
+def placebo_analyses(study: Study) -> list[Analysis]:
+    """The primary question at dates before any contract."""
+    return [a for a in study.analyses if a.estimator == "placebo_date"]
+
+
 def leave_out_analysis(study: Study) -> Analysis | None:
     """The primary question over all contracted measures without each system in turn."""
     return _first(study, lambda a: a.leave_out is not None and a.pooled == "measures")
@@ -106,14 +111,14 @@ def costs(study: Study) -> list[Analysis]:
 
 
 def other_questions(study: Study) -> list[Analysis]:
-    """Questions on a gap about other measures or cohorts than the primary's, and companion rates."""
+    """Questions on a gap about other measures or cohorts than the primary's, each or pooled, and companion rates."""
     main = measure_analysis(study)
     if main is None:
         return []
     return [
         a
         for a in study.analyses
-        if a.estimator == main.estimator and a.pooled is None and a.margin is None and a.groups in ("pooled", "all")
+        if a.estimator == main.estimator and a.leave_out is None and a.margin is None and a.groups in ("pooled", "all")
         and (a.outcome == "companion" or (a.measures, a.cohorts) != (main.measures, main.cohorts))
     ]  # fmt: skip
 
@@ -145,6 +150,8 @@ def analysis_title(analysis: Analysis, study: Study) -> str:
             )
         if analysis.members != main.members:
             parts.append(MEMBERS_NAMES[analysis.members])
+        if analysis.caliper is not None:
+            parts.append(f"only {study.info.unit_label_plural} whose baseline gap has a like one in the other arm")
         if analysis.clusters != main.clusters:
             parts.append(f"{study.info.unit_label_plural} of one owner as one")
         if analysis.pre_years != main.pre_years:

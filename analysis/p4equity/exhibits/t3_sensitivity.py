@@ -16,6 +16,7 @@ from p4equity.exhibits.select import (
     group_analysis,
     leave_out_analysis,
     measure_analysis,
+    placebo_analyses,
     pooled_analysis,
     rows_of,
     sensitivities,
@@ -45,6 +46,7 @@ class Check:
     inference: str
     rows: Mapping[str, Row | None]
     primary: bool = False
+    placebo: bool = False
     group: str = POOLED
     found: tuple[Row, ...] = field(init=False)
 
@@ -139,6 +141,9 @@ def _gap_checks(results: Results) -> Iterable[Check]:
         for method in analysis.inference:
             block = "One choice changed" if analysis.members == main.members else "Composition: other members, same question"
             yield _check(results, block, analysis_title(analysis, study), (analysis,), method)
+    for analysis in placebo_analyses(study):
+        block = f"A date before any {study.info.treatment_label} in its place: nothing to find"
+        yield _check(results, block, analysis_title(analysis, study), (analysis,), analysis.inference[0], placebo=True)
     yield from _left_out(results)
     others = [
         a
@@ -217,7 +222,8 @@ def _with_checks(data: pd.DataFrame, checks: list[Check]) -> pd.DataFrame:
 def _alt(results: Results, checks: list[Check]) -> str:
     """How many checks agree in sign with the primary row of their column, and the range without one system."""
     base = {(c.group, m): row for c in reversed(checks) if c.primary for m, row in c.rows.items() if _ok(row)}
-    pairs = [(base.get((c.group, m)), r) for c in checks if not c.primary for m, r in c.rows.items() if r is not None]
+    asked = [c for c in checks if not (c.primary or c.placebo)]
+    pairs = [(base.get((c.group, m)), r) for c in asked for m, r in c.rows.items() if r is not None]
     known = [(b, r) for b, r in pairs if b is not None and _ok(r)]
     same = sum((float(b["estimate"]) < 0) == (float(r["estimate"]) < 0) for b, r in known)
     clear = sum(_excludes_zero(r) for _, r in known)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from p4equity import words
+from p4equity.estimates import FEW, UNSURE
 from p4equity.exhibits.base import MISSING as MISSING
 from p4equity.exhibits.base import SYNTHETIC
 from p4equity.study.names import CLAIM, inference_name
@@ -131,7 +132,10 @@ def base_note(rows: pd.DataFrame, results: Results) -> str:
         ends = dict.fromkeys(p(ok["p_attainable"].agg(which)) for which in ("min", "max"))
         facts.append(f"smallest attainable p {' to '.join(ends)}")
     tail = f" ({'; '.join(facts)})" if facts else ""
-    return f"Each row: {base}. {how[:1].upper()}{how[1:]}{tail}."
+    few = ok[(ok["n_treated_clusters"] <= FEW).fillna(False) & ok["inference"].isin(UNSURE)]
+    with_few = f"{span(few['n_treated_clusters'])} {info.unit_label_plural} with {_article(info.treatment_label)}"
+    warning = f" With {with_few} t and bootstrap tests can reject too often or too rarely." if len(few) else ""
+    return f"Each row: {base}. {how[:1].upper()}{how[1:]}{tail}.{warning}"
 
 
 def _article(noun: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FEW, MANY = 3, 10  # treated units below which no finding is more than low, and from which one may be high
 HIGH, MODERATE, LOW = "high", "moderate", "low"
 # Choices a sensitivity analysis may change.
-FORKS = ("map", "race_version", "race_method", "exits", "clusters", "members", "pre_years", "weighting")
+FORKS = ("map", "race_version", "race_method", "exits", "clusters", "members", "pre_years", "weighting", "caliper")
 SHAPE = ("outcome", "estimator", "groups", "cohorts", "contracts")  # what it may not change
 
 

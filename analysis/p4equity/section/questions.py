@@ -84,6 +84,8 @@ def changed(s: Section, analysis: Any) -> list[str]:
         )
     if analysis.members != "open":
         parts.append(MEMBERS_NAMES[analysis.members])
+    if analysis.caliper is not None:
+        parts.append(f"{study.info.unit_label_plural} with a baseline gap within {analysis.caliper:g} points of the other arm's")
     if analysis.clusters == "owner":
         parts.append(f"{study.info.unit_label_plural} of one owner as one")
     if analysis.cohorts and tuple(analysis.cohorts) != (study.launch_cohort,) and len(study.cohorts) > len(analysis.cohorts):

@@ -25,7 +25,7 @@ def spurious(s: Section) -> str:
     if expected is None or primary is None or expected["status"] != "ok" or primary["status"] != "ok":
         return "**What selection alone would do cannot be told.** Measures were chosen for wide gaps; see the table."
     table = phrases.exhibit_ref(s, "T17", "robustness", " (")
-    return f"{_head(s, expected, primary)} {_free(s, question.id)}{f'{table})' if table else ''}."
+    return f"{_head(s, expected, primary)} {_free(s, question.id)}{f'{table})' if table else ''}.{_matched(s)}"
 
 
 def _head(s: Section, expected: Row, primary: Row) -> str:
@@ -61,6 +61,20 @@ def _free(s: Section, question: str) -> str:
     tail = "all exclude zero" if kept == len(found) else some
     parts = [f"{figures(s, row, with_unit=False, level=False)} {words}" for words, row in found]
     return f"With little or none of it the estimate is {phrases.join(parts)}; of the intervals, {tail}"
+
+
+def _matched(s: Section) -> str:
+    """The same question of units with a like baseline gap in the other arm, beside the unmatched answer."""
+    analysis = next((a for a in s.study.analyses if a.caliper is not None), None)
+    row = None if analysis is None else _row(s, analysis.id, "gap")
+    if analysis is None or row is None or row["status"] != "ok":
+        return ""
+    return (
+        f" Matched, that is only of {s.study.info.unit_label_plural} with one of the other arm whose baseline gap lies within"
+        f" {analysis.caliper:g} points, it is {figures(s, row, with_unit=False, level=False)}. Matching can remove a bias"
+        " [@ryan_2015] or bring one, since matched gaps return to the different means of their arms [@daw_hatfield_2018]: both"
+        " answers are shown."
+    )
 
 
 def _primary(s: Section) -> Row | None:
