@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from p4equity.disparity.readings import PARTS, reading_crosses, split_change
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, Arms, Context, base_row, failed_rows, no_arm
-from p4equity.evaluation.question import TOO_SMALL, Question, question_of
+from p4equity.evaluation.question import TOO_SMALL, Question, left_early, question_of
 from p4equity.evaluation.two_stage import ONE_TREATED, count_base, fit_columns, question_answers, question_changes, two_stage_fits
 from p4equity.study import Analysis
 
@@ -97,7 +99,9 @@ def _question(context: Context, analysis: Analysis, measure: str, arms: Arms, si
     sides = {"gap": (np.where(lacking, np.nan, POINTS * whole), POINTS**2 * variance)}
     sides |= {part: (POINTS * np.asarray(parts[part]), POINTS**2 * spread[:, i]) for i, part in enumerate(PARTS)}
     unread = {s for s, no in zip(changes.systems, lacking, strict=True) if no}
-    question = question_of(changes.systems, arms, sides, UNIT, lambda lost: NO_READING if unread >= set(lost) else TOO_SMALL)
+    early = left_early(context.windows(analysis, arms))
+    why = partial(_why, unread)
+    question = question_of(changes.systems, arms, sides, UNIT, why, early)
     reference = str(context.study.groups.reference) if side == "gap" else None
     members, cells, years = count_base(changes, panel, question.systems, [reference] if reference else [])
     return None, question, {
@@ -105,6 +109,10 @@ def _question(context: Context, analysis: Analysis, measure: str, arms: Arms, si
         "n_treated_clusters": int(question.treated.sum()), "n_members": int(members), "n_cells": cells,
         "first_year": min(years, default=None), "last_year": max(years, default=None),
     }  # fmt: skip
+
+
+def _why(unread: Collection[str], lost: Sequence[str]) -> str:
+    return NO_READING if set(lost) <= set(unread) else TOO_SMALL
 
 
 def _crossed(context: Context, panel: Panel, changes: Changes, arms: Arms, share: Array) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from p4equity.disparity.paid_contrast import paid_contrast
@@ -14,6 +15,7 @@ from p4equity.study import Analysis
 
 ESTIMAND = "effect on gaps of paid measures beyond the effect on unpaid measures of the same systems"
 UNIT = "percentage points"
+Weights = dict[str, dict[str, float]]  # system -> measure -> weight
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
@@ -25,12 +27,13 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     """The third difference: paid less unpaid measures, contracted less comparison systems, after less before.
 
     Whatever moves all gaps of a system alike, in paid and unpaid measures, drops out; so does a spillover of the contract to
-    unpaid measures, which makes the contrast smaller than the effect on paid ones.
+    unpaid measures, which makes the contrast smaller than the effect on paid ones. `unpaid` of the analysis names the measures
+    set against the paid ones; a system counts those that its own contract leaves out.
     """
     study, variant = context.study, context.variant(analysis)
     arms = context.arms(analysis.model_copy(update={"contracts": "any"}), None)
     wanted = study.measure_ids(analysis.measures)
-    unpaid = tuple(m for m in study.measure_sets.not_incentivized if m in context.measures)
+    unpaid = tuple(m for m in study.measure_ids(analysis.unpaid) if m in context.measures)
     series = [p for p in baseline_series(context, variant) if p[0] in (*wanted, *unpaid)]
     reason = no_arm(arms, "any measure")
     for side, name in ((wanted, "paid"), (unpaid, "unpaid")):
@@ -42,7 +45,8 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     panel = context.panel(variant)
     windows = dict.fromkeys(panel.systems, ((), ())) | context.windows(analysis, arms)
     changes = changes_of_gaps(context, variant, series, windows, arms.comparison)
-    value, variance = paid_contrast(changes, group_weights(context, series, variant), _paid(context, analysis, arms), unpaid)
+    paid = _sides(context, analysis, arms, wanted, unpaid)
+    value, variance = paid_contrast(changes, group_weights(context, series, variant), *paid)
     sides = {"gap": (POINTS * value, POINTS**2 * variance)}
     question = question_of(changes.systems, arms, sides, UNIT, "no paid or no unpaid measure", left_early(windows))
     reference = str(study.groups.reference)
@@ -56,11 +60,23 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     return question_answers(context, analysis, question, common)
 
 
-def _paid(context: Context, analysis: Analysis, arms: Arms) -> dict[str, dict[str, float]]:
-    """Weights of the paid measures of each system: its contracts', and for comparison systems their mean over contracted ones."""
+def _sides(
+    context: Context, analysis: Analysis, arms: Arms, wanted: Sequence[str], others: Sequence[str]
+) -> tuple[Weights, Weights]:
+    """Paid and unpaid measures of each system with their weights: of its own contract, and of `others` those outside of it.
+
+    A comparison system has no contract: on both sides the mean of the contracted systems that have both.
+    """
     own = analysis.model_copy(update={"contracts": "own"})
-    measures = context.study.measure_ids(analysis.measures)
-    found = {s: [m for m in measures if s in context.arms(own, m).treated] for s in arms.treated}
-    paid = {s: dict.fromkeys(of, 1 / len(of)) for s, of in found.items() if of}
-    mix = {m: sum(of.get(m, 0.0) for of in paid.values()) / max(len(paid), 1) for m in measures}
-    return paid | dict.fromkeys(arms.comparison, mix)
+    holders = {m: context.arms(own, m).treated for m in dict.fromkeys([*wanted, *others])}
+    paid = {s: [m for m in wanted if s in holders[m]] for s in arms.treated}
+    unpaid = {s: [m for m in others if s not in holders[m]] for s in arms.treated}
+    both = [s for s in arms.treated if paid[s] and unpaid[s]]
+    return _mixed(paid, both, arms.comparison), _mixed(unpaid, both, arms.comparison)
+
+
+def _mixed(side: Mapping[str, Sequence[str]], systems: Sequence[str], comparison: Sequence[str]) -> Weights:
+    """Equal weights in each contracted system, their mean in each comparison system."""
+    known = {s: dict.fromkeys(side[s], 1 / len(side[s])) for s in systems}
+    mix = {m: sum(of.get(m, 0.0) for of in known.values()) / len(known) for s in systems for m in side[s]}
+    return known | dict.fromkeys(comparison, mix)

@@ -42,7 +42,7 @@ def build(results: Results) -> Exhibit | None:
     columns = ("", "Effect (interval)", "p", "p, permutation", f"{units} (contracted)")
     table = TableBuilder(columns, ("l", "c", "r", "r", "c"))
     for analysis, rows in found:
-        table.group(BLOCKS[analysis.estimator])
+        table.group(analysis.title or BLOCKS[analysis.estimator])
         for row in rows.to_dict("records"):
             other = _permuted(results, analysis, row)
             table.row(
@@ -53,10 +53,11 @@ def build(results: Results) -> Exhibit | None:
             )  # fmt: skip
     shown = pd.concat([rows for _, rows in found])
     note = (
-        "Points, contracted less comparison systems, after less before. First block: a third difference; negative: gaps "
-        "narrowed more where a contract pays. Second block: the two parts add up to the change of the rate with a reading "
-        "counted; a rise from readings alone is no better care. Third block: a rise or fall says that systems came to care for "
-        f"other members. {text.base_note(shown, results)}{text.synthetic_note(results)}"
+        "Points, contracted less comparison systems, after less before. Paid and unpaid measures: third differences; negative: "
+        "gaps narrowed more where a contract pays. Readings and control: by the first inference both parts have the weights of "
+        "the whole effect and add up to it, while a permutation tests each part alone; a rise from readings is no better care. "
+        "Shares of members: a rise or fall says that systems came to care for other members. "
+        f"{text.base_note(shown, results)}{text.synthetic_note(results)}"
     )
     return table.exhibit(
         ID, "Paid and unpaid measures, readings and control, and whom systems care for", _alt(results, shown), note

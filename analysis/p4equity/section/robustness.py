@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p4equity.evaluation.announcements import announced
 from p4equity.section import phrases
-from p4equity.section.answers import Answer, answers, by_measure, excludes_zero, figures, primary_question, without_number
+from p4equity.section.answers import (
+    Answer,
+    answers,
+    by_measure,
+    excludes_zero,
+    figures,
+    p_value,
+    primary_question,
+    without_number,
+)
 from p4equity.section.confidence import checks, holding_zero, of_checks
 from p4equity.section.leveling import judge
 from p4equity.section.questions import changed
@@ -179,9 +189,12 @@ def _of_set(s: Section, ids: tuple[str, ...]) -> list[tuple[Any, list[Answer]]]:
 
 
 def _other(s: Section) -> str:
+    """Measures without a contract, one by one, and all of them together where the plan asks."""
     label = s.study.info.treatment_label
     out = []
-    for _, items in _of_set(s, s.study.measure_sets.not_incentivized):
+    asked = _of_set(s, s.study.measure_sets.not_incentivized)
+    together = "".join(_together(s, a) for analysis, items in asked if analysis.pooled for a in items)
+    for items in [items for analysis, items in asked if not analysis.pooled]:
         claimed = [a for a in items if a.claimed]
         open_ = [a for a in items if a.ok and not excludes_zero(a.main)]
         head = (
@@ -195,14 +208,27 @@ def _other(s: Section) -> str:
             else "the intervals say how much of either is possible"
         )
         tail = f" A change here would mean that effort spilled over to other care, or was taken from it; {wide}."
-        out.append(f"**{head}.** {_each(s, items)}{tail}")
+        out.append(f"**{head}.** {_each(s, items)}{tail}{together}")
     return phrases.paragraphs(*out)
+
+
+def _together(s: Section, a: Answer) -> str:
+    """All measures pooled: the estimate, and which changes its interval excludes."""
+    if not a.ok:
+        return f" All of them together: {without_number(s, a.main)}."
+    text = f" All of them together: {figures(s, a.main)}"
+    permuted = next((r for r in (*a.others, *a.checks) if r["inference"] == "permutation" and r["status"] == "ok"), None)
+    text += f", {p_value(s, permuted)} by permutation" if permuted else ""
+    if excludes_zero(a.main):
+        return f"{text}."
+    ends = [s.number(a.main["row_id"], what="conf_high", flipped=narrowing) for narrowing in (True, False)]
+    return f"{text}: a mean narrowing by more than {ends[0]} points and a mean widening by more than {ends[1]} are excluded."
 
 
 def _control(s: Section) -> str:
     out = []
     for _, items in _of_set(s, s.study.measure_sets.negative_control):
-        moved = [a for a in items if excludes_zero(a.main)]
+        moved = announced([a.main for a in items], s.study.inference.alpha)
         known = [a for a in items if a.ok]
         head = (
             "Negative control: no change is shown where none was expected"

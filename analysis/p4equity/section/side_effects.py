@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def side_effects(s: Section) -> str:
-    """A paragraph of up to three findings."""
-    return " ".join(part for part in (_paid(s), _documentation(s), _shares(s)) if part)
+    """A paragraph of up to four findings."""
+    return " ".join(part for part in (_paid(s), _held(s), _documentation(s), _shares(s)) if part)
 
 
 def _first(s: Section, estimator: str) -> list[Row]:
@@ -39,8 +39,22 @@ def _paid(s: Section) -> str:
     return ""
 
 
+def _held(s: Section) -> str:
+    """The same among contracted measures: those that a contract names against those that it leaves out."""
+    units = s.study.info.unit_label_plural
+    for analysis in s.study.analyses:
+        if analysis.estimator == "paid_contrast" and set(s.study.measure_ids(analysis.unpaid)) & set(s.study.measure_sets.contracted):
+            row = s.row(analysis_id=analysis.id, inference=analysis.inference[0])
+            said = figures(s, row) if row["status"] == "ok" else without_number(s, row)
+            return (
+                f"Among contracted measures alone, those that a {s.study.info.unit_label}'s {s.study.info.treatment_label} names"
+                f" against those it leaves out: {said}."
+            )
+    return ""
+
+
 def _documentation(s: Section) -> str:
-    """What of the change in gaps comes from readings."""
+    """What of the change in gaps comes from readings, and the effect on measures that need none."""
     parts = []
     rows = {(r["measure_id"], r["outcome"]): r for r in _first(s, "documentation") if r["status"] == "ok"}
     for measure in dict.fromkeys(m for m, _ in rows):
@@ -48,7 +62,23 @@ def _documentation(s: Section) -> str:
         if pair[0] and pair[1]:
             first, second = (figures(s, row, level=False) for row in pair if row)
             parts.append(f"{phrases.measure(s, measure)}: {first} from readings, {second} from control")
-    return f"**Readings or control.** The change in gaps splits into two parts. {'; '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    return f"**Readings or control.** The effect on gaps is the sum of two parts. {'; '.join(parts)}.{_without_readings(s)}"
+
+
+def _without_readings(s: Section) -> str:
+    """The pooled effect on contracted measures that claims alone decide: no reading can change it."""
+    contracted = s.study.measure_ids("contracted")
+    bare = {m for m in contracted if not s.study.measure(m).has_reading}
+    for analysis in s.study.analyses:
+        asked = set(s.study.measure_ids(analysis.measures))
+        if analysis.pooled and analysis.outcome == "gap" and asked == bare and len(bare) < len(contracted):
+            row = s.row(analysis_id=analysis.id, inference=analysis.inference[0], outcome="gap")
+            said = figures(s, row) if row["status"] == "ok" else without_number(s, row)
+            names = phrases.measures(s, [m for m in contracted if m in bare])
+            return f" On {names}, which need no reading, the pooled effect is {said}."
+    return ""
 
 
 def _shares(s: Section) -> str:

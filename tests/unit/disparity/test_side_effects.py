@@ -87,11 +87,28 @@ def changes(gap: np.ndarray, covariance: np.ndarray) -> Changes:
     return Changes(tuple("AB"), series, gap, zero, zero, covariance, none, none, contrasts, ())
 
 
+UNPAID = {"A": {"M3": 1.0}, "B": {"M3": 1.0}}
+
+
+def test_a_measure_on_both_sides_of_a_system_without_a_contract_counts_with_the_difference() -> None:
+    """Two contracted systems hold one of two measures each: in a comparison system both sides hold half of both."""
+    gap = np.array([[-4.0, -2.0, -1.0, 0.5], [0.0, 1.0, 2.0, 0.0]])
+    covariance = np.stack([np.eye(4)] * 2)
+    half = {"M2": 0.5, "M3": 0.5}
+    value, _ = paid_contrast(
+        changes(gap, covariance),
+        dict.fromkeys(range(4), 1.0),
+        {"A": {"M2": 1.0}, "B": half},
+        {"A": {"M3": 1.0}, "B": {"M3": 1.0}},
+    )
+    assert value == pytest.approx([-1.0 - 0.5, 0.5 * (2.0 - 0.0)])
+
+
 def test_paid_less_unpaid_by_hand() -> None:
     gap = np.array([[-4.0, -2.0, -1.0, 0.5], [0.0, 1.0, NAN, 0.0]])
     covariance = np.stack([np.diag([1.0, 4.0, 9.0, 16.0]) + 0.5 * (1 - np.eye(4))] * 2)
     weights = dict.fromkeys(range(4), 1.0)
-    value, variance = paid_contrast(changes(gap, covariance), weights, {"A": {"M1": 0.5, "M2": 0.5}, "B": {"M1": 1.0}}, ("M3",))
+    value, variance = paid_contrast(changes(gap, covariance), weights, {"A": {"M1": 0.5, "M2": 0.5}, "B": {"M1": 1.0}}, UNPAID)
     line = np.array([0.25, 0.25, 0.5, -1.0])
     assert value == pytest.approx([-0.5 * 3 - 0.5 * 1 - 0.5, 0.5])
     assert variance[0] == pytest.approx(line @ covariance[0] @ line)
@@ -101,7 +118,7 @@ def test_a_measure_that_a_system_lacks_leaves_and_a_system_without_a_side_has_no
     gap = np.array([[-4.0, NAN, -1.0, 0.5], [-1.0, -1.0, -1.0, NAN]])
     covariance = np.stack([np.eye(4)] * 2)
     paid = {system: {"M1": 0.5, "M2": 0.5} for system in "AB"}
-    value, variance = paid_contrast(changes(gap, covariance), dict.fromkeys(range(4), 1.0), paid, ("M3",))
+    value, variance = paid_contrast(changes(gap, covariance), dict.fromkeys(range(4), 1.0), paid, UNPAID)
     assert value[0] == pytest.approx(-1.0 - 0.5)  # M1 lacks a group: M2 alone
     assert np.isnan(value[1])
     assert variance[1] == 0
