@@ -103,9 +103,10 @@ def _stack(
 def pooled_rows(context: Context, analysis: Analysis, without: str | None = None) -> list[dict[str, Any]]:
     """Rows of the question over all measures, without one system where one is named."""
     plan = context.study.inference
+    paid = set(context.study.measure_ids(analysis.measures)) <= set(context.study.measure_sets.contracted)
     common = base_row(
-        context, analysis, estimand=f"{ESTIMAND}, contracted measures pooled", measure_id="pooled", outcome="gap", group="pooled",
-        reference_group=context.study.groups.reference, outcome_unit="percentage points",
+        context, analysis, estimand=f"{ESTIMAND}, {'contracted ' if paid else ''}measures pooled", measure_id="pooled",
+        outcome="gap", group="pooled", reference_group=context.study.groups.reference, outcome_unit="percentage points",
         sample="main" if without is None else f"without {without}",
     )  # fmt: skip
     data = stacked_data(context, analysis, without)

@@ -25,7 +25,7 @@ def spurious(s: Section) -> str:
     if expected is None or primary is None or expected["status"] != "ok" or primary["status"] != "ok":
         return "**What selection alone would do cannot be told.** Measures were chosen for wide gaps; see the table."
     table = phrases.exhibit_ref(s, "T17", "robustness", " (")
-    return f"{_head(s, expected, primary)} {_free(s, question.id)}{f'{table})' if table else ''}.{_matched(s)}"
+    return f"{_head(s, expected, primary)} {_free(s, question.id)}{f'{table})' if table else ''}.{_matched(s)}{_unchosen(s)}"
 
 
 def _head(s: Section, expected: Row, primary: Row) -> str:
@@ -74,6 +74,21 @@ def _matched(s: Section) -> str:
         f" {analysis.caliper:g} points, it is {figures(s, row, with_unit=False, level=False)}. Matching can remove a bias"
         " [@ryan_2015] or bring one, since matched gaps return to the different means of their arms [@daw_hatfield_2018]: both"
         " answers are shown."
+    )
+
+
+def _unchosen(s: Section) -> str:
+    """The answer over all measures, paid or not, of units with any contract: nobody chose among them."""
+    sets, label = s.study.measure_sets, s.study.info.treatment_label
+    every = {*sets.contracted, *sets.not_incentivized}
+    asked = [a for a in s.study.analyses if a.pooled and a.contracts == "any" and set(s.study.measure_ids(a.measures)) == every]
+    row = next((r for a in asked if (r := _row(s, a.id, "gap")) is not None and r["status"] == "ok"), None)
+    if row is None or not sets.not_incentivized:
+        return ""
+    return (
+        f" Over all {phrases.count(len(every))} measures of {s.study.info.unit_label_plural} with a {label}, paid or not, where"
+        f" nothing was chosen, gaps changed by {figures(s, row, with_unit=False, level=False)}: the effect thinned by measures"
+        f" that no {label} pays for."
     )
 
 
