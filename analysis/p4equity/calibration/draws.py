@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from p4equity.calibration.settings import Setting
-from p4equity.inference.shocks import autoregressive
+from p4equity.inference.shocks import PERSISTENCE
 from p4equity.inference.stacked import Array, Stacked
-
-PERSISTENCE = 0.5
-
-
-def change_variances(contrasts: Array, years: tuple[int, ...]) -> Array:
-    """(S, M) variance of a change from shocks of variance one in each year. contrasts: (S, M, T)."""
-    correlation = autoregressive(np.asarray(years, float), PERSISTENCE)
-    return np.asarray(np.einsum("smt,tu,smu->sm", contrasts, correlation, contrasts))
 
 
 def draw_changes(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from p4equity.disparity.changes import mean_contrasts
 from p4equity.disparity.yearly import YearlyGaps, yearly_gaps
 from p4equity.errors import P4Error
 from p4equity.evaluation.baseline import baseline_series, group_weights
@@ -89,10 +90,8 @@ def _of_measure(context: Context, analysis: Analysis, measure: str, meaningful: 
     asked = form_question(context, analysis, changes, arms, measure)
     if len(asked.systems) < 3 or not asked.treated.any() or asked.treated.all():
         return Unanswerable(analysis.id, measure, "too few systems with a change in one of the arms")
-    weights = group_weights(context, changes.series, variant)
-    share = np.array([weights[j] for j in range(len(changes.series))])
     at = [changes.systems.index(s) for s in asked.systems]
-    contrasts = np.einsum("j,sjt->st", share / share.sum(), np.nan_to_num(changes.contrasts[at]))[:, None]
+    contrasts = mean_contrasts(changes, group_weights(context, changes.series, variant), (measure,))[at]
     cells = Stacked(
         np.zeros((len(at), 1)), asked.treated[:, None], asked.variances["gap"][:, None, None], context.strata(asked.systems)
     )
@@ -105,10 +104,8 @@ def _of_all(context: Context, analysis: Analysis, meaningful: dict[str, float]) 
     if not gap.estimable:
         return Unanswerable(analysis.id, POOLED, "no measure with a change in both arms")
     weights = group_weights(context, pooled.changes.series, context.variant(analysis))
-    member = np.array([[m == measure for m, _ in pooled.changes.series] for measure in pooled.measures], float)
-    share = member * np.array([weights[j] for j in range(len(pooled.changes.series))])
     at = [pooled.changes.systems.index(s) for s in pooled.systems]
-    contrasts = np.einsum("mj,sjt->smt", share / share.sum(axis=1, keepdims=True), np.nan_to_num(pooled.changes.contrasts[at]))
+    contrasts = mean_contrasts(pooled.changes, weights, pooled.measures)[at]
     blind = replace(gap, y=np.where(gap.present, 0.0, np.nan))
     kept = np.flatnonzero(gap.present.any(axis=1))  # a system without any change takes no part
     cells = Stacked(

@@ -9,12 +9,12 @@ from zlib import crc32
 
 import numpy as np
 
-from p4equity.calibration.draws import PERSISTENCE, change_variances, draw_changes
+from p4equity.calibration.draws import draw_changes
 from p4equity.calibration.methods import METHODS, Answer, Bench, admissible
 from p4equity.calibration.questions import Question
 from p4equity.calibration.settings import PLACEBO_DATE, Setting, settings
 from p4equity.errors import StudyError
-from p4equity.inference.shocks import ShockVariance, autoregressive, shock_variance
+from p4equity.inference.shocks import PERSISTENCE, ShockVariance, autoregressive, change_variances, shock_variance
 from p4equity.inference.stacked import Array, Stacked
 
 SHOCK_LEVEL = 0.90
@@ -62,8 +62,7 @@ def baseline_shocks(question: Question, rules: Rules) -> Shocks:
     try:
         return Shocks(shock_variance(gaps.values[there], X, sampling, pattern, SHOCK_LEVEL), assumed=False)
     except (StudyError, ValueError):
-        factor = float(change_variances(question.contrasts, question.years)[question.cells.present].mean())
-        low, high = (spread**2 / factor for spread in rules.shocks)
+        low, high = (spread**2 for spread in rules.shocks)
         return Shocks(ShockVariance((low + high) / 2, low, high, 0), assumed=True)
 
 

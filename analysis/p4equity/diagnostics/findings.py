@@ -12,8 +12,9 @@ from p4equity.disparity.changes import gap_changes
 from p4equity.disparity.panel import ALL, aggregate
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import POINTS, Arms, Context
+from p4equity.evaluation.planned import planned_question
 from p4equity.evaluation.question import Question
-from p4equity.evaluation.two_stage import form_question, question_changes
+from p4equity.evaluation.two_stage import form_question
 from p4equity.inference.random_effects import tau2_estimate
 from p4equity.power import minimal_detectable_change
 from p4equity.study import Analysis
@@ -220,30 +221,20 @@ def selection_regression(context: Context, profile: pd.DataFrame) -> list[Findin
 
 
 def detectable_effect(context: Context, profile: pd.DataFrame) -> list[Finding]:
-    """Smallest change detectable with 80% power by measure, when systems differ by the larger spread the plan assumes."""
+    """Smallest change detectable with 80% power by measure, at the larger yearly shocks the plan assumes; from baseline years."""
     del profile
     study, analysis = context.study, primary_analysis(context)
+    pairs = baseline_series(context, context.variant(analysis))
     out = []
     for measure in study.measure_sets.contracted:
-        question = registered_question(context, analysis, measure)
-        if question is None or not question.treated.any() or question.treated.all() or len(question.systems) < 3:
+        asked = planned_question(context, analysis, measure, tuple(g for m, g in pairs if m == measure))
+        if asked is None:
             out.append(Finding(measure, None, "percentage points", "no baseline gap, or too few systems in an arm"))
             continue
-        value = minimal_detectable_change(
-            question.variances["gap"], question.treated, max(study.inference.shocks) ** 2, conf_level=study.inference.conf_level
-        )
+        variances = asked.with_shocks(max(study.inference.shocks)).covariance[:, 0, 0]
+        value = minimal_detectable_change(variances, asked.treated, 0.0, conf_level=study.inference.conf_level)
         out.append(Finding(measure, value, "percentage points"))
     return out
-
-
-def registered_question(context: Context, analysis: Analysis, measure: str) -> Question | None:
-    """Changes and sampling variances of one measure in the primary sample; only the variances may be used by a gate."""
-    groups = tuple(g for m, g in baseline_series(context, context.variant(analysis)) if m == measure)
-    arms = context.arms(analysis, measure)
-    if not groups or not arms.treated or not arms.comparison:
-        return None
-    changes = question_changes(context, analysis, context.panel(context.variant(analysis)), arms, measure, groups)
-    return form_question(context, analysis, changes, arms, measure)
 
 
 def _baseline_questions(

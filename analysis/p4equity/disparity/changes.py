@@ -178,12 +178,25 @@ def rate_changes(
                 dropped.append((system, measure, ALL, "no baseline or no contract year reaches the minimum denominator"))
                 continue
             contrasts[s, j] = weights
-            covariance[s, j, j] = weights @ rate_covariance(panel, s, ALL, measure, measure) @ weights
+    lines = np.nan_to_num(contrasts)
+    for j, first in enumerate(measures):
+        for k, second in enumerate(measures[: j + 1]):
+            for s in range(S):
+                covariance[s, j, k] = covariance[s, k, j] = (
+                    lines[s, j] @ rate_covariance(panel, s, ALL, first, second) @ lines[s, k]
+                )
     change = centred_change(rate, contrasts, np.isin(panel.systems, list(comparison)))
     empty = np.full_like(change, np.nan)
     series = tuple((m, ALL) for m in measures)
     none = np.zeros_like(covariance)
     return Changes(panel.systems, series, change, empty, empty, covariance, none, none, contrasts, tuple(dropped))
+
+
+def mean_contrasts(changes: Changes, weights: Mapping[int, float], measures: Sequence[str]) -> Array:
+    """(S, M, T) weights of the years in each system's change of a measure: the mean over its series by registered weights."""
+    member = np.array([[m == measure for m, _ in changes.series] for measure in measures], float)
+    share = member.reshape(len(measures), -1) * np.array([weights[j] for j in range(len(changes.series))])
+    return np.asarray(np.einsum("mj,sjt->smt", share / share.sum(axis=1, keepdims=True), np.nan_to_num(changes.contrasts)))
 
 
 def used_cells(changes: Changes, panel: Panel, system: str, sides: Sequence[str]) -> tuple[float, int, set[int]]:

@@ -86,6 +86,17 @@ def yearly_correlation(covariance: Array, years: Sequence[int]) -> float:
     return float(fit.x)
 
 
+def same_year_correlation(covariance: Array, first: Array, second: Array) -> float:
+    """Correlation of two measures' rates in one year, from their sampling covariances (..., T, T); 0 when they share no members.
+
+    covariance: between them; first, second: of each. Cells count by their members, as in `yearly_correlation`.
+    """
+    both, own, other = (np.einsum("...tt->...t", x).ravel() for x in (covariance, first, second))
+    scale = np.sqrt(own * other)
+    used = scale > 0
+    return float(np.average(both[used] / scale[used], weights=1 / scale[used])) if used.any() else 0.0
+
+
 def detectable_change(std_error: ArrayLike, *, conf_level: float = 0.95, power: float = 0.8) -> Array:
     """Smallest true change of one cell that its own two-sided normal test finds with the stated power; unit of the error.
 

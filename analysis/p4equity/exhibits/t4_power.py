@@ -143,8 +143,8 @@ def _note(results: Results, data: pd.DataFrame, shown: pd.DataFrame) -> str:
     return (
         f"With / without: {units} with a {label} on the measure / in comparison. Meaningful: a narrowing by "
         f"{text.number(100 * inference.meaningful_share, 0)}% of the baseline gap ({MISSING}: no gap). Detectable: the smallest "
-        f"change the two-sided Knapp-Hartung test at {level}% finds with 80% power, from the sampling error and unexplained "
-        f"differences between {units}’ changes of {shocks} points (standard deviation); no change or effect enters. "
+        f"change the two-sided Knapp-Hartung test at {level}% finds with 80% power, from sizes, rates and overlap of baseline "
+        f"years and yearly shocks to {units}’ gaps of {shocks} points (standard deviation), half of which last to the next year. "
         "Interval excludes: no change at all; a meaningful narrowing. Smallest p: what the permutation can give at best, by the "
         f"number of ways to hand the {label}s to eligible {units}. Negative effect: the gap narrows.{baseline_gap.note(results)} "
         f"{text.base_note(shown, results)}{with_labels(results, text.missing_note(shown))}{text.synthetic_note(results)}"

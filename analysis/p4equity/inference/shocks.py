@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import linalg, optimize, stats
 from p4equity.errors import StudyError
 
 Array = NDArray[np.float64]
+PERSISTENCE = 0.5  # share of a yearly shock that carries over to the next year
 SMALLEST = 1e-10  # singular values of the regressors this small beside the largest count as zero
 
 
@@ -61,3 +63,9 @@ def _root(squares: Array, noise: Array, target: float) -> float:
 def autoregressive(years: Array, persistence: float) -> Array:
     """(T, T) correlation of shocks that carry over from one year to the next with this share."""
     return np.asarray(persistence ** np.abs(np.subtract.outer(years, years)))
+
+
+def change_variances(contrasts: Array, years: Sequence[int]) -> Array:
+    """(S, M) variance of a change from shocks of variance one in each year. contrasts: (S, M, T)."""
+    correlation = autoregressive(np.asarray(years, float), PERSISTENCE)
+    return np.asarray(np.einsum("smt,tu,smu->sm", contrasts, correlation, contrasts))

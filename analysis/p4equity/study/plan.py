@@ -161,7 +161,8 @@ class Inference(Block):
     """[inference]: levels, methods and weights that every analysis shares.
 
     `family` adjusts the claims of one family of questions: holm (family-wise error), benjamini_hochberg (false discoveries)
-    or none. The order of families is the same under each; `multiplicity` says both in the report's words.
+    or none. The order of families is the same under each; `multiplicity` says both in the report's words. `shocks`: range of the
+    standard deviation of yearly shocks to a system's gap beside sampling error, half of which carry over to the next year.
     """
 
     conf_level: Annotated[float, Field(gt=0.5, lt=1)]
