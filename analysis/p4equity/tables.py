@@ -98,8 +98,9 @@ def _all_payments(context: Context, cells: pd.DataFrame) -> dict[str, pd.DataFra
     study = context.study
     own = registered_formulas(study.payment) if study.payment else []
     years = {t for f in own for t in (*f.baseline_years, *f.performance_years)}
-    formulas, curve = payment_formula_tables(context, _hidden(cells, years))
-    paid = _payments(payment_table(context), cells, study)
+    hidden = _hidden(cells, years)
+    formulas, curve = payment_formula_tables(context, hidden)
+    paid = _payments(payment_table(context, hidden), hidden, study)
     return {"payment_result": paid, "payment_formula": formulas, "payment_curve": curve}
 
 
@@ -109,10 +110,9 @@ def _hidden(cells: pd.DataFrame, years: Collection[int]) -> set[tuple[str, str, 
     return set(zip(own["system_id"], own["measure_id"], own["group"], strict=True))
 
 
-def _payments(table: pd.DataFrame, cells: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Payment rows by system and group: hidden where a cell behind their rates is, in a year that counts for them."""
-    years = [*study.payment.baseline_years, *study.payment.performance_years] if study.payment else []
-    keys, reference = _hidden(cells, years), study.groups.reference
+def _payments(table: pd.DataFrame, keys: Collection[tuple[str, str, str]], study: Study) -> pd.DataFrame:
+    """Payment rows by system and group: hidden where a cell behind their rates is (`keys`: system, measure, group)."""
+    reference = study.groups.reference
     flags = [
         (s, m, g) in keys or (s, m, reference) in keys
         for s, m, g in zip(table["system_id"], table["measure_id"], table["group"], strict=True)

@@ -26,7 +26,7 @@ def study() -> Study:
 
 
 def section(tmp_path: Path, rows: list[dict[str, Any]], **tables: pd.DataFrame) -> Section:
-    (tmp_path / "results").mkdir(exist_ok=True)
+    (tmp_path / "results").mkdir(exist_ok=True, parents=True)
     for name, table in {"estimates": estimates_table(rows), **tables}.items():
         write_csv(table, tmp_path / "results" / f"{name}.csv")
     (tmp_path / "report.json").write_text(json.dumps({"study": STUDY, "synthetic": True}), "utf-8")
@@ -73,9 +73,25 @@ def test_selection_that_explains_nothing_or_cannot_be_told(tmp_path: Path, study
 
 
 def tables(score: float, chance: float, stopped: int) -> dict[str, pd.DataFrame]:
-    row = {"system_id": "all", "statistic": "pairwise_gap", "by_permutation": 0.3, "status": "ok", "reason": None}
+    row = {
+        "system_id": "all",
+        "statistic": "pairwise_gap",
+        "by_comparison": 0.2,
+        "by_permutation": 0.3,
+        "earned_per_month": 2.0,
+        "status": "ok",
+        "reason": None,
+    }
     formulas = [
-        {**row, "formula_id": "default", "label": "a", "score": score, "by_simulation": chance, "units_stopped": 0},
+        {
+            **row,
+            "formula_id": "default",
+            "label": "a",
+            "score": score,
+            "by_simulation": chance,
+            "units_stopped": 0,
+            "earned": 4e6,
+        },
         {**row, "formula_id": "b", "label": "b", "score": 0.35, "by_simulation": 0.05, "units_stopped": stopped},
         {**row, "formula_id": "c", "label": "c", "score": 0.5, "by_simulation": 0.25, "units_stopped": 0},
     ]
@@ -91,7 +107,8 @@ def test_what_chance_earns_is_a_share_of_what_is_paid(tmp_path: Path, study: Stu
     assert text.startswith("**What chance earns would be 25% of what is paid.**")
     assert "expected to earn 10% of the maximum" in text
     assert "40% is earned" in text
-    assert "would have earned 30% on average" in text
+    assert "would have earned 30% on average; that holds part of the effect" in text
+    assert "as the baseline holds 2021. Comparison systems, which have no contract, would earn 20% on the same measures" in text
     assert "narrowing of every gap by 2 points would be expected to earn 30%" in text
     assert "**Two other formulas on the same data would earn 35 to 50%, 5 to 25% by chance" in text
     assert "leaves three paid units unpaid, and chance would then earn 5% instead of 10%" in text
@@ -101,6 +118,32 @@ def test_chance_that_earns_more_than_is_paid_is_called_that(tmp_path: Path, stud
     text = payments.by_chance(section(tmp_path, rows_of(study, -0.6), **tables(0.05, 0.2, 0)))
     assert text.startswith("**What chance earns would exceed what is paid.**")
     assert "Asking that" not in text
+
+
+def paid(study: Study) -> pd.DataFrame:
+    """Two cells with five millions at stake each: two earned, and one expected by chance, in each."""
+    cell = {"earned": 2e6, "max_possible": 5e6, "earned_by_chance": 1e6, "status": "ok", "gate_met": True}
+    return pd.DataFrame([{"system_id": s.id, **cell} for s in study.arm_systems("participating")[:2]])
+
+
+def test_one_figure_for_chance_stands_beside_what_others_earn_without_a_contract(tmp_path: Path, study: Study) -> None:
+    s = section(tmp_path, rows_of(study, -0.6), payment_result=paid(study), **tables(0.4, 0.2, 0))
+    for brief in (True, False):
+        text = payments.totals(s, brief=brief)
+        assert "4.00 of at most 10.00 million USD" in text
+        assert "sampling error alone would be expected to earn 2.00 million USD" in text
+        assert "gaps that change as those of comparison systems, which have no contract, 2.00 million USD" in text
+    assert payments.per_month(s, 4.0).endswith("they come to 2.00 USD a member-month, or 0.50 for each point of the estimate.")
+    assert payments.per_month(s, None).endswith("2.00 USD a member-month.")
+    assert payments.per_month(section(tmp_path / "none", rows_of(study, -0.6)), 4.0) == ""
+
+
+def test_pay_that_ends_at_zero_says_what_it_would_be_beyond(tmp_path: Path, study: Study) -> None:
+    made = tables(0.4, 0.2, 0)
+    more = made["payment_formula"].iloc[[0]].assign(formula_id="past_zero", earned=5e6)
+    made["payment_formula"] = pd.concat([made["payment_formula"], more], ignore_index=True)
+    text = payments.formula(section(tmp_path, rows_of(study, -0.6), payment_result=paid(study), **made))
+    assert "Pay ends where the gap is closed; paid beyond it, 5.00 instead of 4.00 million USD would be earned." in text
 
 
 def test_a_run_without_formulas_has_no_paragraph(tmp_path: Path, study: Study) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from p4equity.evaluation.context import Context
+from p4equity.evaluation.cost import ASSUMED, gap_fit
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.inference.fieller import fieller
 from p4equity.study import Study
@@ -44,10 +47,15 @@ def planted(study: Study, *, narrowing: float, usd: float) -> Context:
     return Context(study, pd.concat([cell, money], ignore_index=True), overlap, "data", "code")
 
 
-def row_of(context: Context) -> dict[str, object]:
+def rows_of(context: Context) -> dict[str, dict[str, object]]:
+    """By sample: as estimated, and at each assumed correlation."""
     rows = analysis_rows(context, context.study.analysis(ASKED))
-    assert len(rows) == 1
-    return rows[0]
+    assert [r["sample"] for r in rows] == ["main", *ASSUMED.values()]
+    return {r["sample"]: r for r in rows}
+
+
+def row_of(context: Context) -> dict[str, object]:
+    return rows_of(context)["main"]
 
 
 def test_the_ratio_is_that_of_the_two_registered_answers(study: Study) -> None:
@@ -66,6 +74,32 @@ def test_the_ratio_is_that_of_the_two_registered_answers(study: Study) -> None:
         found = fieller(spent["estimate"], -gap["estimate"], spent["std_error"] ** 2, gap["std_error"] ** 2, covariance, critical)
         widths.append(found.high - found.low)
     assert min(widths) - 1e-9 <= row["conf_high"] - row["conf_low"] <= max(widths) + 1e-9
+
+
+def test_the_interval_stands_at_assumed_correlations_too_and_says_what_its_own_rests_on(study: Study) -> None:
+    context = planted(study, narrowing=0.08, usd=16.0)
+    rows = rows_of(context)
+    gap = gap_fit(context, study.analysis(ASKED))
+    spent = next(r for r in analysis_rows(context, study.analysis("spending")) if r["inference"] == "averaged_t")
+    critical = stats.t.ppf(0.975, min(gap.df, spent["df"]))
+    for correlation, sample in ASSUMED.items():
+        covariance = -correlation * spent["std_error"] * gap.std_error
+        by_hand = fieller(spent["estimate"], -gap.estimate, spent["std_error"] ** 2, gap.std_error**2, covariance, critical)
+        assert (rows[sample]["conf_low"], rows[sample]["conf_high"]) == pytest.approx((by_hand.low, by_hand.high))
+        assert rows[sample]["estimate"] == rows["main"]["estimate"]
+    found = re.fullmatch(
+        r"correlation of both effects (-?\d\.\d\d), from leaving out each of (\d+) systems.*", str(rows["main"]["reason"])
+    )
+    assert found
+    assert -1 <= float(found[1]) <= 1
+    assert int(found[2]) == rows["main"]["n_clusters"]
+
+
+def test_a_correlation_that_cannot_be_told_is_said_to_be_taken_as_none(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p4equity.evaluation.cost.FEWEST", 99)
+    row = row_of(planted(study, narrowing=0.08, usd=16.0))
+    assert row["status"] == "ok"
+    assert "taken as uncorrelated: fewer than 99 systems" in str(row["reason"])
 
 
 def test_without_a_shown_narrowing_there_is_a_reason_and_no_number(study: Study) -> None:

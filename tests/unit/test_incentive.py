@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,9 +100,36 @@ def made_cell(rates: np.ndarray = RATES, **more: object) -> Cell:
 def test_statistics_of_a_cell_by_hand(statistic: str, values: list[list[float]]) -> None:
     assert disparity(statistic, RATES, DEN) == pytest.approx(np.array(values))
     assert disparity(statistic, np.stack([RATES] * 3), DEN).shape == (3, *np.shape(values))
-    assert observed(made_cell(), Formula(0, 1, 1, -1, statistic=statistic)).improvement == pytest.approx(
-        np.array(values) @ [1.0, -1.0]
-    )
+    whole = observed(made_cell(), Formula(0, 1, 1, -1, statistic=statistic, past_zero=True)).improvement
+    assert whole == pytest.approx(np.array(values) @ [1.0, -1.0])
+
+
+def test_what_is_paid_for_ends_where_the_group_is_no_longer_behind() -> None:
+    """The second group of the cell was 4 points behind and is 2 ahead: four points are paid for, or six past zero."""
+    assert observed(made_cell(), Formula(0, 1, 1, -1)).improvement == pytest.approx([3.0, 4.0])
+    assert observed(made_cell(), Formula(0, 1, 1, -1, past_zero=True)).improvement == pytest.approx([3.0, 6.0])
+    ahead = made_cell(np.array([[80.0, 81.0], [70.0, 74.0], [80.29, 85.9]]))  # ahead before, and further ahead after
+    assert observed(ahead, Formula(0, 1, 1, -1)).improvement == pytest.approx([3.0, 0.0])
+    assert observed(ahead, Formula(0, 1, 1, -1, past_zero=True)).improvement == pytest.approx([3.0, 4.61])
+    # A group that falls behind from ahead is paid for as wider by what it is behind.
+    assert narrowing([-2.0], [3.0], past_zero=False).tolist() == [-3.0]
+    # Rates have no such end: the worst group's rate and the variance are paid for as they are.
+    for statistic in ("worst_group_rate", "between_group_variance"):
+        ends, past = (observed(made_cell(), Formula(0, 1, 1, -1, statistic=statistic, past_zero=p)) for p in (False, True))
+        assert ends.improvement.tolist() == past.improvement.tolist()
+
+
+def test_noise_is_paid_less_for_where_pay_ends_at_zero() -> None:
+    cell = made_cell()
+    noise = cell.noise(4_000, np.random.default_rng(5))
+    paid = {}
+    for past in (False, True):
+        formula = Formula(0.5, 0.25, 1.0, -50.0, past_zero=past)
+        drawn = simulated(cell, formula, noise)
+        paid[past] = drawn.paid(drawn.improvement, formula).mean(axis=0)
+        assert sampling_variance(cell, formula, noise) == pytest.approx(drawn.improvement.var(axis=0, ddof=1), rel=0.06)
+    assert paid[False][0] == pytest.approx(paid[True][0], abs=0.02)  # a gap of 8.5 points seldom reaches zero
+    assert paid[False][1] < 0.8 * paid[True][1]  # one of a point does half of the time
 
 
 def test_variance_between_groups_is_free_of_its_sampling_part() -> None:
@@ -114,7 +142,8 @@ def test_variance_between_groups_is_free_of_its_sampling_part() -> None:
 
 def test_a_gap_that_closes_from_above_is_not_paid_under_the_guard() -> None:
     down = made_cell(np.array([[80.0, 76.0], [70.0, 70.0], [76.0, 77.0]]))
-    plain, guard = Formula(0, 0.25, 1, -9), Formula(0, 0.25, 1, -9, reference_margin=-0.5, group_gain=0.0)
+    plain = Formula(0, 0.25, 1, -9, past_zero=True)
+    guard = replace(plain, reference_margin=-0.5, group_gain=0.0)
     seen = observed(down, plain)
     assert seen.improvement == pytest.approx([4.0, 5.0])
     assert seen.paid(seen.improvement, plain) == pytest.approx([1.0, 1.0])
@@ -127,8 +156,10 @@ def test_a_gap_that_closes_from_above_is_not_paid_under_the_guard() -> None:
 
 def test_speed_efficiency_and_the_gate() -> None:
     cell = made_cell()
-    assert observed(cell, Formula(0, 1, 1, -1, per_year=True)).improvement == pytest.approx([1.5, 3.0])  # two years apart
-    saving = Formula(0, 0.1, 1, -1, efficiency_share=0.25)
+    assert observed(cell, Formula(0, 1, 1, -1, per_year=True, past_zero=True)).improvement == pytest.approx(
+        [1.5, 3.0]
+    )  # two years apart
+    saving = Formula(0, 0.1, 1, -1, efficiency_share=0.25, past_zero=True)
     seen = observed(cell, saving)
     assert seen.paid(seen.improvement, saving, np.array([True, False])) == pytest.approx([0.75 * 0.3 + 0.25, 0.75 * 0.6])
     fallen = observed(made_cell(overall_change=-1.5), saving)
@@ -139,7 +170,7 @@ def test_speed_efficiency_and_the_gate() -> None:
 
 
 def test_simulated_pay_for_no_change_is_the_closed_form_and_grows_with_the_truth() -> None:
-    cell, formula = made_cell(), Formula(0.5, 0.25, 1.0, -50.0)
+    cell, formula = made_cell(), Formula(0.5, 0.25, 1.0, -50.0, past_zero=True)
     noise = cell.noise(40_000, np.random.default_rng(5))
     assert noise.var(axis=0) == pytest.approx(np.array([[1, 1], [4, 4], [9, 9]]), rel=0.04)
     errors = np.sqrt(2 * np.array([1 + 4, 1 + 9]))  # two years each

@@ -39,9 +39,10 @@ def test_the_plans_own_formula_pays_in_all_what_it_pays_cell_by_cell(study: Stud
     assert (row["n_cells"], row["units_paid"]) == (len(ok), int((ok["score"] > 0).sum()))
     one = ok.iloc[0]
     assert formulas.loc[("default", one["system_id"]), "earned"] == pytest.approx(one["earned"])
-    # Every gate holds here, so that chance alone earns what the closed form says, up to Monte Carlo error.
-    expected = (ok["expected_by_chance"] * ok["max_possible"]).sum() / ok["max_possible"].sum()
-    assert row["by_simulation"] == pytest.approx(expected, abs=0.01)
+    # One figure for what chance earns: cell by cell and in all.
+    assert row["by_simulation"] * row["max_possible"] == pytest.approx(ok["earned_by_chance"].sum(), rel=1e-12)
+    months = 12 * DEN * len(study.group_ids) * (ok["last_year"] - ok["first_year"] + 1).sum()
+    assert row["earned_per_month"] == pytest.approx(row["earned"] / months)
     own = curve[curve["formula_id"] == "default"].set_index("true_narrowing")["score"]
     assert own[0.0] == pytest.approx(row["by_simulation"])
     assert own.is_monotonic_increasing
@@ -51,6 +52,7 @@ def test_where_everybody_narrows_alike_no_deal_of_contracts_looks_better(study: 
     formulas, _ = tables(made_context(quick(study)))
     row = formulas.loc["default", "all"]
     assert row["by_permutation"] == pytest.approx(row["score"])
+    assert row["by_comparison"] == pytest.approx(row["score"])
     assert row["as_much_by_permutation"] == 1.0
 
 
@@ -71,6 +73,8 @@ def test_every_formula_of_the_plan_has_rows_and_each_pays_on_its_own_statistic(s
     leaving = next(s for f, s in scores.index if s != "all" and study.exit_year(s) is not None)
     assert scores["speed", staying] == pytest.approx((points / 2.5 - 0.2) * 0.625, abs=0.01)
     assert scores["speed", leaving] > scores["speed", staying]
+    # Nobody turns round.
+    assert scores["past_zero", "all"] == pytest.approx(scores["default", "all"])
     # Spending is the same everywhere: a quarter is paid for it.
     assert scores["efficiency", "all"] == pytest.approx(0.25 + 0.75 * scores["default", "all"], abs=0.01)
     # One group is behind in these cells, so that its gap, the mean gap, the best group's and its own rate move alike.
@@ -78,6 +82,38 @@ def test_every_formula_of_the_plan_has_rows_and_each_pays_on_its_own_statistic(s
         assert scores[same, "all"] == pytest.approx(scores["default", "all"], abs=0.01)
     share = formulas.loc[("worst_group", "all"), "max_possible"] / formulas.loc[("default", "all"), "max_possible"]
     assert share == pytest.approx(0.004 * 500.0 / plan.pmpm_maximum, rel=1e-6)  # 500 USD per member-month
+
+
+def test_what_comparison_systems_earn_is_what_is_earned_without_a_contract(study: Study) -> None:
+    """Their groups stand still; those under a contract narrow by three points. Deals hand part of that back to its holders."""
+    context = made_context(quick(study))
+    cell, low = context.cell, study.groups.compared[0]
+    others = {s.id for s in study.systems} - set(study.contract_matrix()["system_id"])
+    measure = study.measure_sets.contracted[1]
+    rows = cell["system_id"].isin(others) & (cell["group"] == low) & (cell["measure_id"] == measure)
+    cell.loc[rows & (cell["year"] >= study.launch_cohort), "num"] -= round(0.03 * DEN)
+    formulas, _ = tables(context)
+    row = formulas.loc["default", "all"]
+    assert row["by_comparison"] == 0
+    assert row["score"] == pytest.approx(0.625, abs=0.01)
+    assert 0.2 < row["by_permutation"] < 0.35  # five of twelve rows are dealt back on average
+
+
+def test_a_gap_that_turns_round_earns_no_more_than_its_closing(study: Study) -> None:
+    """Contracted groups pass the reference by three points after having been eight behind: eleven points, or eight."""
+    plan = study.payment
+    assert plan is not None
+    slope = 0.09  # below the cap in both cases
+    context = made_context(quick(study, slope=slope))
+    cell, low = context.cell, study.groups.compared[0]
+    rows = (cell["group"] == low) & (cell["year"] >= study.launch_cohort) & (cell["measure_id"] != study.measure_sets.spending)
+    cell.loc[rows, "num"] += round(0.08 * DEN)
+    formulas, _ = tables(context)
+    assert formulas.loc[("default", "all"), "score"] == pytest.approx((8 - plan.threshold) * slope, abs=0.01)
+    assert formulas.loc[("past_zero", "all"), "score"] == pytest.approx((11 - plan.threshold) * slope, abs=0.01)
+    paid = payment_table(context)
+    assert paid["narrowing"].astype(float).to_numpy() == pytest.approx(11.0, abs=0.05)  # as it is
+    assert paid["score"].astype(float).to_numpy() == pytest.approx((8 - plan.threshold) * slope, abs=0.01)
 
 
 def test_leveling_down_is_stopped_by_the_guard_alone(study: Study) -> None:

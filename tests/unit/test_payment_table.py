@@ -21,7 +21,9 @@ def test_three_points_of_narrowing_earn_what_the_formula_says(study: Study) -> N
     assert row["max_possible"] == pytest.approx(study.payment.pmpm_maximum * months)
     assert row["earned"] == pytest.approx(row["score"] * row["max_possible"])
     formula = Formula(study.payment.threshold, study.payment.slope, study.payment.cap, study.payment.gate_margin)
-    assert row["expected_by_chance"] == pytest.approx(float(expected_score_by_chance(row["se_narrowing"], formula)))
+    # A gap of six points seldom reaches zero by noise, and the rate of all seldom falls by a point: near the closed form.
+    assert row["expected_by_chance"] == pytest.approx(float(expected_score_by_chance(row["se_narrowing"], formula)), abs=0.01)
+    assert row["earned_by_chance"] == pytest.approx(row["expected_by_chance"] * row["max_possible"])
     p = np.array([0.80, 0.80, 0.72, 0.75])
     weights = np.array([1 / 2, 1 / 3, 1 / 2, 1 / 3])  # two baseline years, three performance years
     assert row["se_narrowing"] == pytest.approx(100 * np.sqrt((weights * p * (1 - p)).sum() / DEN), rel=0.02)

@@ -23,19 +23,22 @@ UNIT = "USD per member-month and point"
 METHOD = "averaged_t"
 NOT_NARROWED = "a narrowing is not shown, so no cost of it can be given: any amount per point fits the data"
 FEWEST = 5  # systems from which leaving each out in turn says how two effects move together
+MAIN = "main"
+ASSUMED = {-0.5: "correlation -0.5", 0.5: "correlation +0.5"}  # at which the set is given too, as a dozen systems hardly tell it
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
-    """One ratio, of all contracted measures pooled, where there are gaps."""
-    return {POOLED: len(analysis.inference)} if context.study.groups.compared else {}
+    """One ratio, of all contracted measures pooled, where there are gaps: as estimated, and at each assumed correlation."""
+    return {POOLED: len(analysis.inference) * (1 + len(ASSUMED))} if context.study.groups.compared else {}
 
 
 def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
     """The ratio of the primary effect on spending to the pooled narrowing, both by averaged t tests, and Fieller's set.
 
     The two effects come from the same systems: their covariance is the product of their standard errors and the correlation
-    of both estimates over the samples without each system in turn (jackknife). The critical value is that of a t with the
-    smaller of both degrees of freedom. Source: Fieller (1954); Willan and Briggs (2006), Statistical Analysis of
+    of both estimates over the samples without each system in turn (jackknife), which `reason` names. It is itself uncertain:
+    further rows take the correlations of ASSUMED instead. The critical value is that of a t with the smaller of both degrees of
+    freedom. Source: Fieller (1954); Willan and Briggs (2006), Statistical Analysis of
     Cost-Effectiveness Data, chapter 4.
     """
     identity = {"estimand": ESTIMAND, "measure_id": measure, "outcome": analysis.outcome, "group": POOLED}
@@ -47,27 +50,37 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
         gap = gap_fit(context, analysis)
         question = spending_question(context, asked, spending)
         spent = _spending_fit(context, question)
-        together = _correlation(context, analysis, question)
+        together, known = _correlation(context, analysis, question)
     except (P4Error, np.linalg.LinAlgError) as error:
         return _failed(context, analysis, getattr(error, "problem", "too few systems for the pooled regression"), identity)
-    if gap.estimate >= 0:
+    cases = [(together, MAIN, known), *((c, sample, "an assumed correlation of both effects") for c, sample in ASSUMED.items())]
+    answers = [_ratio(context, gap, spent, correlation) for correlation, _, _ in cases]
+    if gap.estimate >= 0 or not all(answers):  # whether the set is an interval hangs on the narrowing alone
         return _failed(context, analysis, NOT_NARROWED, identity)
-    level = context.study.inference.conf_level
-    critical = float(stats.t.ppf((1 + level) / 2, min(gap.df, spent.df)))
-    covariance = -together * gap.std_error * spent.std_error  # of spending with the narrowing, which is minus the gap's effect
-    found = fieller(spent.estimate, -gap.estimate, spent.std_error**2, gap.std_error**2, covariance, critical)
-    if found.kind != "interval":
-        return _failed(context, analysis, NOT_NARROWED, identity)
-    row = base_row(
+    common = base_row(
         context, analysis, **identity, reference_group=context.study.groups.reference, outcome_unit=UNIT,
         n_clusters=len(question.systems), n_treated_clusters=int(question.treated.sum()), inference=analysis.inference[0],
-        estimate=spent.estimate / -gap.estimate, conf_low=found.low, conf_high=found.high, df=min(gap.df, spent.df),
     )  # fmt: skip
-    return [row]
+    return [{**common, **found, "sample": sample, "reason": why} for found, (_, sample, why) in zip(answers, cases, strict=True)]
+
+
+def _ratio(context: Context, gap: RandomEffectsFit, spent: RandomEffectsFit, correlation: float) -> dict[str, Any]:
+    """Estimate and Fieller's interval at a correlation of both effects; empty where the set is no interval."""
+    df = min(gap.df, spent.df)
+    critical = float(stats.t.ppf((1 + context.study.inference.conf_level) / 2, df))
+    covariance = -correlation * gap.std_error * spent.std_error  # of spending with the narrowing, which is minus the gap's effect
+    found = fieller(spent.estimate, -gap.estimate, spent.std_error**2, gap.std_error**2, covariance, critical)
+    if found.kind != "interval":
+        return {}
+    return {"estimate": spent.estimate / -gap.estimate, "conf_low": found.low, "conf_high": found.high, "df": df}
 
 
 def _failed(context: Context, analysis: Analysis, reason: str, identity: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{**row, "outcome_unit": UNIT} for row in failed_rows(context, analysis, reason, **identity)]
+    """The rows without an answer, the main one first."""
+    return [
+        {**row, "outcome_unit": UNIT} for sample in (MAIN, *ASSUMED.values())
+        for row in failed_rows(context, analysis, reason, **identity, sample=sample)
+    ]  # fmt: skip
 
 
 def gap_fit(context: Context, analysis: Analysis, without: str | None = None) -> RandomEffectsFit:
@@ -90,8 +103,8 @@ def _spending_fit(context: Context, question: Question, without: str | None = No
     return two_stage_fits(context, rest, METHOD, ("gap",))["gap"]
 
 
-def _correlation(context: Context, analysis: Analysis, question: Question) -> float:
-    """Correlation of both estimates over the samples without each system in turn; 0 where too few can be formed."""
+def _correlation(context: Context, analysis: Analysis, question: Question) -> tuple[float, str]:
+    """Correlation of both estimates over the samples without each system in turn, and what it rests on."""
     pairs = []
     for system in question.systems:
         try:
@@ -99,5 +112,6 @@ def _correlation(context: Context, analysis: Analysis, question: Question) -> fl
         except (P4Error, np.linalg.LinAlgError):  # nobody left in an arm
             continue
     if len(pairs) < FEWEST or np.ptp(pairs, axis=0).min() == 0:
-        return 0.0
-    return float(np.corrcoef(np.array(pairs).T)[0, 1])
+        return 0.0, f"both effects taken as uncorrelated: fewer than {FEWEST} systems can be left out in turn to tell"
+    found = float(np.corrcoef(np.array(pairs).T)[0, 1])
+    return found, f"correlation of both effects {found:.2f}, from leaving out each of {len(pairs)} systems in turn"

@@ -45,7 +45,7 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
     `exit_range` points to either side of them; the lowest end for contracted systems that left goes with the highest one for
     comparison systems that left. Weights are those of the answer without the missing years: with them nothing in the range leads
     beyond the ends. (Had the years been seen, the system would be measured better and could weigh somewhat more.) The interval at
-    an end holds the spread that it brings. The third row is the least range at which an interval at one of its ends includes zero.
+    an end holds the spread that it brings. The third row is the least range at which an interval at an end includes zero.
     """
     points = context.study.population.exit_range
     try:
@@ -127,7 +127,7 @@ def _pooled(context: Context, analysis: Analysis) -> tuple[str | None, dict[str,
 
 
 def _none_left(context: Context, analysis: Analysis, arms: Arms, missing: bool) -> str | None:
-    """Why there is nothing to bound: no system left, or each before a year of its own that could stand beside the missing ones."""
+    """Why there is nothing to bound: no system left, or each before a year of its own to stand beside the missing ones."""
     early = left_early(context.windows(analysis, arms))
     return None if missing else ALL_EARLY if early else NONE_LEFT
 

@@ -20,7 +20,8 @@ EARLY = "left before a contract year could be counted"
 class Question:
     """One vector of changes: values and sampling variances of the kept systems for each side, in reporting units.
 
-    several: treated systems started in different years.
+    several: treated systems started in different years. line: registered weights of the answer, where precision does not give
+    them.
     """
 
     systems: tuple[str, ...]
@@ -30,6 +31,7 @@ class Question:
     unit: str
     note: str
     several: bool = False
+    line: Array | None = None
 
 
 def question_of(

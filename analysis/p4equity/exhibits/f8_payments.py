@@ -138,9 +138,10 @@ def _note(results: Results, paid: pd.DataFrame) -> str:
     assert plan is not None
     mark = f"Illustrative formula: the terms of the {noun}s are not public. " if plan.illustrative else ""
     ahead = " Open marks: the group was not behind at this system's own baseline." if (paid["gap_base"] <= 0).any() else ""
+    zero = "" if plan.past_zero else " Of a gap that turns round only the part down to zero is paid for."
     return (
-        f"{mark}A {unit}'s own change, no effect; bars: 95% sampling intervals. Formula, shrinkage and chance are explained under"
-        f" the table of payments.{ahead} {_absent(results, paid)}{text.missing_note(paid)}{text.synthetic_note(results)}"
+        f"{mark}A {unit}'s own change, no effect; bars: 95% sampling intervals.{zero} Formula, shrinkage and chance are "
+        f"explained under the table of payments.{ahead} {_absent(results, paid)}{text.missing_note(paid)}{text.synthetic_note(results)}"
     )
 
 

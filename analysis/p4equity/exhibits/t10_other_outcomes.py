@@ -9,6 +9,7 @@ import pandas as pd
 
 from p4equity.disparity.guardrail import CANNOT_TELL, guardrail_verdict, margin_excluded
 from p4equity.evaluation.claims import FEWEST
+from p4equity.evaluation.cost import MAIN
 from p4equity.evaluation.margins import AGAINST_MARGIN
 from p4equity.exhibits import text
 from p4equity.exhibits.builder import TableBuilder
@@ -83,7 +84,8 @@ def build(results: Results) -> Exhibit | None:
 def _rows(results: Results, analysis: Analysis) -> pd.DataFrame:
     rows = rows_of(results, analysis, inference=analysis.inference[0])
     wanted = {"companion": ("tested", "controlled_given_tested")}.get(analysis.outcome, (analysis.outcome,))
-    return rows[rows["outcome"].isin(wanted)]
+    shown = rows[rows["outcome"].isin(wanted)]
+    return shown[shown["sample"] == MAIN] if analysis in costs(results.study) else shown
 
 
 def answer(rows: Sequence[Row], analysis: Analysis, alpha: float, claim: pd.DataFrame, tests: pd.DataFrame) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 ID, KIND = "T18", "table"
-NUMBERS = ("score", "by_simulation", "by_permutation", "as_much_by_permutation", "shrunken_score", "max_possible", "earned")
-SHOWN = ("score", "by_simulation", "by_permutation", "as_much_by_permutation")
+SHOWN = ("score", "by_simulation", "by_comparison", "by_permutation", "as_much_by_permutation")
+NUMBERS = (*SHOWN, "shrunken_score", "max_possible", "earned", "earned_per_month")
 UNITS = ("units_stopped", "units_unpaid", "units_added", "units_moved")
 ALL = "all"
 
@@ -31,8 +31,13 @@ def build(results: Results) -> Exhibit | None:
         return None
     points = sorted(set(curve["true_narrowing"]) - {0.0})  # at 0 the simulated share stands there already
     ahead = tuple(text.number(p, 0) for p in points)
-    columns = ("Paid on", "Paid", "Earned, %", "Simulated", "Dealt anew", "As much", *ahead, "Guard", "Unpaid", "New", "Moved")
-    spanners = (("", 3), ("By chance, %", 3), ("If truly narrowed by, %", len(points)), ("Units: stopped; by shrinkage", 4))
+    columns = (
+        "Paid on", "Paid", "Earned, %", "Noise", "Others", "Mean", "As much", *ahead, "Guard", "Unpaid", "New", "Moved",
+    )  # fmt: skip
+    spanners = (
+        ("", 3), (f"Without a {results.study.info.treatment_label}, %", 2), ("Dealt anew, %", 2),
+        ("If truly narrowed by, %", len(points)), ("Units: stopped; by shrinkage", 4),
+    )  # fmt: skip
     whole = formulas[formulas["system_id"] == ALL]
     lines = tuple(_line(row, curve, points) for row in whole.to_dict("records"))
     table = spec(columns, [Block("", lines)], align="l" + "r" * (len(columns) - 1), spanners=spanners)
@@ -42,7 +47,7 @@ def build(results: Results) -> Exhibit | None:
     plan = results.study.payment
     mark = "Illustrative payment formulas" if plan is None or plan.illustrative else "Payment formulas"
     title = f"{mark} side by side: what they pay on the same data, and what they pay for noise"
-    return Exhibit(ID, "table", title, _alt(whole), _note(results, whole), (), data, table=table)
+    return Exhibit(ID, "table", title, _alt(results, whole), _note(results, whole), (), data, table=table)
 
 
 def tables(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -61,7 +66,7 @@ def _wide(curve: pd.DataFrame) -> pd.DataFrame:
 def _line(row: Row, curve: pd.DataFrame, points: list[float]) -> tuple[str, ...]:
     name = str(row["label"])
     if row["status"] != OK:
-        return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * (len(points) + 8))
+        return (name, text.STATUS.get(str(row["status"]), str(row["status"])), *[MISSING] * (len(points) + 9))
     own = curve[curve["formula_id"] == row["formula_id"]].set_index("true_narrowing")["score"]
     return (
         name, f"{row['units_paid']} of {row['n_cells']}", *(_percent(row[c]) for c in SHOWN),
@@ -73,15 +78,16 @@ def _percent(share: Any) -> str:
     return MISSING if text.is_missing(share) else text.number(100 * float(share), 0)
 
 
-def _alt(whole: pd.DataFrame) -> str:
+def _alt(results: Results, whole: pd.DataFrame) -> str:
     ok = whole[whole["status"] == OK]
     if ok.empty:
         return "No formula could be computed."
     part = ok["by_simulation"] / ok["score"].where(ok["score"] > 0)
-    earned, chance, dealt = (text.span(100 * ok[c]) for c in ("score", "by_simulation", "by_permutation"))
+    earned, chance, others, dealt = (text.span(100 * ok[c]) for c in SHOWN[:4])
     return (
         f"{text.plural(len(ok), 'formula')} would pay {earned}% of the maximum on the same data; without any true change "
-        f"{chance}% would be expected, which is {text.span(100 * part)}% of what is paid; {dealt}% with contracts dealt anew."
+        f"{chance}% would be expected, which is {text.span(100 * part)}% of what is paid; {others}% would go to comparison "
+        f"{results.study.info.unit_label_plural}, {dealt}% with contracts dealt anew."
     )
 
 
@@ -92,10 +98,11 @@ def _note(results: Results, whole: pd.DataFrame) -> str:
     return (
         f"{mark}Formulas stand in the plan; maximum and windows as above unless they say otherwise. Paid: units (a "
         f"{info.unit_label}, measure and group; or all groups together) that earn something. Guard: units unpaid by it alone; it "
-        "asks that the reference group does not fall beyond a margin and that the paid group gains. Simulated: expected when no "
-        f"rate truly changed and every cell has its own sampling errors ({plan.draws:,} draws), gates included. Dealt anew: mean "
-        f"over the same {info.treatment_label}s given at random to {info.unit_label_plural} of the stratum, their holders among "
-        "them, each paid for its own change; as much: share of such deals that earn what was earned. If truly narrowed: expected "
+        "asks that the reference group does not fall beyond a margin and that the paid group gains. Noise: expected when no rate "
+        f"truly changed and every cell has its own sampling errors ({plan.draws:,} draws), gates included. Others: what "
+        f"comparison {info.unit_label_plural} would earn on the same measures. Dealt anew: the same {info.treatment_label}s given "
+        f"at random to {info.unit_label_plural} of the stratum, each paid for its own change; their holders are dealt some back, so "
+        "that the mean holds part of the effect; as much: share of deals that earn what was earned. If truly narrowed: expected "
         "where compared groups rise by so many points. Unpaid, new, moved: units that pay on empirical-Bayes improvements would "
         "leave unpaid, newly pay, or move by a quarter of the maximum. "
         f"{capital(info.unit_label_plural)} one by one are in the data."

@@ -126,6 +126,10 @@ def _alt(results: Results, paid: pd.DataFrame) -> str:
     )
 
 
+def _zero(plan: Any) -> str:
+    return "" if plan.past_zero else "Of a gap that turns round the part down to zero is paid for. "
+
+
 def formula_note(results: Results, paid: pd.DataFrame) -> str:
     """The formula in words, and that it is a stand-in."""
     plan, info = _plan(results), results.study.info
@@ -140,8 +144,8 @@ def formula_note(results: Results, paid: pd.DataFrame) -> str:
         f"{text.number(100 * plan.cap, 0)}%; nothing when the rate of all members falls by more than "
         f"{text.number(abs(plan.gate_margin))} points. Maximum: {text.number(plan.pmpm_maximum, 2)} USD per member-month and "
         "measure, "
-        "shared equally by its groups. By chance: expected when no gap had changed and the narrowing seen is sampling noise; it "
-        "takes the rate as held, also where it did not hold, and so is an upper bound there. Shrunken: the formula applied to "
+        f"shared equally by its groups. {_zero(plan)}By chance: expected when no rate truly changed and every cell has its own "
+        f"sampling errors ({plan.draws:,} draws), the condition on all members included. Shrunken: the formula applied to "
         f"empirical-Bayes narrowings. Own changes of the {info.unit_label_plural}, no effects."
         f"{with_labels(results, text.missing_note(paid))}{text.synthetic_note(results)}"
     )

@@ -13,6 +13,7 @@ from p4equity.study.vocabulary import PAYMENT_STATISTICS
 
 Array = NDArray[np.float64]
 STATISTICS = PAYMENT_STATISTICS
+GAPS = ("pairwise_gap", "gap_to_best", "weighted_mean_gap")  # statistics that end where nobody is behind
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Formula:
     `reference_margin`: the same for the reference group's rate; `group_gain`: points by which the paid group's rate must rise, or
     more. With both, a gap that closes because the reference group falls is not paid for. `shrinkage`: improvements are first
     drawn toward their mean for their reliability. `per_year`: improvement a year that passed between the windows, so that the
-    same narrowing earns more the faster it comes. `efficiency_share` of the maximum is paid, where the overall rate held, for
-    spending that rose by at most `efficiency_margin` beyond others.
+    same narrowing earns more the faster it comes. `past_zero`: a gap that turns round is paid for beyond zero; by default what is
+    paid for ends where the group is no longer behind (statistics in GAPS; a variance ends there by itself). `efficiency_share` of
+    the maximum is paid, where the overall rate held, for spending that rose by at most `efficiency_margin` beyond others.
     Raises StudyError for a statistic this module does not know, a negative slope, a cap that is not positive, or a share of
     efficiency beyond 1.
     """
@@ -38,6 +40,7 @@ class Formula:
     group_gain: float | None = None
     shrinkage: Literal["none", "empirical_bayes"] = "none"
     per_year: bool = False
+    past_zero: bool = False
     efficiency_share: float = 0.0
     efficiency_margin: float = 0.0
 
@@ -57,9 +60,13 @@ class Formula:
             )  # fmt: skip
 
 
-def narrowing(gap_base: ArrayLike, gap_perf: ArrayLike) -> Array:
-    """Points by which the gap is smaller in the performance years than at baseline (positive: smaller)."""
-    return np.asarray(np.asarray(gap_base, float) - np.asarray(gap_perf, float))
+def narrowing(gap_base: ArrayLike, gap_perf: ArrayLike, *, past_zero: bool = True) -> Array:
+    """Points by which the gap is smaller in the performance years than at baseline (positive: smaller).
+
+    Without `past_zero` a gap below zero counts as none: a group that was not behind cannot catch up.
+    """
+    least = -np.inf if past_zero else 0.0
+    return np.asarray(np.maximum(np.asarray(gap_base, float), least) - np.maximum(np.asarray(gap_perf, float), least))
 
 
 def score(points: ArrayLike, formula: Formula) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from p4equity.incentive.formula import Array, Formula, gate_met, guard_met, score
+from p4equity.incentive.formula import GAPS, Array, Formula, gate_met, guard_met, narrowing, score
 from p4equity.incentive.statistic import disparity
 
 Flags = NDArray[np.bool_]
@@ -102,8 +102,8 @@ def simulated(cell: Cell, formula: Formula, noise: Array, true: float = 0.0) -> 
 
 
 def _outcome(cell: Cell, formula: Formula, rates: Array, overall: Array) -> Outcome:
-    line = cell.after - cell.before
-    improvement = -(disparity(formula.statistic, rates, cell.den) @ line)
+    line, values = cell.after - cell.before, disparity(formula.statistic, rates, cell.den)
+    improvement = narrowing(values @ cell.before, values @ cell.after, past_zero=not _ends_at_zero(formula))
     changes = rates @ line
     group = changes[..., 1:]
     if improvement.shape[-1] == 1 and group.shape[-1] > 1:
@@ -114,9 +114,14 @@ def _outcome(cell: Cell, formula: Formula, rates: Array, overall: Array) -> Outc
     return Outcome(scale * improvement, changes[..., :1] * one, group, overall[..., None] * one)
 
 
+def _ends_at_zero(formula: Formula) -> bool:
+    """Whether what is paid for ends where the group is no longer behind."""
+    return formula.statistic in GAPS and not formula.past_zero
+
+
 def sampling_variance(cell: Cell, formula: Formula, noise: Array) -> Array:
-    """(U,) sampling variance of the improvement: exact for the gap to the reference group, from the draws for the others."""
-    if formula.statistic != "pairwise_gap":
+    """(U,) sampling variance of the improvement: exact for the whole gap to the reference group, else from the draws."""
+    if formula.statistic != "pairwise_gap" or _ends_at_zero(formula):
         return np.asarray(simulated(cell, formula, noise).improvement.var(axis=0, ddof=1))
     line = cell.after - cell.before
     own = np.einsum("t,gtu,u->g", line, cell.covariance, line)

@@ -150,16 +150,13 @@ def earned_text(s: Section, system_id: str) -> str:
     ok = table[table["status"] == "ok"] if table is not None else None
     if ok is None or ok.empty:
         return "No cell of yours has an amount under the formula."
-    met = ok[ok["gate_met"].astype(str).str.lower() == "true"]
+    held = (ok["gate_met"].astype(str).str.lower() == "true").any()
     got, top = (float(ok[c].sum()) for c in ("earned", "max_possible"))
     text = f"Under the illustrative formula you would earn {phrases.against(got, top, 'of at most')}."
-    if met.empty:
+    if not held:
         return f"{text} In no row did the rate of all members hold, so nothing can be paid."
-    chance = phrases.money(float(met["earned_by_chance"].sum()))
-    where = (
-        "" if len(met) == len(ok) else f" in the {phrases.count(len(met))} of {phrases.plural(len(ok), 'row')} that can be paid"
-    )
-    return f"{text} If nothing had changed at all, chance alone would be expected to earn {chance}{where}."
+    chance = phrases.money(float(ok["earned_by_chance"].sum()))
+    return f"{text} If nothing had changed at all, sampling error alone would be expected to earn {chance}."
 
 
 def payable(s: Section, system_id: str) -> str:

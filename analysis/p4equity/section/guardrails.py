@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from p4equity.disparity.guardrail import CANNOT_TELL, HARM, NO_WORSE, WORSE, guardrail_verdict, margin_excluded
+from p4equity.evaluation.cost import ASSUMED, MAIN
 from p4equity.evaluation.margins import AGAINST_MARGIN
 from p4equity.section import phrases
-from p4equity.section.answers import Answer, Row, answers, figures, unit, without_number
+from p4equity.section.answers import Answer, Row, answers, figures, primary_question, unit, without_number
+from p4equity.section.payments import per_month
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
@@ -104,11 +106,25 @@ def cost_sentence(s: Section) -> str:
     """What each point of narrowing went with in spending, or why that has no number."""
     for analysis in s.study.analyses:
         if analysis.estimator == "cost_per_point":
-            row = s.run.row({"analysis_id": analysis.id})
+            row = s.run.row({"analysis_id": analysis.id, "sample": MAIN})
             if row["status"] != "ok":
                 return f"Cost of a point narrowed: {without_number(s, row)}."
-            return f"Each point narrowed went with {figures(s, row, with_unit=False)} USD of spending a member-month."
+            said = figures(s, row, with_unit=False)
+            text = f"Each point narrowed went with {said} USD of spending a member-month{_assumed(s, analysis.id)}."
+            narrowed = primary_question(s)
+            points = -float(narrowed.main["estimate"]) if narrowed is not None and narrowed.ok else 0.0
+            return f"{text} {per_month(s, points if points > 0 else None)}".rstrip()
     return ""
+
+
+def _assumed(s: Section, analysis_id: str) -> str:
+    """How far the upper end moves with the correlation of both effects, which a dozen units hardly tell."""
+    rows = [s.run.row({"analysis_id": analysis_id, "sample": sample}) for sample in ASSUMED.values()]
+    if any(r["status"] != "ok" for r in rows):
+        return ""
+    ends = [s.number(r["row_id"], what="conf_high") for r in rows]
+    low, high = (phrases.plain(c) for c in ASSUMED)
+    return f" (upper end {ends[0]} if both effects correlate by {low}, {ends[1]} if by {high})"
 
 
 def companions(s: Section) -> str:

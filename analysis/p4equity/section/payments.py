@@ -25,33 +25,52 @@ def payments(s: Section, system_id: str | None = None) -> pd.DataFrame | None:
     return table
 
 
+def formulas(s: Section) -> pd.DataFrame:
+    """The registered formulas over all contracted systems, the plan's own first; empty where none could be computed."""
+    import pandas as pd
+
+    if not s.study.payment or not (s.run_dir / "results" / "payment_formula.csv").is_file():
+        return pd.DataFrame()
+    table = s.results("payment_formula")
+    return table[(table["system_id"] == "all") & (table["status"] == "ok")]
+
+
 def totals(s: Section, *, brief: bool = False) -> str:
-    """One finding: earned in all, of what maximum, and the share that chance alone would be expected to earn."""
+    """One finding: earned in all, of what maximum, and what would be earned without a contract: by sampling error, by others."""
     table = payments(s)
     if table is None:
         return ""
     rows = table[table["status"] == "ok"]
-    earned, top = (float(rows[c].sum()) for c in ("earned", "max_possible"))
+    earned, top, chance = (float(rows[c].sum()) for c in ("earned", "max_possible", "earned_by_chance"))
     if not top:
         return ("" if brief else "**Payments: no answer.** ") + "No cell has an amount under the payment formula."
-    met = rows[rows["gate_met"].astype(str).str.lower() == "true"]
-    chance, every = float(met["earned_by_chance"].sum()), float(rows["earned_by_chance"].sum())
+    found = formulas(s)
+    share = float(found["by_comparison"].iloc[0]) if len(found) else float("nan")
+    others = (
+        f", and gaps that change as those of comparison {s.study.info.unit_label_plural}, which have no"
+        f" {s.study.info.treatment_label}, {phrases.money(share * top)}"
+        if share == share
+        else ""
+    )
+    without = f"Had no gap changed, sampling error alone would be expected to earn {phrases.money(chance)}{others}."
     if brief:
-        return (
-            f"Under an illustrative formula {phrases.against(earned, top, 'of at most')} would be paid; chance alone"
-            f" would be expected to earn {phrases.money(chance)} had no gap changed."
-        )
+        return f"Under an illustrative formula {phrases.against(earned, top, 'of at most')} would be paid. {without}"
     if not earned:
         head = "Nothing would be paid"
     else:
         head = f"Payments would be {'largely' if chance > earned / 2 else 'partly'} a matter of chance"
-    text = (
-        f"**{head}.** Under an illustrative formula payments come to {phrases.against(earned, top, 'of at most')}."
-        f" Had no gap changed, chance alone would be expected to earn {phrases.money(chance)}"
-    )
-    if len(met) == len(rows):
-        return f"{text}."
-    return f"{text} where overall quality held, as the formula requires ({phrases.money(every)} if it had held everywhere)."
+    return f"**{head}.** Under an illustrative formula payments come to {phrases.against(earned, top, 'of at most')}. {without}"
+
+
+def per_month(s: Section, narrowing: float | None) -> str:
+    """What payments come to for each member-month, and for each of so many points narrowed; empty where it is not known."""
+    found = formulas(s)
+    paid = float(found["earned_per_month"].iloc[0]) if len(found) else float("nan")
+    if paid != paid:
+        return ""
+    each = f", or {phrases.plain(paid / narrowing, 2)} for each point of the estimate" if narrowing else ""
+    amount = f"{phrases.plain(paid, 2)} USD a member-month{each}"
+    return f"Payments under an illustrative formula are not part of it: they come to {amount}."
 
 
 def interval(s: Section, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
@@ -69,9 +88,21 @@ def formula(s: Section) -> str:
         f" {phrases.reference(s)} members narrows from {phrases.years(plan.baseline_years)} to"
         f" {phrases.years(plan.performance_years)}. Nothing is paid for the first {say(plan.threshold)} points; then"
         f" {say(100 * plan.slope, 0)}% of the maximum a point, up to {say(100 * plan.cap, 0)}%. Nothing is paid when the rate"
-        f" of all members falls by more than {say(abs(plan.gate_margin))} points. The maximum is {say(plan.pmpm_maximum, 2)}"
-        " USD per member-month for each measure, shared by its groups."
+        f" of all members falls by more than {say(abs(plan.gate_margin))} points. {_past_zero(s)} The maximum is"
+        f" {say(plan.pmpm_maximum, 2)} USD per member-month for each measure, shared by its groups."
     )
+
+
+def _past_zero(s: Section) -> str:
+    """Whether a gap that turns round is paid for, and what would be earned if it were the other way."""
+    plan, found = s.study.payment, formulas(s)
+    text = "A gap that turns round is paid for beyond zero too" if plan.past_zero else "Pay ends where the gap is closed"
+    ids = [f.id for f in plan.formula if f.model_fields_set == {"id", "label", "past_zero"} and f.past_zero != plan.past_zero]
+    other = found[found["formula_id"].isin(ids)] if len(found) else found
+    if other.empty or other["earned"].isna().any():
+        return f"{text}."
+    amounts = phrases.against(float(other["earned"].iloc[0]), float(found["earned"].iloc[0]), "instead of")
+    return f"{text}; {'ending there' if plan.past_zero else 'paid beyond it'}, {amounts} would be earned."
 
 
 def reliability(s: Section) -> str:
@@ -108,8 +139,7 @@ def by_chance(s: Section) -> str:
     """The share of payments that chance would have earned, by simulation and under other contracts; what formulas change."""
     if not s.study.payment or not (s.run_dir / "results" / "payment_formula.csv").is_file():
         return ""
-    table = s.results("payment_formula")
-    rows = table[(table["system_id"] == "all") & (table["status"] == "ok")]
+    rows = formulas(s)
     if rows.empty:
         return "**What share of payments is chance cannot be told.** No formula could be computed."
     first, others = rows.iloc[0], rows.iloc[1:]
@@ -120,7 +150,7 @@ def by_chance(s: Section) -> str:
     return phrases.paragraphs(
         f"**What chance earns {said}.** Had no rate truly changed, sampling error would be expected to earn"
         f" {_share(first['by_simulation'])} of the maximum under the formula above, its gate included;"
-        f" {_share(first['score'])} is earned. {_dealt(s, first)} {_curve(s, str(first['formula_id']))}",
+        f" {_share(first['score'])} is earned. {_without(s, first)} {_dealt(s, first)} {_curve(s, str(first['formula_id']))}",
         _others(s, first, others),
     )
 
@@ -129,13 +159,29 @@ def _share(value: object) -> str:
     return f"{phrases.plain(100 * float(str(value)), 0)}%"
 
 
+def _without(s: Section, row: pd.Series[object]) -> str:
+    """What sampling error leaves out, and what comparison units would earn, whose gaps change for every other reason."""
+    if row["by_comparison"] is None or row["by_comparison"] != row["by_comparison"]:
+        return ""
+    units, chosen = s.study.info.unit_label_plural, set(s.study.baseline.selection_years) & set(s.study.payment.baseline_years)
+    wide = (
+        f" and the return of gaps that were chosen when wide, as the baseline holds {phrases.years(sorted(chosen))}"
+        if chosen
+        else ""
+    )
+    return (
+        f"That leaves out shocks of whole {units}{wide}. Comparison {units}, which have no {s.study.info.treatment_label}, would"
+        f" earn {_share(row['by_comparison'])} on the same measures."
+    )
+
+
 def _dealt(s: Section, row: pd.Series[object]) -> str:
     if row["by_permutation"] is None or row["by_permutation"] != row["by_permutation"]:
         return ""
     units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
     return (
-        f"The same {label}s dealt at random among eligible {units} would have earned {_share(row['by_permutation'])} on average,"
-        " because gaps change without them too, and noise pays small ones more."
+        f"The same {label}s dealt at random among eligible {units} would have earned {_share(row['by_permutation'])} on average;"
+        " that holds part of the effect, since their holders are dealt some of them back."
     )
 
 

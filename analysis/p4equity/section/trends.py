@@ -46,7 +46,7 @@ def note(s: Section) -> str:
         text += f" {phrases.years(s.study.baseline.apart)} stands apart."
     if s.study.exits:
         text += (
-            f" A {s.study.info.unit_label} that left counts until its last full year, so the mix changes then; estimates allow for"
+            f" A {s.study.info.unit_label} that left counts until its last full year; the mix changes then. Estimates allow for"
             " that, this table does not."
         )
     return text

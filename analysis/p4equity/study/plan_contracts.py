@@ -31,8 +31,9 @@ class PaymentFormula(Block):
     `statistic` may be any of PAYMENT_STATISTICS; thresholds and slopes are in its units (points; squared points for a variance).
     Guards against leveling down: `reference_margin`, points by which the reference group's rate may change (negative: a fall that
     is tolerated), and `group_gain`, points by which a compared group's rate must rise. `shrinkage` pays on empirical-Bayes
-    narrowings, `per_year` on the narrowing a year that passed, `efficiency_share` of the maximum on spending that rose by no more
-    than `efficiency_margin` USD per member-month beyond comparison systems. `pmpm_share`: the maximum as a share of spending.
+    narrowings, `per_year` on the narrowing a year that passed, `past_zero` also on what lies beyond a gap of zero,
+    `efficiency_share` of the maximum on spending that rose by no more than `efficiency_margin` USD per member-month beyond
+    comparison systems. `pmpm_share`: the maximum as a share of spending.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -48,6 +49,7 @@ class PaymentFormula(Block):
     group_gain: float | None = None
     shrinkage: Literal["none", "empirical_bayes"] = "none"
     per_year: bool = False
+    past_zero: bool | None = None
     efficiency_share: Share = 0.0
     efficiency_margin: float = 0.0
     pmpm_maximum: Annotated[float, Field(ge=0)] | None = None
@@ -59,6 +61,7 @@ class Payment(Block):
 
     `draws`: simulations without a true change, and permutations of contracts, behind the shares earned by chance. `narrowing`:
     true narrowings, points, at which the expected payment is shown. This one is paid by group: its statistic is the gap of each.
+    `past_zero`: a gap that turns round is paid for beyond zero too; without it, payment ends where the group is no longer behind.
     """
 
     statistic: Literal["pairwise_gap"]
@@ -69,6 +72,7 @@ class Payment(Block):
     cap: Share
     gate_margin: float
     pmpm_maximum: Annotated[float, Field(ge=0)]
+    past_zero: bool = False
     illustrative: bool
     label: str = "The formula above"
     draws: Annotated[int, Field(ge=100)] = 2_000

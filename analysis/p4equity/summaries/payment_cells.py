@@ -16,6 +16,7 @@ from p4equity.study.plan_contracts import Payment
 
 Key = tuple[str, str, str]  # system, measure, group
 PAIRWISE = "pairwise_gap"
+TERMS = ("threshold", "slope", "cap", "gate_margin", "statistic", "past_zero")  # as in [payment] where a formula leaves them out
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,11 @@ class Registered:
 
 @dataclass(frozen=True)
 class Paid:
-    """A cell that is paid on: `groups` are the units of pay, `maximum` of each in USD (1 where spending is not known)."""
+    """A cell that is paid on: `groups` are the units of pay, `maximum` of each in USD (1 where spending is not known).
+
+    thrift: USD per member-month by which spending rose beyond comparison systems. months: member-months of the system in its
+    performance years. Both are missing where spending is not known.
+    """
 
     system: str
     measure: str
@@ -41,14 +46,15 @@ class Paid:
     cell: Cell
     maximum: float
     thrift: float
+    months: float
 
 
 def registered_formulas(plan: Payment) -> list[Registered]:
     """The formula of [payment], then those of [[payment.formula]], each with what it leaves out filled in."""
-    base = Formula(plan.threshold, plan.slope, plan.cap, plan.gate_margin, plan.statistic)
+    base = Formula(plan.threshold, plan.slope, plan.cap, plan.gate_margin, plan.statistic, past_zero=plan.past_zero)
     found = [Registered("default", plan.label, base, plan.baseline_years, plan.performance_years, plan.pmpm_maximum)]
     for own in plan.formula:
-        said = {name: getattr(own, name) for name in ("threshold", "slope", "cap", "gate_margin", "statistic")}
+        said = {name: getattr(own, name) for name in TERMS}
         terms = {name: value if value is not None else getattr(plan, name) for name, value in said.items()}
         formula = Formula(
             **terms, reference_margin=own.reference_margin, group_gain=own.group_gain, shrinkage=own.shrinkage,
@@ -84,13 +90,13 @@ def paid_cells(context: Context, own: Registered, measure: str, hidden: Collecti
         if system not in panel.systems or not shown:
             continue
         s = panel.systems.index(system)
-        usd, thrift = spending.get(system, (None, np.nan))
+        usd, thrift, months = spending.get(system, (None, np.nan, np.nan))
         for part in [[g] for g in shown] if own.formula.statistic == PAIRWISE else [shown]:
             cell = _cell(context, panel, s, measure, part, own)
             if cell is not None:
                 units = 1 if own.formula.statistic not in (PAIRWISE, "gap_to_best") else len(part)
                 share = len(part) / len(groups) / units
-                found.append(Paid(system, measure, tuple(part), cell, share * usd if usd else share, thrift))
+                found.append(Paid(system, measure, tuple(part), cell, share * usd if usd else share, thrift, months))
     return found
 
 
@@ -125,14 +131,15 @@ def _years(context: Context, system: str, measure: str, own: Registered) -> list
     return [t for t in own.performance_years if t >= start and (leave is None or t < leave)]
 
 
-def _spending(context: Context, panel: Panel, own: Registered, paid_measure: str) -> dict[str, tuple[float, float]]:
-    """By system: USD at stake on one measure, and by how much spending per member-month rose beyond comparison systems."""
+def _spending(context: Context, panel: Panel, own: Registered, paid_measure: str) -> dict[str, tuple[float, float, float]]:
+    """By system: USD at stake on one measure, the rise of spending per member-month beyond comparison systems, member-months."""
     measure, study = context.study.measure_sets.spending, context.study
     if measure is None or measure not in panel.measures:
         return {}
     series = panel.index(measure, ALL)
     stake: dict[str, float] = {}
     rise: dict[str, float] = {}
+    lived: dict[str, float] = {}
     for system in eligible_systems(context):
         if system not in panel.systems:
             continue
@@ -144,10 +151,10 @@ def _spending(context: Context, panel: Panel, own: Registered, paid_measure: str
         usd = USD * np.nan_to_num(panel.rate[s, series])
         months = float(panel.den[s, series][np.isin(panel.years, years)].sum())
         per_month = own.pmpm_maximum if own.pmpm_share is None else own.pmpm_share * float(np.maximum(-weights, 0.0) @ usd)
-        stake[system], rise[system] = per_month * months, float(weights @ usd)
+        stake[system], rise[system], lived[system] = per_month * months, float(weights @ usd), months
     others = [rise[s.id] for s in study.arm_systems("comparison") if s.id in rise]
     mean = float(np.mean(others)) if others else np.nan
-    return {system: (stake[system], rise[system] - mean) for system in stake}
+    return {system: (stake[system], rise[system] - mean, lived[system]) for system in stake}
 
 
 def unit_count(own: Registered, paid: Paid) -> int:

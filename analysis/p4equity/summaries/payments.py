@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from p4equity.dictionary import load_dictionary
 from p4equity.disparity.changes import contrast
-from p4equity.disparity.panel import ALL, Array, Panel, rate_covariance
-from p4equity.errors import P4Error
+from p4equity.disparity.panel import ALL, Panel, rate_covariance
 from p4equity.estimates import NOT_ESTIMABLE, OK
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import POINTS, Context
-from p4equity.incentive import Formula, expected_score_by_chance, gate_met, narrowing, score
-from p4equity.inference.random_effects import tau2_estimate
-from p4equity.power import shrink
+from p4equity.incentive import gate_met
+from p4equity.summaries.payment_cells import Key, registered_formulas
+from p4equity.summaries.payment_world import World
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def payment_table(context: Context) -> pd.DataFrame:
+def payment_table(context: Context, hidden: Collection[Key] = ()) -> pd.DataFrame:
     """One row a contracted system, measure and group with a baseline gap: gap, narrowing, score, amount, expected by chance.
 
     Rates, gaps and standard errors in percentage points, amounts in USD. A system is paid on its own change from the baseline
     to the performance years, as the formula says; it is not compared with other systems, so this is no effect. Years before the
     contract or from a system's exit on do not count. The maximum (USD a member-month) is shared equally by the groups of a
-    measure. Null wherever the status is not ok. Empty when the study has no payment formula or no groups.
+    measure. By chance: expected when no rate truly changed, by the simulation of `payment_formula_tables`, so that both tables
+    give one figure. hidden: cells that must not be told; they enter nothing. Null wherever the status is not ok. Empty when the
+    study has no payment formula or no groups.
     """
     import pandas as pd
 
@@ -36,7 +37,6 @@ def payment_table(context: Context) -> pd.DataFrame:
     plan = context.study.payment
     if plan is None or not context.study.groups.compared:
         return pd.DataFrame(columns=list(columns))
-    formula = Formula(plan.threshold, plan.slope, plan.cap, plan.gate_margin, plan.statistic)
     variant = (context.study.population.map, context.study.race.primary if context.study.race else "frozen")
     panel, series = context.panel(variant), baseline_series(context, variant)
     rows: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ def payment_table(context: Context) -> pd.DataFrame:
         groups = [g for m, g in series if m == measure]
         years = _performance_years(context, str(contract["system_id"]), int(contract["cohort"]))
         rows += [_row(context, panel, str(contract["system_id"]), measure, g, years, len(groups)) for g in groups]
-    _score(rows, formula)
+    _score(context, rows, hidden)
     frame = pd.DataFrame(rows).reindex(columns=list(columns))
     return _typed(frame).sort_values(["measure_id", "group", "system_id"], ignore_index=True)
 
@@ -125,36 +125,19 @@ def _maximum(context: Context, panel: Panel, s: int, years: Sequence[int], n_gro
     return float(plan.pmpm_maximum * months / n_groups)
 
 
-def _score(rows: list[dict[str, Any]], formula: Formula) -> None:
-    """Add score, amount, expected score and shrunken score to the rows that have a change."""
-    ok = [row for row in rows if row["status"] == OK]
-    if not ok:
-        return
-    points = narrowing([r["gap_base"] for r in ok], [r["gap_perf"] for r in ok])
-    errors = np.array([r["se_narrowing"] for r in ok])
-    gates = gate_met([r["overall_change"] for r in ok], formula)
-    scores = score(points, formula) * gates
-    chance = expected_score_by_chance(errors, formula)
-    measures = np.array([r["measure_id"] for r in ok])
-    shrunk = np.concatenate([_shrunken(points[measures == m], errors[measures == m]) for m in dict.fromkeys(measures)])
-    back = np.argsort(np.concatenate([np.flatnonzero(measures == m) for m in dict.fromkeys(measures)]))
-    shrunken = score(shrunk[back], formula) * gates
-    for i, row in enumerate(ok):
-        row |= {
-            "narrowing": points[i],
-            "score": scores[i],
-            "gate_met": bool(gates[i]),
-            "shrunken_score": shrunken[i],
-            "expected_by_chance": chance[i],
-        }
+def _score(context: Context, rows: list[dict[str, Any]], hidden: Collection[Key]) -> None:
+    """Add score, amount, expected score and shrunken score to the rows that have a change; those hidden have none."""
+    plan = context.study.payment
+    assert plan is not None
+    world = World.of(context, registered_formulas(plan)[0], hidden)
+    columns = (world.scores(shrunken=False), world.scores(shrunken=True), world.by_chance())
+    units = zip(world.keys(), *(np.concatenate(c or [np.zeros(0)]) for c in columns), strict=True)
+    found = {(c.system, c.measure, g): values for (c, g), *values in units}
+    for row in (r for r in rows if r["status"] == OK):
+        row["narrowing"] = row["gap_base"] - row["gap_perf"]
+        row["gate_met"] = bool(gate_met(row["overall_change"], world.own.formula))
+        if (key := (row["system_id"], row["measure_id"], row["group"])) not in found:
+            continue
+        row["score"], row["shrunken_score"], row["expected_by_chance"] = found[key]
         if row["max_possible"] is not None:
-            row |= {"earned": scores[i] * row["max_possible"], "earned_by_chance": chance[i] * row["max_possible"]}
-
-
-def _shrunken(points: Array, errors: Array) -> Array:
-    """Empirical-Bayes narrowing of a measure's cells around their mean; unchanged when there are too few cells to shrink."""
-    try:
-        between = tau2_estimate(points, np.ones((len(points), 1)), errors**2, "PM")
-    except P4Error:
-        return points
-    return shrink(points, errors**2, max(between, 1e-12))[0]
+            row["earned"], row["earned_by_chance"] = (row[c] * row["max_possible"] for c in ("score", "expected_by_chance"))

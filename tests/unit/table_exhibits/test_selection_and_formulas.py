@@ -82,15 +82,18 @@ def test_a_plan_without_the_question_is_told_why(study: Study) -> None:
 def formula(name: str, system: str, **more: Any) -> dict[str, Any]:
     return {
         "formula_id": name, "label": f"Formula {name}", "paid_on": "pairwise_gap", "system_id": system, "n_cells": 10,
-        "units_paid": 6, "score": 0.4, "by_simulation": 0.1, "by_permutation": 0.25, "as_much_by_permutation": 0.03,
+        "units_paid": 6, "score": 0.4, "by_simulation": 0.1, "by_comparison": 0.2,
+        "by_permutation": 0.25, "as_much_by_permutation": 0.03,
         "shrunken_score": 0.3, "units_unpaid": 2, "units_added": 1, "units_moved": 4, "units_stopped": 0, "max_possible": 1000.0,
-        "earned": 400.0, "status": "ok", "reason": None, **more,
+        "earned": 400.0, "earned_per_month": 2.0, "status": "ok", "reason": None, **more,
     }  # fmt: skip
 
 
 def test_formulas_stand_side_by_side(study: Study) -> None:
     system = study.arm_systems("participating")[0]
-    numbers = dict.fromkeys(("score", "by_simulation", "by_permutation", "as_much_by_permutation", "shrunken_score"))
+    numbers = dict.fromkeys(
+        ("score", "by_simulation", "by_comparison", "by_permutation", "as_much_by_permutation", "shrunken_score")
+    )
     rows = [
         formula("a", "all"), formula("a", system.id, by_permutation=None, as_much_by_permutation=None),
         formula("b", "all", units_stopped=3, score=0.2, by_simulation=0.15),
@@ -103,10 +106,10 @@ def test_formulas_stand_side_by_side(study: Study) -> None:
     tables = {"payment_formula": pd.DataFrame(rows), "payment_curve": pd.DataFrame(curve)}
     exhibit = build("t18_formulas", made(study, main_rows(study), **tables))
     table, found = table_of(exhibit), lines(exhibit)
-    assert table.columns[6:8] == ("1", "4")  # what is paid at 0 is the simulated share
-    assert found["Formula a"] == ("6 of 10", "40", "10", "25", "3", "20", "50", "0", "2", "1", "4")
-    assert found["Formula b"][7] == "3"
-    assert found["Formula c"] == ("not estimable", *[MISSING] * 10)
+    assert table.columns[7:9] == ("1", "4")  # what is paid at 0 is the simulated share
+    assert found["Formula a"] == ("6 of 10", "40", "10", "20", "25", "3", "20", "50", "0", "2", "1", "4")
+    assert found["Formula b"][8] == "3"
+    assert found["Formula c"] == ("not estimable", *[MISSING] * 11)
     assert "2 formulas would pay 20 to 40% of the maximum" in exhibit.alt
     assert "25 to 75% of what is paid" in exhibit.alt
     assert "minimum denominator" in exhibit.footnote
