@@ -13,6 +13,7 @@ import numpy as np
 
 from p4equity.study import Study
 from p4equity.synthetic.build_streams import readings, streams_of
+from p4equity.synthetic.bumps import rule_selected
 from p4equity.synthetic.draws import BoolArray, FloatArray, IntArray
 from p4equity.synthetic.plan import HIGHEST_RATE, HIGHEST_READING, LOWEST_RATE
 from p4equity.synthetic.rates import Rates, build_rates, draw_selection, draw_shocks
@@ -112,9 +113,10 @@ class CellSampler:
 
     def draw(self, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Cells (summed over practices and strata) and overlap moments of one draw."""
-        probability = {}
+        # From a stream beside: all else is drawn as in the scenario without bulges.
+        probability, bumps = {}, rule_selected(self._study, self._planted, self._shape, rng.spawn(1)[0])
         for name, model in self._models.items():
-            moving = draw_shocks(self._planted, model.rates.gap_sd, self._shape, rng)
+            moving = draw_shocks(self._planted, model.rates.gap_sd, self._shape, rng) + bumps.get(name, 0.0)
             moving += draw_selection(self._study, self._planted, model.sharing, self._shape, rng)
             probability[name] = model.probability(moving)
         count = self.cells["num"].to_numpy(dtype=float).copy()

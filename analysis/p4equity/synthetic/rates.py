@@ -12,6 +12,7 @@ from p4equity.dictionary import Measure
 from p4equity.errors import StudyError
 from p4equity.study import Study, in_force
 from p4equity.synthetic.beside import grant_effects, spillover_effects
+from p4equity.synthetic.bumps import rule_selected
 from p4equity.synthetic.draws import FloatArray, autoregressive, stream
 from p4equity.synthetic.places import real_sizes
 from p4equity.synthetic.truth import Planted
@@ -21,8 +22,8 @@ from p4equity.synthetic.truth import Planted
 class Rates:
     """Percentage points, axes (S+1, K, Y); the last system row stands for practices outside the study.
 
-    `level` has everything lasting (levels, gaps, trend, pandemic); `shock` the system-year shocks, `selection` the passing gap of
-    noise-selected baselines (0 where off), both as they move the rate; `effect` the planted effects of contracts, `beside` those
+    `level` has everything lasting (levels, gaps, trend, pandemic); `shock` the system-year shocks, `selection` the passing gaps
+    of the selection years (0 where off), both as they move the rate; `effect` the planted effects of contracts, `beside` those
     of grants and of contracts nearby (0 where off).
     """
 
@@ -86,10 +87,11 @@ def build_rates(
     gap_sd = planted.truth.shocks.gap_sd
     gap_sd = float(measure.synthetic.get("shock_sd", 0.7)) if gap_sd is None else gap_sd
     effect = _effects(study, planted, sharing, groups, shape)
+    selection = draw_selection(study, planted, sharing, shape, stream(seed, f"selection:{name}"))
     return Rates(
         level=_levels(study, measure, groups, stream(seed, f"level:{name}")) if fixed is None else fixed,
         shock=draw_shocks(planted, gap_sd, shape, stream(seed, f"shock:{name}")),
-        selection=draw_selection(study, planted, sharing, shape, stream(seed, f"selection:{name}")),
+        selection=selection + rule_selected(study, planted, shape, stream(seed, "rule_selection")).get(name, 0.0),
         effect=effect,
         beside=grant_effects(study, planted, groups) + spillover_effects(study, planted, effect),
         gap_sd=gap_sd,

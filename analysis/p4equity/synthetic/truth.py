@@ -16,8 +16,7 @@ from p4equity.study.reader import parse, read_toml
 
 Switch = Literal[
     "exit_flows", "differential_churn", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection",
-    "documentation_gain",
-    "no_effects", "grant_effect", "spillover",
+    "rule_selection", "documentation_gain", "no_effects", "grant_effect", "spillover",
 ]  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
 
@@ -116,6 +115,16 @@ class NoiseSelection(Block):
     sd: Annotated[float, Field(ge=0)]
 
 
+class RuleSelection(Block):
+    """[rule_selection]: passing gaps in the selection years at all systems, in the measures that a contract could name.
+
+    The contracts name each system's largest. measures: sets of the study's measures, or measures. sd: points, of each gap.
+    """
+
+    measures: Many[str]
+    sd: Annotated[float, Field(ge=0)]
+
+
 class PracticeChanges(Block):
     """[practice_changes]: practices that join from outside before the baseline map's date, or change system after it."""
 
@@ -170,6 +179,7 @@ class Truth(Block):
     race: RaceData | None = None
     race_drift: RaceDrift | None = None
     noise_selection: NoiseSelection | None = None
+    rule_selection: RuleSelection | None = None
     documentation_gain: dict[str, dict[str, float]] = Field(default_factory=dict)
     practice_changes: PracticeChanges | None = None
     exit_flows: ExitFlows | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import erf
+from math import comb, erf
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from p4equity.study import Analysis, Study
 from p4equity.study.vocabulary import OWN_QUESTIONS
 from p4equity.synthetic.build_streams import streams_of
+from p4equity.synthetic.bumps import candidate_streams, contracted_streams
 from p4equity.synthetic.draws import BoolArray, FloatArray
 from p4equity.synthetic.plan import HIGHEST_READING, Plan, StreamPlan
 from p4equity.synthetic.rates import build_rates, treated_years
@@ -115,12 +116,13 @@ def _spending(study: Study, plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-def largest_of(draws: int) -> float:
-    """Expected largest of independent standard normal draws."""
+def largest_of(draws: int, k: int = 1) -> float:
+    """Expected mean of the k largest of independent standard normal draws."""
     x = np.linspace(-9, 9, 20_001)
     below = np.array([0.5 * (1 + erf(v / np.sqrt(2))) for v in x])
     density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-    return float(np.trapezoid(x * draws * density * below ** (draws - 1), x))
+    ranked = sum(comb(draws - 1, r) * (1 - below) ** r * below ** (draws - 1 - r) for r in range(k))
+    return float(np.trapezoid(x * draws * density * ranked, x)) / k
 
 
 def _gap_questions(study: Study) -> Iterator[tuple[Analysis, str, int, BoolArray, BoolArray]]:
@@ -152,9 +154,9 @@ def _rows(study: Study, analysis: Analysis, measure: str, by_group: dict[str, fl
 
 
 def _selection_bias(study: Study, planted: Planted, selection: dict[str, FloatArray]) -> list[dict[str, Any]]:
-    """The passing gap of the selection years leaves the baseline: minus its size times its share of the baseline years."""
-    model = planted.truth.noise_selection
-    if not planted.on("noise_selection") or model is None:
+    """The passing gaps of the selection years leave the baseline: minus their size times their share of the baseline years."""
+    switch = " and ".join(sorted(planted.switches & {"noise_selection", "rule_selection"}))
+    if not switch:
         return []
     rows: list[dict[str, Any]] = []
     years = study.baseline.selection_years
@@ -163,10 +165,21 @@ def _selection_bias(study: Study, planted: Planted, selection: dict[str, FloatAr
         share = len(set(pre) & set(years)) / len(pre)
         planted_gap = -selection[study.measure(measure).events][:-1, -1, :][:, [study.years.index(y) for y in years]].mean(axis=1)
         realized = -(planted_gap[treated].mean() - planted_gap[comparison].mean()) * share
-        points = -model.sd * largest_of(model.draws) * share
-        by_group = dict.fromkeys(study.groups.compared, points)
-        rows += _rows(study, analysis, measure, by_group, switch="noise_selection", realized=round(float(realized), 4))
+        by_group = dict.fromkeys(study.groups.compared, -_bulge(study, planted, treated) * share)
+        rows += _rows(study, analysis, measure, by_group, switch=switch, realized=round(float(realized), 4))
     return rows
+
+
+def _bulge(study: Study, planted: Planted, treated: BoolArray) -> float:
+    """Expected passing gap of the contracted cells of a measure, mean over systems: the largest of its draws."""
+    noise, rule, bulge = planted.truth.noise_selection, planted.truth.rule_selection, 0.0
+    if planted.on("noise_selection") and noise is not None:
+        bulge += noise.sd * largest_of(noise.draws)
+    if planted.on("rule_selection") and rule is not None:
+        of = len(candidate_streams(study, planted))
+        named = [len(contracted_streams(study, study.systems[s].id)) for s in np.flatnonzero(treated)]
+        bulge += rule.sd * float(np.mean([largest_of(of, k) for k in named]))
+    return bulge
 
 
 def _bias_beside(study: Study, planted: Planted, beside: dict[str, FloatArray]) -> list[dict[str, Any]]:
