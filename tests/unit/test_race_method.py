@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
-from p4equity.evaluation.race_level import WAYS
+from p4equity.evaluation.race_level import BY_ARM, WAYS
 from p4equity.study import Study, load_study
 from random_cells import random_context
 
@@ -131,6 +131,9 @@ def test_levels_by_every_way_agree_where_all_is_known(certain: Context, study: S
     rows = pd.DataFrame(analysis_rows(certain, analysis))
     assert len(rows) == len(WAYS) * len(study.groups.compared) * len(study.measure_ids(analysis.measures))
     assert (rows["status"] == "ok").all()
-    spread = rows.groupby(["measure_id", "group"])["estimate"].agg(lambda x: x.max() - x.min())
+    whole, arms = rows[~rows["sample"].isin(BY_ARM.values())], rows[rows["sample"].isin(BY_ARM.values())]
+    assert arms["statistic"].to_numpy(float) == pytest.approx(1)
+    assert arms.groupby("sample")["n_members"].sum().sum() == whole.loc[whole["sample"] == "weighted", "n_members"].sum()
+    spread = whole.groupby(["measure_id", "group"])["estimate"].agg(lambda x: x.max() - x.min())
     assert spread.max() == pytest.approx(0, abs=1e-9)
     assert rows.loc[rows["sample"] == "linear", "statistic"].to_numpy(float) == pytest.approx(1)

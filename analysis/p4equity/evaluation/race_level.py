@@ -6,6 +6,7 @@ whether the truth lies between them, which is what the range of both assumes of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ from p4equity.study import Analysis
 
 ESTIMAND = "gap over the baseline years, all systems, by how members are placed in groups"
 CLASSES, KNOWN = "classes", "self_report_"
-WAYS = (CLASSES, WEIGHTED, LINEAR, SELF_REPORT, IMPUTED, KNOWN + WEIGHTED, KNOWN + LINEAR)
+BY_ARM = {arm: f"{WEIGHTED}_{arm}" for arm in ("participating", "comparison")}  # how accurate probabilities are in each
+WAYS = (CLASSES, WEIGHTED, LINEAR, SELF_REPORT, IMPUTED, KNOWN + WEIGHTED, KNOWN + LINEAR, *BY_ARM.values())
 Panels = dict[str, tuple[Panel, ...]]  # several where a way is imputation
+Correlations = dict[tuple[str, str, str], float]  # way, measure, group
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
@@ -55,9 +58,9 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
                 continue
             found.append(row | _columns(answers, study.inference.conf_level))
             row = found[-1]
-            if way in (WEIGHTED, LINEAR):
+            if (way, measure, group) in correlation:
                 row |= {
-                    "statistic": correlation[measure, group],
+                    "statistic": correlation[way, measure, group],
                     "reason": "statistic is the squared correlation with membership",
                 }
     return found
@@ -77,29 +80,36 @@ def _columns(answers: list[tuple[float, float, float]], conf_level: float) -> di
     }  # fmt: skip
 
 
-def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, dict[tuple[str, str], float]]:
-    """The panel of every way, all systems of both arms added up, and the squared correlations over the baseline years."""
+def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, Correlations]:
+    """The panel of every way, all systems of both arms (or of one) added up, and squared correlations over the baseline years."""
     study = context.study
-    systems = [s.id for arm in ("participating", "comparison") for s in study.arm_systems(arm)]
+    of_arm = {arm: [s.id for s in study.arm_systems(arm)] for arm in BY_ARM}
+    systems = [system for own in of_arm.values() for system in own]
     whole = together(context.panel(variant), systems)
     sums, reports = (context.rows(t, variant) for t in (context.probability, context.self_report))
     panels: Panels = {CLASSES: (whole,), IMPUTED: tuple(together(p, systems) for p in imputed_panels(context, variant))}
     if sums.empty or reports.empty or study.scheme is None:
         return panels, {}
-    groups, sums, reports = study.scheme.ids, added(sums, systems), added(reports, systems)
+    groups, by_system, sums, reports = study.scheme.ids, sums, added(sums, systems), added(reports, systems)
     known = self_report_panel(whole, reports)
+    correlations = dict(_correlations(context, (WEIGHTED, LINEAR), whole, sums))
+    for arm, way in BY_ARM.items():
+        part, own = together(context.panel(variant), of_arm[arm]), added(by_system, of_arm[arm])
+        panels[way] = (probability_panel(part, own, groups, WEIGHTED),)
+        correlations |= _correlations(context, (way,), part, own)
     panels |= {
         **{way: (probability_panel(whole, sums, groups, way),) for way in (WEIGHTED, LINEAR)}, SELF_REPORT: (known,),
         **{KNOWN + way: (probability_panel(known, reports, groups, way),) for way in (WEIGHTED, LINEAR)},
     }  # fmt: skip
-    return panels, _correlations(context, whole, sums)
+    return panels, correlations
 
 
-def _correlations(context: Context, whole: Panel, sums: pd.DataFrame) -> dict[tuple[str, str], float]:
+def _correlations(context: Context, ways: Sequence[str], whole: Panel, sums: pd.DataFrame) -> Correlations:
     scheme = context.study.scheme
     assert scheme is not None
     pre = np.flatnonzero(np.isin(whole.years, context.study.baseline.pre_years))
     all_years = race_sums(whole, sums, scheme.ids)
     kept = type(all_years)(all_years.p[:, :, pre], all_years.p_num[:, :, pre], all_years.p_p[:, :, pre]).over((0, 2))
     found = squared_correlation(kept)
-    return {(m, g): float(found[i, j]) for i, m in enumerate(whole.measures) for j, g in enumerate(scheme.ids)}
+    at = [(i, j) for i in range(len(whole.measures)) for j in range(len(scheme.ids))]
+    return {(way, whole.measures[i], scheme.ids[j]): float(found[i, j]) for way in ways for i, j in at}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from p4equity.disparity.race_drift import drift, observed_share
+from p4equity.disparity.race_drift import drift, observed_share, spurious_difference
+from p4equity.evaluation.race_level import BY_ARM, CLASSES
 from p4equity.section import phrases
 from p4equity.section.answers import Answer, excludes_zero, figures, has_baseline_gap, primary_question
 from p4equity.section.confidence import checks
@@ -31,6 +32,7 @@ def show(s: Section) -> None:
     if applies(s):
         s.text(phrases.paragraphs("## How race and ethnicity are known {#sec:race}", text(s)))
     phrases.show(s, "F7")
+    phrases.show(s, "T22")
 
 
 def text(s: Section) -> str:
@@ -126,13 +128,11 @@ def _level_rows(s: Section) -> dict[tuple[str, str, str], Row]:
 
 def _drift(s: Section) -> str:
     """What the growth of self-report in each arm would make of the largest baseline gap, were probabilities used in between."""
-    shares = _shares(s)
-    rows = [r for r in _level_rows(s).values() if r["sample"] == WEIGHTED and r["status"] == "ok"]
-    gaps = [r for r in _level_rows(s).values() if r["sample"] == "classes" and r["status"] == "ok"]
-    if len(shares) < 2 or not rows or not gaps:
+    shares, rows = _shares(s), _level_rows(s)
+    largest = _largest(rows)
+    if len(shares) < 2 or largest is None:
         return ""
-    correlation = sum(float(r["statistic"]) for r in rows) / len(rows)
-    gap = max(float(r["estimate"]) for r in gaps)
+    gap, correlation = float(rows[(*largest, CLASSES)]["estimate"]), float(rows[(*largest, WEIGHTED)]["statistic"])
     moved = {arm: drift(gap, *(observed_share(x, correlation) for x in ends)) for arm, ends in shares.items()}
     said = " and ".join(
         f"from {phrases.plain(100 * before, 0)} to {phrases.plain(100 * after, 0)}% in {arm} {s.study.info.unit_label_plural}"
@@ -146,11 +146,58 @@ def _drift(s: Section) -> str:
     )
     return (
         f"**{head}.** Between"
-        f" baseline and {s.study.info.treatment_label} years it rose {said}. If those not asked were known by probability (mean"
-        f" squared correlation with membership {phrases.plain(correlation, 2)}) and self-report were random, a gap of"
-        f" {phrases.plain(gap)} points, the largest at baseline, would seem to change by {phrases.plain(one, 2, signed=True)} and"
-        f" {phrases.plain(other, 2, signed=True)} points. The frozen version is free of this."
+        f" baseline and {s.study.info.treatment_label} years it rose {said}. If those not asked were known by probability and"
+        f" self-report were random, the largest gap at baseline, {phrases.plain(gap)} points ({_named(s, largest)}; squared"
+        f" correlation of probability with membership {phrases.plain(correlation, 2)}), would seem to change by"
+        f" {phrases.plain(one, 2, signed=True)} and {phrases.plain(other, 2, signed=True)} points. The frozen version is free of"
+        f" this.{_between_arms(s, rows)}"
     )
+
+
+def _largest(rows: dict[tuple[str, str, str], Row]) -> tuple[str, str] | None:
+    """Measure and group of the largest baseline gap of which the accuracy of probabilities is known."""
+    known = [
+        (float(row["estimate"]), key[:2])
+        for key, row in rows.items()
+        if key[2] == CLASSES and row["status"] == "ok" and rows.get((*key[:2], WEIGHTED), {}).get("status") == "ok"
+    ]
+    return max(known)[1] if known else None
+
+
+def _named(s: Section, pair: tuple[str, str]) -> str:
+    return f"{phrases.group(s, pair[1])} members, {phrases.lower(phrases.measure(s, pair[0]))}"
+
+
+def _between_arms(s: Section, rows: dict[tuple[str, str, str], Row]) -> str:
+    """What unequal accuracy between arms, constant over time, would make of a change that is common to both.
+
+    Observed over true gap in an arm is s + (1 - s) corr^2 with the arm's own self-report (frozen version) and corr^2.
+    """
+    shares, found = _frozen_shares(s), []
+    for key, row in rows.items():
+        pair = key[:2]
+        both = [rows.get((*pair, way), {}) for way in BY_ARM.values()]
+        if key[2] == CLASSES and len(shares) == len(both) and all(r.get("status") == "ok" for r in (row, *both)):
+            seen = [observed_share(shares[arm], float(r["statistic"])) for arm, r in zip(BY_ARM, both, strict=True)]
+            found.append((spurious_difference(-float(row["estimate"]), *seen), pair, both))
+    if not found:
+        return ""
+    worst, pair, both = max(found, key=lambda f: abs(f[0]))
+    own, other = (phrases.plain(float(r["statistic"]), 2) for r in both)
+    return (
+        f" Of errors that stay but differ between arms it is not: squared correlations differ most in effect for"
+        f" {_named(s, pair)} ({own} and {other}), where a gap that closed alike in both arms would pass for an effect of"
+        f" {phrases.plain(worst, 2, signed=True)} points."
+    )
+
+
+def _frozen_shares(s: Section) -> dict[str, float]:
+    """Self-reported share of the members of each arm in the primary version."""
+    if not (s.run_dir / "results" / "profile.csv").is_file():
+        return {}
+    table = s.results("profile")
+    own = table[(table["characteristic"] == "race_source") & (table["level"] == KNOWN) & (table["status"] == "ok")]
+    return {str(arm): float(share) for arm, share in zip(own["arm"], own["share"], strict=True)}
 
 
 def _shares(s: Section) -> dict[str, tuple[float, float]]:

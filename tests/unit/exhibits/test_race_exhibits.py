@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from p4equity.exhibits import f7_race_range, t12_race_source
+from p4equity.evaluation.race_level import CLASSES, WAYS
+from p4equity.exhibits import f7_race_range, t12_race_source, t22_race_levels
 from p4equity.exhibits.f7_race_range import POOLED, ways_of
 from p4equity.exhibits.select import measure_analysis
 from p4equity.results import Results
@@ -87,3 +88,30 @@ def test_t12_gives_groups_and_systems_below_their_arm_and_says_what_is_suppresse
     own = exhibit.data[exhibit.data["unit"] == results.label(first.id)].set_index("group")
     assert np.isnan(own.loc["all", "share_2018"])
     assert own.loc["black", "share_2019"] == 33.0
+
+
+def leveled(results: Results) -> Results:
+    """The results with a row a way for every measure and group: 5 points and a quarter more for each further way."""
+    frame = results.estimates
+    own = frame["estimator"] == "race_level"
+    rows = []
+    for k, way in enumerate(WAYS):
+        ids = way + frame.loc[own, "row_id"]
+        values = {"estimate": 5 + k / 4, "conf_low": 4 + k / 4, "conf_high": 6 + k / 4}
+        rows.append(frame[own].assign(sample=way, row_id=ids, **values))
+    return Results(results.study, pd.concat([frame[~own], *rows], ignore_index=True), results.tables, results.masked, True)
+
+
+def test_t22_holds_every_way_of_every_gap_with_its_interval(results: Results) -> None:
+    exhibit = t22_race_levels.build(leveled(results))
+    assert exhibit is not None
+    assert exhibit.table is not None
+    study = results.study
+    assert len(exhibit.table.rows) == len(study.groups.compared) * len(study.measure_ids("contracted"))
+    ways = [*t22_race_levels.WHOLE, *t22_race_levels.REPORTED]
+    for row in exhibit.table.rows:
+        for way, cell in zip(ways, row[1:], strict=True):
+            middle = 5 + WAYS.index(way) / 4
+            assert cell == f"{middle:.1f}\n({middle - 1:.1f} to {middle + 1:.1f})"
+    assert len(exhibit.data) == len(exhibit.table.rows) * len(WAYS)
+    assert CLASSES in set(exhibit.data["sample"])
