@@ -91,7 +91,10 @@ def mean_log_deviation(rates: ArrayLike, weights: ArrayLike) -> Array:
 
 
 def theil_split(rates: ArrayLike, weights: ArrayLike) -> Split:
-    """Theil's T over groups of classes. rates, weights: (C, G). Classes within count by their share of all successes."""
+    """Theil's T over groups of classes. rates, weights: (C, G). Classes within count by their share of all successes.
+
+    A class without members takes no part, whatever its rates; nor does a group without members in a class.
+    """
     r, w, share, mean, overall = _classes(rates, weights)
     success = share * mean / overall
     between = float((share * xlogy(mean / overall, mean / overall)).sum())
@@ -99,14 +102,19 @@ def theil_split(rates: ArrayLike, weights: ArrayLike) -> Split:
 
 
 def log_deviation_split(rates: ArrayLike, weights: ArrayLike) -> Split:
-    """Mean log deviation over groups of classes. rates, weights: (C, G). Classes count by their share of members."""
+    """Mean log deviation over groups of classes. rates, weights: (C, G). Classes count by their share of members.
+
+    A class without members takes no part, whatever its rates; nor does a group without members in a class.
+    """
     r, w, share, mean, overall = _classes(rates, weights)
     return Split(float((share * mean_log_deviation(r, w)).sum()), float((share * np.log(overall / mean)).sum()))
 
 
 def _classes(rates: ArrayLike, weights: ArrayLike) -> tuple[Array, Array, Array, Array, float]:
     r, w = np.asarray(rates, float), np.asarray(weights, float)
-    w = w / w.sum()
+    known = w.sum(axis=1) > 0
+    r, w = r[known], _shares(w.ravel()).reshape(w.shape)[known]
+    r = np.where(w > 0, r, r[w > 0].mean())  # of nobody: any rate will do
     share = w.sum(axis=1)
     mean = (w * r).sum(axis=1) / share
     return r, w, share, mean, float((share * mean).sum())

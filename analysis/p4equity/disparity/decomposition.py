@@ -73,7 +73,9 @@ def coefficients(reference_share: ArrayLike, group_share: ArrayLike) -> Coeffici
 def kitagawa(reference_rate: ArrayLike, group_rate: ArrayLike, reference_share: ArrayLike, group_share: ArrayLike) -> GapParts:
     """gap = sum_s wbar_s (r_ref,s - r_g,s) + sum_s (w_ref,s - w_g,s) rbar_s, bars the means of both groups; exact.
 
-    All (..., S): rates of the groups in each system, and each system's share of all members of the group (sum 1).
+    All (..., S): rates of the groups in each system, and each system's share of all members of the group (sum 1). A system
+    without members of one group has no rate of it, hence no gap and no parts: NaN there gives NaN. Leave such systems out of
+    both groups, as the table of gaps within and between systems does.
     Source: Kitagawa (1955), Journal of the American Statistical Association 50:1168, the two-component form.
     """
     r, g = np.asarray(reference_rate, float), np.asarray(group_rate, float)

@@ -92,13 +92,15 @@ def gap_to_best(rates: ArrayLike, variances: ArrayLike | None = None) -> Array:
 
 
 def excess_of_largest(means: ArrayLike, variances: ArrayLike) -> Array:
-    """(...) E[max] of independent normals less the largest of their means. means, variances: (..., G)."""
+    """(...) E[max] of independent normals less the largest of their means. means, variances: (..., G); a variance of 0: known."""
     m, s = np.asarray(means, float), np.sqrt(np.asarray(variances, float))
     m, s = np.broadcast_arrays(m, s)
     top = m.max(axis=-1)
     high = (m + WIDE * s).max(axis=-1)
     x = np.linspace((m - WIDE * s).max(axis=-1), high, GRID, axis=-1)
-    below = np.prod(stats.norm.cdf((x[..., None, :] - m[..., None]) / s[..., None]), axis=-2)
+    off, sd = x[..., None, :] - m[..., None], s[..., None]
+    step = np.where(off < 0, -np.inf, np.inf)  # a known value is passed at once
+    below = np.prod(stats.norm.cdf(np.divide(off, sd, out=step, where=sd > 0)), axis=-2)
     return np.asarray(high - np.trapezoid(below, x, axis=-1) - top)
 
 
@@ -108,9 +110,11 @@ def named_group(den: ArrayLike, num: ArrayLike, *, worst: bool = False) -> int:
     One yardstick for every system and year. What naming by noisy rates does to a group's baseline is the same in each system on
     average, whatever its size (the covariance of its noise with that of the whole is sigma^2 / N in all): a comparison of
     systems' changes in the gap to it is unbiased, which one with every system's own best group is not. Groups without members
-    are never named.
+    are never named; raises UsageError where none has any.
     """
     n, x = np.asarray(den, float).sum(axis=0), np.asarray(num, float).sum(axis=0)
+    if not np.any(n > 0):
+        raise UsageError("no group to name", expected="members of one group at least in the baseline years", found=n.tolist())
     rate = np.divide(x, n, out=np.full(n.shape, np.inf if worst else -np.inf), where=n > 0)
     return int(rate.argmin() if worst else rate.argmax())
 

@@ -76,3 +76,16 @@ def test_split_over_systems_adds_to_the_whole(split: object, whole: object) -> N
     assert same.within == pytest.approx(float(whole(rates[0], members[0])))
     apart = split(np.repeat(rates[:, :1], 4, axis=1), members)
     assert apart.within == pytest.approx(0, abs=1e-15)
+
+
+def test_a_system_without_members_takes_no_part_in_a_split() -> None:
+    rates, weights = np.array([[0.8, 0.6], [0.7, 0.5]]), np.array([[30.0, 10.0], [20.0, 40.0]])
+    for split in (theil_split, log_deviation_split):
+        plain = split(rates, weights)
+        for empty in (0.3, np.nan):
+            more = split(np.vstack([rates, [empty, empty]]), np.vstack([weights, [0.0, 0.0]]))
+            assert (more.within, more.between) == pytest.approx((plain.within, plain.between))
+    one = theil_split([[0.8, np.nan], [0.7, 0.5]], [[30.0, 0.0], [20.0, 40.0]])
+    assert one.total == pytest.approx(float(theil([0.8, 0.7, 0.5], [30.0, 20.0, 40.0])))
+    with pytest.raises(UsageError):
+        theil_split(rates, np.zeros((2, 2)))

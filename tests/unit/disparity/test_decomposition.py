@@ -56,3 +56,8 @@ def test_many_at_once_are_those_one_by_one() -> None:
     a, b = shares(rng.random((2, 5, 4)))
     found = kitagawa(r, g, a, b)
     np.testing.assert_allclose(found.within, [kitagawa(*p).within for p in zip(r, g, a, b, strict=True)])
+
+
+def test_a_system_without_one_group_has_no_parts_and_is_to_be_left_out() -> None:
+    assert np.isnan(kitagawa([0.8, 0.6], [0.7, np.nan], [0.5, 0.5], [1.0, 0.0]).total)
+    assert kitagawa([0.8], [0.7], [1.0], [1.0]).total == pytest.approx(0.1)

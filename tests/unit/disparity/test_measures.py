@@ -18,6 +18,7 @@ from p4equity.disparity.measures import (
     worst_group_rate,
 )
 from p4equity.errors import UsageError
+from scipy import stats
 
 
 def test_worked_by_hand() -> None:
@@ -120,3 +121,20 @@ def test_rank_based_indices_of_ordered_groups() -> None:
 def test_weights_that_give_no_mean_are_refused() -> None:
     with pytest.raises(UsageError, match="no mean"):
         weighted_mean_gap(0.5, [0.4, 0.3], [0, 0])
+
+
+def test_a_known_rate_among_noisy_ones() -> None:
+    """E max(X, c) = c + sd phi(z) - (c - m) (1 - Phi(z)), z = (c - m) / sd, for one normal X and a constant c."""
+    for m, c, sd in ((0.7, 0.8, 0.05), (0.8, 0.7, 0.05), (0.5, 0.5, 0.1), (0.9, 0.2, 0.01)):
+        z = (c - m) / sd
+        expected = c + sd * stats.norm.pdf(z) - (c - m) * stats.norm.sf(z) - max(m, c)
+        assert excess_of_largest([m, c], [sd**2, 0.0]) == pytest.approx(expected, abs=1e-6)
+    assert excess_of_largest([0.7, 0.8], [0.0, 0.0]) == pytest.approx(0.0, abs=1e-12)
+    mixed = gap_to_best([[0.7, 0.8], [0.7, 0.8]], [[0.0, 0.001], [0.001, 0.001]])
+    assert np.isfinite(mixed).all()
+    assert mixed[1] == pytest.approx(gap_to_best([0.7, 0.8], [0.001, 0.001]))
+
+
+def test_without_any_member_no_group_is_named() -> None:
+    with pytest.raises(UsageError, match="no group to name"):
+        named_group([[0, 0]], [[0, 0]])
