@@ -24,6 +24,8 @@ def test_values_and_presence_in_words() -> None:
     assert rows["spending", "months"]["values"] == "1 to 12"
     assert rows["measure_event", "measure_id"]["values"] == "ids of event streams"
     assert rows["cell", "den"]["disclosure"] == "count"
+    # Ids of another file, and a word beside them.
+    assert rows["cell_history", "reported_group"]["values"] == "ids of groups; none = The member reported no group"
 
 
 def test_measures_in_words() -> None:
