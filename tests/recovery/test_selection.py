@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from candidate_cells import candidate_cells
+from p4equity.diagnostics.findings import selection_regression
 from p4equity.disparity.selection import autoregressive, expected_narrowing, mean_of_largest, worst
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context
@@ -68,6 +69,12 @@ def _quick(study: Study) -> Study:
 
 def estimate(context: Context, analysis: Analysis) -> float:
     return float(next(r["estimate"] for r in pooled_rows(context, analysis) if r["outcome"] == "gap"))
+
+
+def gate_fires(context: Context) -> bool:
+    """Whether any measure fails the gate on the selection years."""
+    limit = next(g.limit for g in context.study.gates if g.id == "selection_regression")
+    return any(f.value is not None and f.value > limit for f in selection_regression(context, pd.DataFrame()))
 
 
 def questions(study: Study) -> tuple[Analysis, Analysis]:
@@ -128,8 +135,8 @@ def test_bulges_of_contracted_systems_alone_bias_as_the_truth_says_and_only_a_fr
         found = []
         for context in pair:
             context.memory["baseline_series"] = series
-            found.append(answers(context, question) | {"fresh": estimate(context, fresh)})
-        shifts.append({name: found[1][name] - found[0][name] for name in found[0]})
+            found.append(answers(context, question) | {"fresh": estimate(context, fresh), "gate": gate_fires(context)})
+        shifts.append({name: found[1][name] - found[0][name] for name in found[0]} | {"false": found[0]["gate"]})
     model = load_truth(study, "noise_selected_baselines").truth.noise_selection
     assert model is not None
     chosen, later = (np.isin(study.years, y) for y in (study.baseline.selection_years, [study.launch_cohort]))
@@ -141,7 +148,9 @@ def test_bulges_of_contracted_systems_alone_bias_as_the_truth_says_and_only_a_fr
     assert mean["main"] == pytest.approx(predicted, abs=3 * error["main"] + 0.1)  # 0.1: rates near bounds give way a little
     assert abs(mean["fresh"]) < 0.05
     # No comparison system ever bulges in this scenario, so that neither what the rule is expected to do nor its replay shows it:
-    # the gate on selection years does.
+    # the gate on selection years does, in every seed, and without bulges hardly ever.
+    assert mean["gate"] + mean["false"] == 1.0
+    assert mean["false"] <= 0.1
     assert abs(mean["expected_spurious_change"]) < 0.05
     assert mean["gap_selected_against_selected"] == pytest.approx(mean["main"], abs=0.05)
     # Baselines are drawn by what comparison systems' baselines are worth, and those do not bulge: half of the bulge stays.
@@ -158,7 +167,7 @@ def test_bulges_of_all_systems_of_which_contracts_named_the_largest_are_taken_ou
     quick = _quick(study)
     cells, overlap = candidate_cells(quick, 1.0)
     question, fresh = questions(quick)
-    found = []
+    found, fired = [], []
     for seed in range(SEEDS):
         sampler = CellSampler(quick, cells, overlap, scenario="rule_selected_baselines", seed=seed)
         context = Context(quick, *sampler.draw(np.random.default_rng([3, seed])), "", "")
@@ -166,6 +175,7 @@ def test_bulges_of_all_systems_of_which_contracts_named_the_largest_are_taken_ou
         own = answers(context, question)
         own |= {"corrected": own["main"] - own["expected_spurious_change"], "fresh": estimate(context, fresh)}
         found.append({name: value - _pooled_truth(study, "clean", pairs) for name, value in own.items()})
+        fired.append(gate_fires(context))
     off, bias = pd.DataFrame(found).mean(), predicted_bulge(study)
     error = pd.DataFrame(found).sem()
     assert bias == pytest.approx(-1.23, abs=0.01)
@@ -174,6 +184,8 @@ def test_bulges_of_all_systems_of_which_contracts_named_the_largest_are_taken_ou
     assert abs(off["fresh"]) < 3 * error["fresh"]
     for name in ("corrected", "gap_selected_against_selected", "gap_shrunken_baseline"):
         assert abs(off[name]) < abs(bias) / 2, name
+    # Comparison systems bulge, too: against their spread the gate sees the contracted ones' excess less often.
+    assert SEEDS / 3 < sum(fired) < SEEDS
 
 
 def predicted_bulge(study: Study) -> float:
