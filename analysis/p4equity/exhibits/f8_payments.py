@@ -141,7 +141,8 @@ def _note(results: Results, paid: pd.DataFrame) -> str:
     zero = "" if plan.past_zero else " Of a gap that turns round only the part down to zero is paid for."
     return (
         f"{mark}A {unit}'s own change, no effect; bars: 95% sampling intervals.{zero} Formula, shrinkage and chance are "
-        f"explained under the table of payments.{ahead} {_absent(results, paid)}{text.missing_note(paid)}{text.synthetic_note(results)}"
+        f"explained under the table of payments.{ahead} {_absent(results, paid)}{text.missing_note(paid)}"
+        f"{text.synthetic_note(results)}"
     )
 
 

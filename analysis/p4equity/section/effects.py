@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from p4equity.section import phrases
+from p4equity.section import phrases, reversal
 from p4equity.section.answers import (
     EVERYONE,
     Answer,
@@ -66,7 +66,8 @@ def base(s: Section) -> str:
 
 def single_measures(s: Section) -> str:
     """One paragraph a measure, named with its groups where it does not hold all of them."""
-    return phrases.paragraphs(*(f"{sentence(s, a, _subject(s, a))} {rated(s, a)}" for a in by_measure(s)))
+    items = ((sentence(s, a, _subject(s, a)), reversal.words(s, a), rated(s, a)) for a in by_measure(s))
+    return phrases.paragraphs(*(" ".join(x for x in parts if x) for parts in items))
 
 
 def _subject(s: Section, a: Answer) -> str:
@@ -114,7 +115,9 @@ def groups(s: Section) -> str:
             f" about one group and one measure {verb if claimed else 'supports'} a claim.**"
         )
         text += "".join(
-            f" {phrases.measure(s, a.measure_id)}, {phrases.group(s, a.group)} members: {figures(s, a.main)}." for a in claimed
+            f" {phrases.measure(s, a.measure_id)}, {phrases.group(s, a.group)} members: {figures(s, a.main)}."
+            f" {reversal.words(s, a)}".rstrip()
+            for a in claimed
         )
         if odd:
             text += f" {_no_gap(s, odd)}"

@@ -24,6 +24,7 @@ from p4equity.section.guardrails import cost_sentence, overall, spending_sentenc
 from p4equity.section.implementation import increment
 from p4equity.section.leveling import DOWN, judge, probability_words, share_words, who_moved, words
 from p4equity.section.payments import totals
+from p4equity.section.reversal import passed_zero
 from p4equity.section.robustness import span
 
 if TYPE_CHECKING:
@@ -172,7 +173,22 @@ def _single_measures(s: Section) -> str:
         )
     for a in absent:
         text += f" {phrases.measure(s, a.measure_id)}: {without_number(s, a.main)}."
-    return text
+    return text + _turned(s, items)
+
+
+def _turned(s: Section, items: list[Answer]) -> str:
+    """Measures whose raw gap passed zero in contracted units: there the reference group is behind now."""
+    found = [(a, gap) for a in items if (gap := passed_zero(s, a)) is not None]
+    if not found:
+        return ""
+    parts = [
+        f"{phrases.lower(phrases.measure(s, a.measure_id))} ({phrases.plain(gap.before)} to {phrases.plain(gap.after)} points)"
+        for a, gap in found
+    ]
+    return (
+        f" In contracted {s.study.info.unit_label_plural} the raw gap passed zero on {phrases.join(parts)}:"
+        f" {phrases.reference(s)} members are now behind."
+    )
 
 
 def _changes(s: Section, items: list[Answer]) -> str:
