@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from p4equity.evaluation.claims import FEWEST
+from p4equity.evaluation.announcements import announced
+from p4equity.evaluation.claims import CLAIM, FEWEST
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import OK, measure_analysis, pooled_analysis, scale_analyses
@@ -16,6 +17,7 @@ from p4equity.study.scale_names import SCALE_NAMES
 
 if TYPE_CHECKING:
     from p4equity.results import Results
+    from p4equity.study import Study
 
 ID, KIND = "T15", "table"
 POOLED = "pooled"
@@ -39,26 +41,42 @@ def build(results: Results) -> Exhibit | None:
     main, pooled = measure_analysis(study), pooled_analysis(study)
     asked = tuple(a.id for a in (pooled, main, *analyses) if a is not None)
     found = results.estimates[results.estimates["analysis_id"].isin(asked)]
-    found = found[found["outcome"].isin(list(SCALE_NAMES)) & (found["inference"] != "claim")]
+    found = found[found["outcome"].isin(list(SCALE_NAMES)) & (found["inference"] != CLAIM)]
     if not analyses or found[found["outcome"] != "gap"].empty:
         results.skip(ID, "the plan asks its primary question on no other scale")
         return None
     columns = [m for m in (POOLED, *study.measure_ids("contracted")) if (found["measure_id"] == m).any()]
-    blocks = [Block(head, tuple(_line(found, name, columns) for name in names if (found["outcome"] == name).any()))
+    shown = shown_ids(results.estimates, study)
+    blocks = [Block(head, tuple(_line(found, name, columns, shown) for name in names if (found["outcome"] == name).any()))
               for head, names in BLOCKS.items()]  # fmt: skip
     heads = ("Statistic", *(text.measure_name(results, m) for m in columns))
     table = spec(heads, blocks, stub=1, align="l" + "c" * len(columns))
     ids = row_ids(table)
     data = results.estimates[results.estimates["row_id"].isin(ids)].set_index("row_id").loc[list(ids)].reset_index()
     note = _note(results, data)
-    return Exhibit(ID, "table", "The same question on other scales", _alt(results, found), note, ids, data[COLUMNS], table=table)
+    return Exhibit(
+        ID, "table", "The same question on other scales", _alt(results, found, shown), note, ids, data[COLUMNS], table=table
+    )
 
 
-def _line(found: pd.DataFrame, name: str, columns: Sequence[str]) -> tuple[Cell | str, ...]:
-    return (SCALE_NAMES[name].short, *(_cell(found, name, measure) for measure in columns))
+def shown_ids(estimates: pd.DataFrame, study: Study) -> frozenset[str]:
+    """Row ids of the answers that show a change: on other scales by Holm's rule over all of them, of the gap by its claim."""
+    alpha, ids = study.inference.alpha, [a.id for a in scale_analyses(study)]
+    others = estimates[estimates["analysis_id"].isin(ids) & estimates["outcome"].isin(list(SCALE_NAMES))]
+    others = others.drop_duplicates(["analysis_id", "outcome", "measure_id"])  # the first inference
+    shown = {str(row["row_id"]) for row in announced(others.to_dict("records"), alpha)}
+    gaps = [a.id for a in (pooled_analysis(study), measure_analysis(study)) if a is not None]
+    own = estimates[estimates["analysis_id"].isin(gaps) & (estimates["outcome"] == "gap")]
+    claims = own[(own["inference"] == CLAIM) & (own["status"] == OK)]
+    claimed = claims.loc[claims["p_value"].astype(float) <= alpha, ["analysis_id", "measure_id", "group"]]
+    return frozenset(shown | set(own.merge(claimed)["row_id"].astype(str)))
 
 
-def _cell(found: pd.DataFrame, name: str, measure: str) -> Cell:
+def _line(found: pd.DataFrame, name: str, columns: Sequence[str], shown: Collection[str]) -> tuple[Cell | str, ...]:
+    return (SCALE_NAMES[name].short, *(_cell(found, name, measure, shown) for measure in columns))
+
+
+def _cell(found: pd.DataFrame, name: str, measure: str, shown: Collection[str]) -> Cell:
     """The first inference's answer and its direction; beside it the p of the permutation."""
     own = found[(found["outcome"] == name) & (found["measure_id"] == measure)]
     rows = own.drop_duplicates("inference").to_dict("records")
@@ -68,21 +86,19 @@ def _cell(found: pd.DataFrame, name: str, measure: str) -> Cell:
     shuffled = next((r for r in rows if r["inference"] == "permutation" and r is not first), None)
     said = text.estimate(first)
     if first["status"] == OK:
-        said += f"\n{direction(first)}; p {text.p(first['p_value'])}"
+        said += f"\n{direction(first, shown)}; p {text.p(first['p_value'])}"
     if shuffled is not None and shuffled["status"] == OK:
         said += f", perm. {text.p(shuffled['p_value'])}"
     used = [first, *([shuffled] if shuffled is not None else [])]
     return Cell(said, " ".join(text.row_id(r) for r in used))
 
 
-def direction(row: Row) -> str:
-    """What the effect does, where its interval leaves zero out and no arm is so small that no interval holds its level."""
+def direction(row: Row, shown: Collection[str]) -> str:
+    """What the effect does, where it is among those that show a change."""
     name = SCALE_NAMES[str(row["outcome"])]
-    if row["status"] != OK or min(row["n_treated_clusters"], row["n_clusters"] - row["n_treated_clusters"]) < FEWEST:
+    if row["row_id"] not in shown:
         return UNCLEAR
-    if not text.is_missing(row["conf_high"]) and row["conf_high"] < 0:
-        return name.falls
-    return name.rises if not text.is_missing(row["conf_low"]) and row["conf_low"] > 0 else UNCLEAR
+    return name.falls if row["estimate"] < 0 else name.rises
 
 
 def _note(results: Results, data: pd.DataFrame) -> str:
@@ -97,9 +113,11 @@ def _note(results: Results, data: pd.DataFrame) -> str:
     return (
         f"Effect of the {study.info.treatment_label} on each statistic; negative: the disparity shrinks, except in the last row. "
         f"Log ratios: success is {reference} over group, failure group over {reference}, so both are above zero where the group "
-        "is behind; 0.01 is about one percent. Narrows, widens, better, worse: the interval leaves zero out, without adjustment "
-        f"for the number of statistics, and both arms have at least {FEWEST} {units}. The variance and Theil's index are free of "
-        "the part that sampling adds; all values are taken at the mean rates of the years before and after."
+        "is behind; 0.01 is about one percent. Narrows, widens, better, worse: shown, the absolute gap by the rule for claims, "
+        "all other answers of the table together by Holm's rule (familywise error rate "
+        f"{100 * study.inference.alpha:g}%); an arm of fewer than {FEWEST} {units} shows nothing. p is not adjusted. The "
+        "variance and Theil's index are free of the part that sampling adds; all values are taken at the mean rates of the years "
+        "before and after."
         f"{named} {text.base_note(others, results)}{text.missing_note(others)}{text.synthetic_note(results)}"
     )
 
@@ -114,12 +132,12 @@ def _named(results: Results, data: pd.DataFrame, outcome: str, column: str) -> s
     return ", ".join(f"{text.group_name(results, g)} ({', '.join(names)})" for g, names in by_group.items())
 
 
-def _alt(results: Results, found: pd.DataFrame) -> str:
+def _alt(results: Results, found: pd.DataFrame, shown: Collection[str]) -> str:
     """For each measure which statistics point which way."""
     parts = []
     for measure in dict.fromkeys(found["measure_id"]):
         own = found[(found["measure_id"] == measure) & (found["status"] == OK)].drop_duplicates("outcome")
-        said = [direction(r) for r in own.to_dict("records")]
+        said = [direction(r, shown) for r in own.to_dict("records")]
         counts = {word: said.count(word) for word in dict.fromkeys(said)}
         if counts:
             words = text.listing([f"{word} {n}" for word, n in counts.items()])

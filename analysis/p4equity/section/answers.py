@@ -219,9 +219,12 @@ def members(s: Section, a: Answer) -> str:
     return f"{phrases.join(phrases.group(s, g) for g in known)} members"
 
 
-def moved(s: Section, row: Row, *, verb: tuple[str, str] = ("rose", "fell")) -> str:
-    """ "fell by 1.6 points (0.1 to 3.1)" where the interval excludes zero, else "changed by −0.5 points (−2.0 to 0.9)"."""
-    if not excludes_zero(row):
+def moved(s: Section, row: Row, *, verb: tuple[str, str] = ("rose", "fell"), shown: bool = True) -> str:
+    """ "fell by 1.6 points (0.1 to 3.1)" where the interval excludes zero, else "changed by −0.5 points (−2.0 to 0.9)".
+
+    shown: whether a direction may be named at all; a side of a question without a claim has none.
+    """
+    if not shown or not excludes_zero(row):
         return f"changed by {figures(s, row, level=False)}" if row["status"] == "ok" else f"is {without_number(s, row)}"
     down = bool(row["estimate"] < 0)
     return f"{verb[down]} by {size(s, row, down=down)}"
@@ -240,8 +243,8 @@ def movement(s: Section, a: Answer) -> str:
     if a.reference is None or a.rate is None or not a.ok:
         return ""
     return (
-        f"against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)} members {moved(s, a.reference)}"
-        f" and that of {members(s, a)} {moved(s, a.rate)}"
+        f"against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)} members"
+        f" {moved(s, a.reference, shown=a.claimed)} and that of {members(s, a)} {moved(s, a.rate, shown=a.claimed)}"
     )
 
 

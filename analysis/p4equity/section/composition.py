@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p4equity.evaluation.announcements import announced
 from p4equity.section import phrases
-from p4equity.section.answers import excludes_zero, figures, primary_question
+from p4equity.section.answers import figures, primary_question
 from p4equity.section.confidence import checks
+from p4equity.section.heads import familywise
 from p4equity.study.names import MEMBERS_NAMES
 
 if TYPE_CHECKING:
@@ -59,36 +61,43 @@ def _rows(s: Section, estimator: str) -> list[dict[str, Any]]:
 
 
 def _churn(s: Section) -> str:
-    """How many differences in staying exclude zero, and the largest."""
+    """How many differences in staying are announced by Holm's rule over all of them, and the largest."""
     rows = [r for r in _rows(s, CHURN) if r["status"] == "ok"]
     if not rows:
         return ""
-    clear = [r for r in rows if excludes_zero(r)]
-    top = max(rows, key=lambda r: abs(r["estimate"]))
+    shown = announced(rows, s.study.inference.alpha)
+    top = max(shown or rows, key=lambda r: abs(r["estimate"]))
+    units = s.study.info.unit_label_plural
     head = (
-        "No group is shown to leave contracted units more"
-        if not clear
-        else f"Staying differs between groups and arms in {phrases.count(len(clear))} of {phrases.count(len(rows))} questions"
-    ).replace("units", s.study.info.unit_label_plural)
+        f"Staying differs between groups and arms in {phrases.count(len(shown))} of {phrases.count(len(rows))} questions"
+        if shown
+        else f"Whether any group leaves {units} with a {s.study.info.treatment_label} more, the data cannot tell"
+    )
     who = f"{phrases.group(s, str(top['group']))} members in {phrases.lower(phrases.measure(s, str(top['measure_id'])))}"
     return (
-        f"**{head}.** Over {phrases.count(len(rows))} pairs of measure and group the largest difference beyond"
-        f" {phrases.reference(s)} members and comparison {s.study.info.unit_label_plural} is {figures(s, top)} ({who}; positive:"
-        " the group left more; [@tbl:staying])."
+        f"**{head}** ({familywise(s, rows)}). Over {phrases.count(len(rows))} pairs of measure and group the largest difference"
+        f" {'shown ' if shown else ''}beyond {phrases.reference(s)} members and comparison {units} is {figures(s, top)} ({who};"
+        " positive: the group left more; [@tbl:staying])."
     )
 
 
 def _breaks(s: Section) -> str:
-    """The mechanical jump of each group's gap at a change of ages."""
+    """The mechanical jump of each group's gap at a change of ages, announced by Holm's rule over the groups."""
     rows = [r for r in _rows(s, BREAK) if r["status"] == "ok"]
     if not rows:
         return ""
     parts = [f"{phrases.group(s, str(r['group']))} {figures(s, r)}" for r in rows]
     name, year = phrases.measure(s, str(rows[0]["measure_id"])), int(rows[0]["first_year"])
+    shown = announced(rows, s.study.inference.alpha)
+    head = (
+        f"The change of ages in {year} moves gaps by itself"
+        if shown
+        else f"Whether the change of ages in {year} moves gaps by itself, the data cannot tell"
+    )
     return (
-        f"**The change of ages in {year} moves gaps by itself.** {name}: {'; '.join(parts)}, against nothing in the twin of"
-        " constant ages, which is the one that estimates use. No care changed with it: a comparison across the break would read"
-        " it as an effect."
+        f"**{head}** ({familywise(s, rows)}, sampling error). {name}: {'; '.join(parts)}, against nothing in the twin of constant"
+        " ages, which is the one that estimates use. No care changed with it: a comparison across the break would read it as an"
+        " effect."
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from p4equity.evaluation.announcements import announced
 from p4equity.exhibits.select import adjusted_analyses
 from p4equity.section import phrases
 from p4equity.section.answers import Row, excludes_zero, figures, primary_question, without_number
+from p4equity.section.heads import familywise
 from p4equity.study.names import covariate_name
 
 if TYPE_CHECKING:
@@ -71,20 +73,22 @@ def _effects(s: Section) -> str:
 
 
 def _slopes(s: Section) -> str:
-    """Whether gaps of comparison units moved along the fact, where no contract was."""
+    """Along which facts gaps of comparison units moved, where no contract was, by Holm's rule over the facts."""
     units = s.study.info.unit_label_plural
     known = [(a, row) for a, row in _asked(s, SLOPE, near=False) if row["status"] == "ok"]
     if not known:
         return ""
-    clear = [a for a, row in known if excludes_zero(row)]
+    shown = [row["row_id"] for row in announced([row for _, row in known], s.study.inference.alpha)]
+    clear = [a for a, row in known if row["row_id"] in shown]
     head = (
         f"Among comparison {units} gaps moved with {phrases.join(covariate_name(a.covariate).prose for a in clear)}"
         if clear
-        else f"Among comparison {units} gaps are not shown to move with any of them"
+        else f"Whether gaps of comparison {units} moved with any of them, the data cannot tell"
     )
     said = [f"{_along(s, row)} {covariate_name(a.covariate).per}" for a, row in known]
     tail = "" if clear else "; intervals this wide do not say that money or public programs do nothing"
-    return f"**{head}.** Their gaps changed by {phrases.join(said)}{tail}."
+    by = familywise(s, [row for _, row in known])
+    return f"**{head}** ({by}). Their gaps changed by {phrases.join(said)}{tail}."
 
 
 def _along(s: Section, row: Row) -> str:
@@ -100,10 +104,11 @@ def _spillover(s: Section) -> str:
         if near is None or near["status"] != "ok" or effect["status"] != "ok":
             why = phrases.capital(without_number(s, effect if effect["status"] != "ok" else near or effect))
             return f"**Whether the {info.treatment_label} reached others has no answer.** {why}."
-        reached = excludes_zero(near) and near["estimate"] < 0
+        reached = bool(announced([near], s.study.inference.alpha)) and near["estimate"] < 0
         head = f"The {info.treatment_label} seems to reach its neighbours" if reached else "No spillover to neighbours is shown"
+        by = f" ({familywise(s, [near])})" if reached else ""
         return (
-            f"**{head}.** Gaps of comparison {info.unit_label_plural} that share a county with a {info.unit_label} that has a"
+            f"**{head}**{by}. Gaps of comparison {info.unit_label_plural} that share a county with a {info.unit_label} that has a"
             f" {info.treatment_label} changed by {_along(s, near)} beyond those of the others. Against the others alone the"
             f" pooled effect is {figures(s, effect, level=False)}."
         )

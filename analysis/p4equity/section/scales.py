@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from p4equity.evaluation.claims import FEWEST
-from p4equity.exhibits.t15_scales import UNCLEAR, direction
+from p4equity.exhibits.t15_scales import shown_ids
 from p4equity.section import phrases
+from p4equity.section.heads import familywise
 from p4equity.study.scale_names import SCALE_NAMES
 
 if TYPE_CHECKING:
@@ -36,33 +37,33 @@ def scales(s: Section) -> str:
     """What the other scales say, where they part, and why not all of them can be right."""
     found = first_answers(s)
     singles = {m: rows for m, rows in found.items() if m != phrases.POOLED}
-    others = [row for rows in singles.values() for name, row in rows.items() if name != "gap" and row["status"] == "ok"]
+    others = [row for rows in found.values() for name, row in rows.items() if name != "gap" and row["status"] == "ok"]
     if not others:
         return ""
-    clear = [row for row in others if direction(row) != UNCLEAR]
+    shown = shown_ids(s.run.table("estimates"), s.study)
+    clear = [row for row in others if row["row_id"] in shown]
     table = phrases.exhibit_ref(s, "T15", "gaps", " in ")
     head = "none" if not clear else phrases.count(len(clear))
     text = (
-        f"Of {phrases.plural(len(others), 'answer')} on other scales{table}, {head} {'has' if len(clear) == 1 else 'have'} an"
-        f" interval that excludes zero with {phrases.units(s, FEWEST)} or more in each arm, unadjusted for their number."
+        f"Of {phrases.plural(len(others), 'answer')} on other scales{table}, {head} {'shows' if len(clear) == 1 else 'show'} a"
+        f" change ({familywise(s, others)})."
     )
     pooled = _pooled(s, found.get(phrases.POOLED, {}))
-    parts = phrases.paragraphs(*(_parting(s, measure, rows) for measure, rows in singles.items()))
+    parts = phrases.paragraphs(*(_parting(s, measure, rows, shown) for measure, rows in singles.items()))
     return phrases.paragraphs(f"{text} {pooled}", parts, _parallel(s))
 
 
-def _parting(s: Section, measure: str, rows: dict[str, Row]) -> str:
+def _parting(s: Section, measure: str, rows: dict[str, Row], shown: Collection[str]) -> str:
     """Where scales disagree about one measure: which show a change and which do not, and whether the worst-off group gained."""
     ok = {name: row for name, row in rows.items() if row["status"] == "ok"}
-    clear = [name for name, row in ok.items() if direction(row) != UNCLEAR]
+    clear = [name for name, row in ok.items() if row["row_id"] in shown]
     silent = [name for name in ok if name not in clear]
     if not clear or not silent:
         return ""
-    shown = phrases.join(SCALE_NAMES[n].prose for n in clear)
+    changed = phrases.join(SCALE_NAMES[n].prose for n in clear)
     not_shown = phrases.join((SCALE_NAMES[n].prose for n in silent), "or")
     text = (
-        f"Scales disagree on {phrases.lower(phrases.measure(s, measure))}. Unadjusted, a change shows in {shown}, and none in"
-        f" {not_shown}."
+        f"Scales disagree on {phrases.lower(phrases.measure(s, measure))}. A change shows in {changed}, and none in {not_shown}."
     )
     if "gap" in clear and WORST in silent:
         text += f" So a gain of the group that was worst off is not shown: the effect on its rate is {_figures(s, ok[WORST])}."

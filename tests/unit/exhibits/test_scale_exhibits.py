@@ -12,6 +12,7 @@ import pytest
 from made_cells import made_cells
 from p4equity.diagnostics.findings import primary_analysis
 from p4equity.estimates import estimates_table
+from p4equity.evaluation.claims import claim_rows
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.exhibits import t15_scales, t16_within_between
@@ -37,6 +38,7 @@ def results() -> Results:
     asked = [a for a in study.analyses if a.estimator == "scale_change" or a.id in ("pooled", "measure")]
     quick = [a.model_copy(update={"inference": ("averaged_t",)}) if a.pooled else a for a in asked]
     rows = [row for a in quick for row in analysis_rows(context, a)]
+    rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
     parts = within_between_table(context, cell_table(context, primary_analysis(context)).assign(status="ok"))
     return Results(study, estimates_table(rows), {"gap_parts": parts}, masked=True, synthetic=True)
 
@@ -74,20 +76,32 @@ def test_every_statistic_has_its_line_and_every_cell_its_rows(results: Results) 
     assert set(exhibit.row_ids) <= set(known.index)
 
 
-def test_directions_need_an_interval_off_zero_and_three_systems_in_an_arm() -> None:
-    row = {"outcome": "theil", "status": "ok", "n_clusters": 12, "n_treated_clusters": 5, "conf_low": -2.0, "conf_high": -1.0}
-    assert t15_scales.direction(row) == "narrows"
-    assert t15_scales.direction(row | {"conf_low": 1.0, "conf_high": 2.0}) == "widens"
-    assert t15_scales.direction(row | {"outcome": "worst_group_rate"}) == "worse"
-    assert t15_scales.direction(row | {"outcome": "worst_group_rate", "conf_low": 1.0, "conf_high": None}) == "better"
-    for unclear in (
-        {"conf_high": 1.0},
-        {"conf_high": None},
-        {"n_treated_clusters": 2},
-        {"n_clusters": 7},
-        {"status": "suppressed"},
-    ):
-        assert t15_scales.direction(row | unclear) == t15_scales.UNCLEAR
+def test_directions_are_those_of_the_answers_that_show_a_change() -> None:
+    row, shown = {"row_id": "a", "outcome": "theil", "estimate": -2.0}, {"a"}
+    assert t15_scales.direction(row, shown) == "narrows"
+    assert t15_scales.direction(row | {"estimate": 2.0}, shown) == "widens"
+    assert t15_scales.direction(row | {"outcome": "worst_group_rate"}, shown) == "worse"
+    assert t15_scales.direction(row | {"outcome": "worst_group_rate", "estimate": 2.0}, shown) == "better"
+    assert t15_scales.direction(row | {"row_id": "b"}, shown) == t15_scales.UNCLEAR
+
+
+def test_answers_show_a_change_by_holms_rule_over_all_of_them_and_the_gap_by_its_claim(results: Results) -> None:
+    """p of the others are set by hand: 32 tests with three systems in each arm, of which Holm's rule lets two through."""
+    study, table = results.study, results.estimates.copy()
+    gap, few = table["outcome"] == "gap", table["measure_id"].isin(["HBD_CTRL", "WCV"])
+    asked = table["analysis_id"].isin([a.id for a in study.analyses if a.estimator == "scale_change"])
+    first = table.index[asked & ~few & (table["status"] == "ok") & (table["inference"] == "averaged_t")]
+    n = len(first)
+    table.loc[asked, "p_value"] = 0.5
+    table.loc[first[:3], "p_value"] = [0.0499 / n, 0.0499 / (n - 1), 0.0501 / (n - 2)]
+    table.loc[asked & few, "p_value"] = 1e-9  # one or two contracted systems: no test of the family
+    table.loc[gap & (table["inference"] == "claim"), "p_value"] = 0.5
+    shown = t15_scales.shown_ids(table, study)
+    assert shown == set(table.loc[first[:2], "row_id"])
+    claim = table[gap & (table["inference"] == "claim") & (table["analysis_id"] == "pooled")].index[0]
+    table.loc[claim, ["p_value", "status"]] = [0.05, "ok"]
+    more = t15_scales.shown_ids(table, study) - shown
+    assert set(table.loc[table["row_id"].isin(more), "analysis_id"]) == {"pooled"}
 
 
 def test_the_footnote_names_the_best_and_the_worst_off_group(results: Results) -> None:
