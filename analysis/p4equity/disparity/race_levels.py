@@ -29,6 +29,17 @@ def added(table: pd.DataFrame, systems: Sequence[str]) -> pd.DataFrame:
     return own.groupby(keys, observed=True)[values].sum(min_count=1).reset_index().assign(system_id=WHOLE)
 
 
+def mean_rate(panel: Panel, measure: str, group: str, years: Sequence[int], minimum: float) -> tuple[float, float, float]:
+    """Mean rate of one group over the usable years of a panel of one system, its sampling error, and the members behind it."""
+    g = panel.index(measure, group)
+    usable = np.isin(panel.years, years) & (panel.den[0, g] >= max(minimum, 1.0))
+    if not usable.any():
+        return np.nan, np.nan, 0.0
+    w = usable / usable.sum()
+    error = np.sqrt(w @ panel.covariances(group, measure, measure)[0] @ w)
+    return float(w @ np.where(usable, panel.rate[0, g], 0.0)), float(error), float(panel.den[0, g][usable].sum())
+
+
 def mean_gap(
     panel: Panel, measure: str, reference: str, group: str, years: Sequence[int], minimum: float
 ) -> tuple[float, float, float]:

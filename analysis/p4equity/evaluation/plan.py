@@ -11,8 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from p4equity.estimates import NOT_ESTIMABLE, estimates_table, warned
 from p4equity.evaluation.baseline import baseline_rows, baseline_series
+from p4equity.evaluation.baseline_level import level_rows
 from p4equity.evaluation.claims import claim_rows
 from p4equity.evaluation.context import Context, alone, check_study_arms
+from p4equity.evaluation.scale_level import scale_level_rows
 from p4equity.evaluation.tasks import Task, bundles, task_rows, tasks_of
 from p4equity.study import Analysis, Study
 from p4equity.workers import in_processes
@@ -39,8 +41,10 @@ def evaluate(
     check_study_arms(study)
     with threadpool_limits(1):
         rows = baseline_rows(context) if study.data.kind == "counts" else []
+        rows += level_rows(context) if rows else []
         for own in _all_rows(context, [t for a in study.analyses for t in tasks_of(context, a)], workers, progress):
             rows += own
+        rows += scale_level_rows(context) if study.data.kind == "counts" else []
         # What a failed gate governs has no answer, so it is no part of a hierarchy either.
         rows = govern(rows, failed or {}, study)
         rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])

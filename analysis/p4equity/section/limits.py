@@ -49,6 +49,13 @@ def _limits(s: Section) -> list[str]:
             else ""
         ),
         (
+            "**Gaps are adjusted for age at most.** Counts of members carry ages, and neither sex, diagnoses nor area"
+            " deprivation, so that no gap adjusted for social position stands beside these. They include what reaches care"
+            " through income and neighborhood, as a gap in care should; how much that is, this study cannot say."
+            if study.groups.compared and study.composition is not None
+            else ""
+        ),
+        (
             "**Some rates depend on documentation.** Where a missing reading counts as a failure, better data raise the rate"
             " without better care."
             if any(study.measure(m).has_reading for m in study.measure_sets.contracted)

@@ -12,24 +12,18 @@ if TYPE_CHECKING:
 
 
 def text(s: Section) -> str:
-    """The pooled answer at each placebo date, and how many of single measures exclude zero; nothing where none is planned."""
-    asked = [(a, _rows(s, a)) for a in s.study.analyses if a.estimator == "placebo_date"]
-    rows = [row for _, found in asked for row in found]
-    ok = [row for row in rows if row["status"] == "ok"]
-    if not rows:
+    """The pooled answer at each placebo date, and how many of single measures exclude zero; nothing where none is planned.
+
+    It announces nothing: drift that is found is a reason for doubt, and drift that is not found may be there.
+    """
+    asked = [(a, found) for a in s.study.analyses if a.estimator == "placebo_date" and (found := _rows(s, a))]
+    if not asked:
         return ""
-    label = s.study.info.treatment_label
-    clear = [row for row in ok if excludes_zero(row)]
-    head = (
-        f"No date before the {label}s could be tried in their place"
-        if not ok
-        else f"At {phrases.join(str(a.placebo) for a, _ in asked)}, before any {label}, the same question finds nothing"
-        if not clear
-        else f"Before any {label} the same question finds something in {phrases.count(len(clear))} of {phrases.count(len(ok))}"
-        " answers"
+    label, said = s.study.info.treatment_label, "; ".join(_pooled(s, a, found) for a, found in asked)
+    return (
+        f"**At a date before any {label} the same question should find nothing.** {phrases.capital(said)}."
+        f" {_singles(s, asked)}{_selected(s, asked)}"
     )
-    said = "; ".join(_pooled(s, a, found) for a, found in asked)
-    return f"**{head}.** {phrases.capital(said)}. {_singles(s, asked)}{_selected(s, asked)}"
 
 
 def _rows(s: Section, analysis: Any) -> list[Row]:
@@ -49,10 +43,10 @@ def _singles(s: Section, asked: list[tuple[Any, list[Row]]]) -> str:
     if not own:
         return ""
     clear = sum(excludes_zero(r) for r in own)
+    verb, units = "excludes" if clear < 2 else "exclude", s.study.info.unit_label_plural
     return (
-        f"Of {phrases.plural(len(own), 'answer')} about one measure, {phrases.count(clear) if clear else 'none'}"
-        f" {'excludes' if clear == 1 else 'exclude'} zero ([@tbl:T3]); with so few {s.study.info.unit_label_plural} only a large"
-        " drift would."
+        f"Of {phrases.plural(len(own), 'answer')} about one measure, {phrases.count(clear) if clear else 'none'} {verb} zero,"
+        f" unadjusted ([@tbl:T3]); with so few {units} only a large drift would."
     )
 
 
