@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p4equity.evaluation.announcements import announced
 from p4equity.section import phrases
-from p4equity.section.answers import Row, excludes_zero, figures, without_number
+from p4equity.section.answers import Row, figures, without_number
+from p4equity.section.heads import familywise
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
@@ -32,18 +34,19 @@ def _paid(s: Section) -> str:
         if row["status"] != "ok":
             return f"{head}the difference has no answer: {without_number(s, row)}."
         said = f"gaps in paid measures changed by {figures(s, row)} beyond gaps in unpaid ones"
-        if not excludes_zero(row):
+        if not announced([row], s.study.inference.alpha):
             return f"{head}{said}: the data cannot tell them apart."
         more = "narrowed more where a contract pays" if row["estimate"] < 0 else "narrowed less where a contract pays"
-        return f"{head}{said}: they {more}."
+        return f"{head}{said}: they {more} ({familywise(s, [row])})."
     return ""
 
 
 def _held(s: Section) -> str:
     """The same among contracted measures: those that a contract names against those that it leaves out."""
-    units = s.study.info.unit_label_plural
     for analysis in s.study.analyses:
-        if analysis.estimator == "paid_contrast" and set(s.study.measure_ids(analysis.unpaid)) & set(s.study.measure_sets.contracted):
+        if analysis.estimator == "paid_contrast" and set(s.study.measure_ids(analysis.unpaid)) & set(
+            s.study.measure_sets.contracted
+        ):
             row = s.row(analysis_id=analysis.id, inference=analysis.inference[0])
             said = figures(s, row) if row["status"] == "ok" else without_number(s, row)
             return (
@@ -82,17 +85,17 @@ def _without_readings(s: Section) -> str:
 
 
 def _shares(s: Section) -> str:
-    """Whether any group's share of attributed members changed."""
+    """Which groups' shares of attributed members changed, by Holm's rule over all groups."""
     rows = [r for r in _first(s, "attributed_share") if r["status"] == "ok"]
     if not rows:
         return ""
-    moved = [r for r in rows if excludes_zero(r)]
-    head = "**Whom systems care for.**"
+    moved = announced(rows, s.study.inference.alpha)
+    head, by = f"**Whom {s.study.info.unit_label_plural} care for.**", familywise(s, rows)
     if not moved:
         largest = max(rows, key=lambda r: max(abs(r["conf_low"]), abs(r["conf_high"])))
         return (
-            f"{head} No group's share of attributed members is shown to have changed; the widest interval is that of"
-            f" {phrases.group(s, largest['group'])} members, {figures(s, largest)}."
+            f"{head} Whether any group's share of attributed members changed, the data cannot tell ({by}); the widest interval"
+            f" is that of {phrases.group(s, largest['group'])} members, {figures(s, largest)}."
         )
     said = [f"{phrases.group(s, r['group'])} members {figures(s, r)}" for r in moved]
-    return f"{head} Shares of attributed members changed: {'; '.join(said)}."
+    return f"{head} Shares of attributed members changed ({by}): {'; '.join(said)}."
