@@ -8,7 +8,7 @@ from typing import Any
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import Context
 from p4equity.study import Analysis, Study
-from p4equity.study.roster import shared_owners
+from p4equity.study.roster import owners
 
 
 def clustered(context: Context, analysis: Analysis) -> Context:
@@ -19,8 +19,9 @@ def clustered(context: Context, analysis: Analysis) -> Context:
 
 
 def units(study: Study) -> dict[str, str]:
-    """The unit of every system whose owner has several: the first of them, whose id and contracts stand for all."""
-    return {system: ids[0] for ids in shared_owners(study.systems).values() for system in ids}
+    """The unit of every system whose owner has others like it: the first of them, whose id and contracts stand for all."""
+    alike = (ids for kinds in owners(study.systems, study.contracts).values() for ids in kinds if len(ids) > 1)
+    return {system: ids[0] for ids in alike for system in ids}
 
 
 def _by_owner(context: Context, variant: tuple[str, str]) -> Context:

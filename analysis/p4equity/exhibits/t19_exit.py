@@ -20,6 +20,7 @@ from p4equity.exhibits.select import (
     sensitivities,
 )
 from p4equity.exhibits.tabular import Block, Cell, row_ids, spec, stacked, with_labels
+from p4equity.study.roster import owners
 
 if TYPE_CHECKING:
     from p4equity.results import Results
@@ -174,6 +175,11 @@ def _note(results: Results, data: pd.DataFrame) -> str:
             f"Bounds: the {info.treatment_label} years that a {info.unit_label} was seen in stay as they are; in those after its "
             f"exit its gaps lie up to {text.number(points)} points to either side of them, a registered range. With the "
             "weights of the primary answer every effect over all years that the range allows lies between the two ends"
+        )
+    if any(len(kinds) > 1 for kinds in owners(study.systems, study.contracts).values()):
+        parts.append(
+            f"{info.unit_label_plural.capitalize()} of one owner that differ in arm, stratum or {info.treatment_label}s stay "
+            "apart: what both arms share cancels in their difference"
         )
     parts.append(
         f"{MISSING}: no {info.unit_label} of that question left with {info.treatment_label} years on both sides of its exit, or "

@@ -102,15 +102,16 @@ def spending_sentence(s: Section) -> str:
     return f"Spending changed by {figures(s, g.row)}; {said}."
 
 
-def cost_sentence(s: Section) -> str:
-    """What each point of narrowing went with in spending, or why that has no number."""
+def cost_sentence(s: Section, *, brief: bool = False) -> str:
+    """What each point of narrowing went with in spending, and in payments, which are no part of it; or why there is no number."""
     for analysis in s.study.analyses:
         if analysis.estimator == "cost_per_point":
             row = s.run.row({"analysis_id": analysis.id, "sample": MAIN})
             if row["status"] != "ok":
                 return f"Cost of a point narrowed: {without_number(s, row)}."
             said = figures(s, row, with_unit=False)
-            text = f"Each point narrowed went with {said} USD of spending a member-month{_assumed(s, analysis.id)}."
+            assumed = "" if brief else _assumed(s, analysis.id)
+            text = f"Each point narrowed went with {said} USD of spending a member-month{assumed}."
             narrowed = primary_question(s)
             points = -float(narrowed.main["estimate"]) if narrowed is not None and narrowed.ok else 0.0
             return f"{text} {per_month(s, points if points > 0 else None)}".rstrip()

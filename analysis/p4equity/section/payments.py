@@ -70,7 +70,7 @@ def per_month(s: Section, narrowing: float | None) -> str:
         return ""
     each = f", or {phrases.plain(paid / narrowing, 2)} for each point of the estimate" if narrowing else ""
     amount = f"{phrases.plain(paid, 2)} USD a member-month{each}"
-    return f"Payments under an illustrative formula are not part of it: they come to {amount}."
+    return f"Payments are no part of it; under an illustrative formula they come to {amount}."
 
 
 def interval(s: Section, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:

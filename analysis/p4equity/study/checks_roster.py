@@ -13,7 +13,7 @@ from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, Plan
 from p4equity.study.problems import Problems
-from p4equity.study.roster import Contract, Fact, Published, Roster, Source, shared_owners
+from p4equity.study.roster import Contract, Fact, Published, Roster, Source, owners
 
 FILE = "systems.toml"
 
@@ -72,25 +72,14 @@ def _check_arms(roster: Roster, problems: Problems) -> None:
 
 
 def _check_owners(plan: Plan, roster: Roster, problems: Problems) -> None:
-    """Systems of one owner can be one cluster only where the same contracts apply to all of them."""
+    """An analysis of owners needs one with two systems that can be one unit; those that differ from them stay apart."""
     asking = [i for i, analysis in enumerate(plan.analysis) if analysis.clusters == "owner"]
-    owners = shared_owners(roster.system)
-    if asking and not owners:
+    kinds = [ids for kinds in owners(roster.system, roster.contract).values() for ids in kinds]
+    if asking and not any(len(ids) > 1 for ids in kinds):
         problems.add(
-            PLAN, ("analysis", asking[0], "clusters"), "no two systems have the same owner", expected="owner in two [[system]]",
-            fix="name the owners in systems.toml, or leave the analysis out",
+            PLAN, ("analysis", asking[0], "clusters"), "no owner has two systems of one arm, stratum and set of contracts",
+            expected="owner in two such [[system]]", fix="name the owners in systems.toml, or leave the analysis out",
         )  # fmt: skip
-    for owner, ids in owners.items() if asking else ():
-        kinds = {
-            (s.arm, s.stratum, frozenset((c.cohort, m) for c in roster.contract if c.system_id == s.id for m in c.measures))
-            for s in roster.system if s.id in ids
-        }  # fmt: skip
-        if len(kinds) > 1:
-            place = next(i for i, s in enumerate(roster.system) if s.id == ids[0])
-            problems.add(
-                FILE, ("system", place, "owner"), f"systems of the owner '{owner}' differ in arm, stratum or contracts",
-                found=", ".join(ids), fix="they cannot be one cluster: leave out the analysis with clusters = \"owner\"",
-            )  # fmt: skip
 
 
 def _check_references(roster: Roster, problems: Problems) -> None:

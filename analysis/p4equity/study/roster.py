@@ -69,13 +69,19 @@ class System(Fact):
         return self.short_name or self.name
 
 
-def shared_owners(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
-    """Ids of the systems in an arm that one owner holds, by owner, where there are two or more."""
-    held: dict[str, list[str]] = {}
+def owners(systems: Sequence[System], contracts: Sequence[Contract]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Ids of the systems of each owner with several in the arms, those of one arm, stratum and set of contracts together.
+
+    Such systems can be one unit. An owner's other ones cannot: a unit with and without a contract is neither. A shock that an
+    owner's systems in both arms share cancels in the difference of the arms, so that taking them for independent is careful.
+    """
+    held: dict[str, dict[object, list[str]]] = {}
     for system in systems:
         if system.owner and system.arm != "excluded":
-            held.setdefault(system.owner, []).append(system.id)
-    return {owner: tuple(ids) for owner, ids in held.items() if len(ids) > 1}
+            terms = frozenset((c.cohort, m) for c in contracts if c.system_id == system.id for m in c.measures)
+            held.setdefault(system.owner, {}).setdefault((system.arm, system.stratum, terms), []).append(system.id)
+    found = {owner: tuple(tuple(ids) for ids in kinds.values()) for owner, kinds in held.items()}
+    return {owner: kinds for owner, kinds in found.items() if sum(map(len, kinds)) > 1}
 
 
 def near_contracted(systems: Sequence[System], contracted: Iterable[str]) -> frozenset[str]:
