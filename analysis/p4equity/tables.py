@@ -15,6 +15,7 @@ from p4equity.disclosure import (
     protect_cells,
     protect_estimates,
     protect_implementation,
+    protect_levels,
     protect_pooled,
     protect_population,
     protect_precision,
@@ -31,7 +32,7 @@ from p4equity.summaries.payment_formulas import payment_formula_tables
 from p4equity.summaries.payments import payment_table
 from p4equity.summaries.population import flow_table, profile_table, race_source_systems, race_source_table
 from p4equity.summaries.precision import power_table
-from p4equity.summaries.rates import cell_table, rate_table, value_table
+from p4equity.summaries.rates import CONTRACTED, cell_table, rate_table, value_table
 from p4equity.summaries.within_between import within_between_table
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def result_tables(
     }
     used = own_cells[_of_groups(own_cells, study) & ~own_cells["year"].isin(study.baseline.apart)]
     common["estimates"] = protect_pooled(protect_systems(common["estimates"], used), own_cells[_of_groups(own_cells, study)])
+    before = _of_groups(rates, study) & (rates["arm"] == CONTRACTED) & rates["year"].isin(list(study.baseline.pre_years))
+    common["estimates"] = protect_levels(common["estimates"], rates[before])
     if study.exits:
         people["movers"] = protected_movers(movers_table(study, cells.cell_profile), threshold)
     payments = _all_payments(context, own_cells) if study.payment else {}

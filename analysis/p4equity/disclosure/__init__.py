@@ -3,7 +3,7 @@
 Every function marks rows with a `status` and a `reason` and empties their numbers; a suppressed count is never a zero.
 """
 
-from p4equity.disclosure.answers import protect_estimates, protect_pooled, protect_systems
+from p4equity.disclosure.answers import protect_estimates, protect_levels, protect_pooled, protect_systems
 from p4equity.disclosure.cells import protect_cells
 from p4equity.disclosure.implementation import protect_implementation
 from p4equity.disclosure.marks import COMPLEMENT, PEOPLE, SMALL, apply, complementary_flags, primary_flags, protect, small
@@ -24,6 +24,7 @@ __all__ = [
     "protect_estimates",
     "protect_flow",
     "protect_implementation",
+    "protect_levels",
     "protect_pooled",
     "protect_population",
     "protect_precision",

@@ -7,6 +7,7 @@ import pandas as pd
 
 from p4equity.disclosure.marks import COMPLEMENT, SMALL, Flags, small
 from p4equity.estimates import ANSWER, SUPPRESSED
+from p4equity.evaluation.scale_level import LEVELS
 from p4equity.study.vocabulary import ESTIMATORS, MEMBERS_WEIGHTS, OWN_WEIGHTS
 
 COARSE = {"estimate": 1, "std_error": 1, "conf_low": 1, "conf_high": 1, "statistic": 1, "p_value": 2, "df": 1}  # decimals
@@ -54,6 +55,16 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
     rounded = members.round(-2).where(members >= 1000, members.round(-1))
     out["n_members"] = members.mask(near, rounded).astype(estimates["n_members"].dtype)
     return out
+
+
+def protect_levels(estimates: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
+    """Levels of the contracted arm's disparities, which follow from its rates: hidden where one of a measure's is.
+
+    rates: the protected rates of that arm, of the study's groups in the baseline years, with `status`.
+    """
+    hidden = rates[rates["status"] == SUPPRESSED]
+    levels = estimates["analysis_id"].isin([LEVELS]) & estimates["measure_id"].isin(hidden["measure_id"])
+    return _emptied(estimates, levels.to_numpy(bool), COMPLEMENT)
 
 
 def _coarse(estimates: pd.DataFrame, flags: Flags) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,20 +118,29 @@ def scale_changes(
     return Changes(panel.systems, names, change, empty, empty, covariance, none, none, contrasts, tuple(dropped))
 
 
-def scale_levels(panel: Panel, scale: Scale, asked: Asked, years: Sequence[int], minimum: float) -> tuple[Array, Array]:
-    """(S,) each system's value on a scale at its mean rates over these years, and its sampling variance; NaN without one.
+class Levels(NamedTuple):
+    """(S,) values on a scale, their sampling variances, and the values as observed, with what sampling adds."""
+
+    value: Array
+    variance: Array
+    observed: Array
+
+
+def scale_levels(panel: Panel, scale: Scale, asked: Asked, years: Sequence[int], minimum: float) -> Levels:
+    """Each system's value on a scale at its mean rates over these years; NaN without one.
 
     All years are needed. The value is free of the bias that curvature and noise add to the second order; units are the scale's.
     """
     one = _Series(panel, scale, asked, minimum, np.zeros(0, np.int64))
     window = np.isin(panel.years, list(years)) / len(years)
     values = np.array([one.value(s, window) for s in range(len(panel.systems))])
-    variances = np.full(len(values), np.nan)
+    variances, observed = np.full(len(values), np.nan), np.full(len(values), np.nan)
     for s in np.flatnonzero(np.isfinite(values)):
+        observed[s] = scale.shape(one.rate[s] @ window, asked.weights[s]).value
         (slope,), added = _slopes(one, int(s), window[None], np.ones(1))
         noise = np.einsum("t,gtu,u->g", window, one.covariance(int(s)), window)
         variances[s] = max(float(slope**2 @ noise) - float(added), float(added))
-    return values, variances
+    return Levels(values, variances, observed)
 
 
 def _both(weights: Array) -> Array:

@@ -89,10 +89,12 @@ def test_changes_are_unbiased_and_vary_as_stated(scale: Scale, weights: Array) -
 @pytest.mark.parametrize(("scale", "weights"), CASES)
 def test_levels_are_unbiased_and_vary_as_stated(scale: Scale, weights: Array) -> None:
     panel = simulated(False)
-    values, variances = scale_levels(panel, scale, asked(panel, weights)[0], PRE, 11)
+    values, variances, observed = scale_levels(panel, scale, asked(panel, weights)[0], PRE, 11)
     truth = scale.shape(BEFORE, weights).value
     assert values.mean() == pytest.approx(truth, abs=4 * values.std() / np.sqrt(len(values)))
     assert variances.mean() == pytest.approx(values.var(), rel=0.2)
+    at_first = panel.rate[0][:, np.isin(panel.years, PRE)].mean(axis=1)[: len(weights)]
+    assert observed[0] == pytest.approx(scale.shape(at_first, weights).value), "as the rates of the years give it"
     assert np.isnan(scale_levels(panel, scale, asked(panel, weights)[0], PRE, 1000)[0]).all()
 
 
