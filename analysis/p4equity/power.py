@@ -33,6 +33,15 @@ def minimal_detectable_change(
     return float(multiplier) * standard_error(sampling_variance, treated, tau2)
 
 
+def margin_power(std_error: float, df: float, margin: float, level: float, effect: float = 0.0) -> float:
+    """Chance that a one-sided t test at `level` excludes an effect as bad as `margin` when the true effect is `effect`.
+
+    std_error and df of the estimate; margin and effect in its unit, on whatever side the margin lies. Noncentral t: Julious
+    (2004), Statistics in Medicine 23:1921, for one standard error instead of that of two arms of equal variance.
+    """
+    return float(stats.nct.sf(stats.t.ppf(1 - level, df), df, abs(effect - margin) / std_error))
+
+
 def stacked_detectable_change(data: Stacked, tau2: float, conf_level: float = 0.95, power: float = 0.8) -> float:
     """The same for the pooled question over measures: generalized least squares, t with (systems - 2) degrees of freedom.
 

@@ -77,4 +77,6 @@ def test_a_spending_row_without_an_answer_keeps_its_unit(study: Study) -> None:
     rows = evaluate(made_context(study, FEW, frozenset(s.id for s in study.arm_systems("comparison"))))
     spending = rows[(rows["measure_id"] == study.measure_sets.spending) & (rows["analysis_id"] == "spending")]
     assert len(spending)
-    assert (spending["outcome_unit"] == "USD per member-month").all()
+    power = spending["outcome"] == "spending_margin_power"
+    assert (spending.loc[~power, "outcome_unit"] == "USD per member-month").all()
+    assert (spending.loc[power, "outcome_unit"] == "share").all()

@@ -64,9 +64,15 @@ def _baseline_series(context: Context, variant: tuple[str, str]) -> tuple[tuple[
     return tuple(out)
 
 
-def group_weights(context: Context, series: Sequence[tuple[str, str]], variant: tuple[str, str]) -> dict[int, float]:
-    """Position -> weight of each series: equal, or by the group's members in the weights years."""
-    if context.study.inference.group_weights == "equal" or not context.study.groups.compared:
+def group_weights(
+    context: Context, series: Sequence[tuple[str, str]], variant: tuple[str, str], weighting: str = "random_effects"
+) -> dict[int, float]:
+    """Position -> weight of each series: equal, or by the group's members in the weights years.
+
+    weighting: that of the analysis; "patient" counts members whatever the plan's rule is.
+    """
+    equal = context.study.inference.group_weights == "equal" and weighting != "patient"
+    if equal or not context.study.groups.compared:
         return dict.fromkeys(range(len(series)), 1.0)
     panel = context.panel(variant)
     years = np.isin(panel.years, context.study.baseline.weights_years)

@@ -80,8 +80,17 @@ def _is_check(study: Study, a: Analysis) -> bool:
     usual = {"map": study.population.map, "race_version": race, "exits": study.population.exit_rule}
     changed = any(getattr(a, name) not in (None, value) for name, value in usual.items())
     changed = changed or (a.clusters, a.race_method, a.members, a.caliper) != ("system", "classes", "open", None)
+    changed = changed or (a.estimator == "meta_regression" and a.weighting != "random_effects") or _part(study, a)
     other_years = tuple(a.pre_years) not in ((), tuple(study.baseline.pre_years))
     return a.registered != "primary" and (changed or other_years or a.leave_out is not None)
+
+
+def _part(study: Study, a: Analysis) -> bool:
+    """Whether it pools some of the measures of the question over all of them."""
+    pooled, _ = _roots(study)
+    if pooled is None or not a.pooled or _asks(a.model_copy(update={"measures": pooled.measures})) != _asks(pooled):
+        return False
+    return set(study.measure_ids(a.measures)) < set(study.measure_ids(pooled.measures))
 
 
 def _roots(study: Study) -> tuple[Analysis | None, Analysis | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from p4equity.evaluation.baseline import baseline_series, group_weights
 from p4equity.evaluation.context import POINTS, USD, Arms, Context, base_row, failed_rows, no_arm, outcome_unit
 from p4equity.evaluation.margins import margin_rows
 from p4equity.evaluation.question import FAR, TOO_SMALL, Question, left_early, question_of
+from p4equity.evaluation.weighting import fixed_line, weights_of_cells
 from p4equity.inference.averaged_t import averaged_component, averaged_t
 from p4equity.inference.permutation import PermutationResult, permutation_test
 from p4equity.inference.random_effects import RandomEffectsFit, linear_component, meta_regression
@@ -117,7 +119,7 @@ def changes_of_gaps(
 
 def form_question(context: Context, analysis: Analysis, changes: Changes, arms: Arms, measure: str) -> Question:
     """Registered weights over groups applied; systems without a change leave, and the note names them."""
-    weights = group_weights(context, changes.series, context.variant(analysis))
+    weights = group_weights(context, changes.series, context.variant(analysis), analysis.weighting)
     spending = measure == context.study.measure_sets.spending
     scale = USD if spending else POINTS
     sides = ("gap", "reference", "group") if analysis.outcome == "gap" else ("gap",)
@@ -125,7 +127,11 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
     scaled = {side: (scale * value, scale**2 * variance) for side, (value, variance) in parts.items()}
     early = left_early(context.windows(analysis, arms))
     why = TOO_SMALL if analysis.caliper is None else FAR
-    return question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure), why, early)
+    question = question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure), why, early)
+    if analysis.estimator != "meta_regression" or analysis.weighting == "random_effects":
+        return question
+    members = weights_of_cells(context, analysis, changes.series, (measure,), question.systems)
+    return replace(question, line=fixed_line(members, question.treated[:, None], np.ones_like(members, bool))[:, 0])
 
 
 def _common(
@@ -197,19 +203,21 @@ def question_answers(context: Context, analysis: Analysis, question: Question, c
 
 def two_stage_fits(context: Context, question: Question, method: str, sides: Sequence[str]) -> dict[str, RandomEffectsFit]:
     """The answer for the gap, and its weights applied to the other sides."""
-    treated, values, variances = question.treated, question.values, question.variances
+    treated, values, variances, line = question.treated, question.values, question.variances, question.line
     name = "knapp_hartung" if method == "none" else method  # the same estimate
+
+    def side_fit(side: str, weights: Array) -> RandomEffectsFit:
+        y, v = values[side], variances[side]
+        make = partial(_side_fit, context, method, y, treated, v, weights)
+        return context.fitted(f"{name}, a side", (y, v, treated, weights), make)
+
+    if line is not None:
+        return {side: side_fit(side, line) for side in dict.fromkeys(["gap", *sides])}
     own = context.fitted(
         name, (values["gap"], variances["gap"], treated),
         lambda: _gap_fit(context, method, values["gap"], treated, variances["gap"]),
     )  # fmt: skip
-
-    def side_fit(side: str) -> RandomEffectsFit:
-        y, v = values[side], variances[side]
-        make = partial(_side_fit, context, method, y, treated, v, own.weights)
-        return context.fitted(f"{name}, a side", (y, v, treated, own.weights), make)
-
-    return {"gap": own, **{side: side_fit(side) for side in sides if side != "gap"}}
+    return {"gap": own, **{side: side_fit(side, own.weights) for side in sides if side != "gap"}}
 
 
 def _few(treated: NDArray[np.bool_]) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from p4equity.results import Results
 
 OK = "ok"
+WEIGHTED = {"patient": "counted by their members", "system": "counted alike", "random_effects": "counted by precision"}
 SIDES = ("gap", "reference_rate", "group_rate")  # the three answers of one question on a gap
 
 
@@ -152,6 +153,8 @@ def analysis_title(analysis: Analysis, study: Study) -> str:
             parts.append(MEMBERS_NAMES[analysis.members])
         if analysis.caliper is not None:
             parts.append(f"only {study.info.unit_label_plural} whose baseline gap has a like one in the other arm")
+        if analysis.weighting != main.weighting and analysis.estimator == main.estimator:
+            parts.append(f"{study.info.unit_label_plural} {WEIGHTED[analysis.weighting]}")
         if analysis.clusters != main.clusters:
             parts.append(f"{study.info.unit_label_plural} of one owner as one")
         if analysis.pre_years != main.pre_years:

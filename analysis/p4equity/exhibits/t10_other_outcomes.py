@@ -10,7 +10,7 @@ import pandas as pd
 from p4equity.disparity.guardrail import CANNOT_TELL, guardrail_verdict, margin_excluded
 from p4equity.evaluation.claims import FEWEST
 from p4equity.evaluation.cost import MAIN
-from p4equity.evaluation.margins import AGAINST_MARGIN
+from p4equity.evaluation.margins import AGAINST_MARGIN, MARGIN_POWER
 from p4equity.exhibits import text
 from p4equity.exhibits.builder import TableBuilder
 from p4equity.exhibits.select import OK, analysis_title, costs, guardrails, other_questions, rows_of
@@ -46,7 +46,8 @@ def build(results: Results) -> Exhibit | None:
         return None
     units = study.info.unit_label_plural.capitalize()
     table = TableBuilder(
-        ("", "Effect (interval)", "p", "p, margin", f"{units} (contracted)", "Answer"), ("l", "c", "r", "r", "c", "l")
+        ("", "Effect (interval)", "p", "p, margin", "Power", f"{units} (contracted)", "Answer"),
+        ("l", "c", "r", "r", "r", "c", "l"),
     )
     answers = []
     for a in questions:
@@ -61,12 +62,13 @@ def build(results: Results) -> Exhibit | None:
             answers.append((row, a, said))
             what = OUTCOMES.get(str(row["outcome"]), str(row["outcome"]))
             ok = row["status"] == OK
-            worst = _worst(results, a, row) if ok else None
+            worst, power = (_worst(results, a, row), _power(results, a, row)) if ok else (None, None)
             table.row(
                 text.measure_name(results, row["measure_id"]) + (f", {what}" if what else ""), (text.estimate(row), row),
                 text.p(row["p_value"]) if ok and not text.is_missing(row["p_value"]) else "",
-                (text.p(worst["p_value"]), worst) if worst else "", _systems(row) if ok else "", said,
-                **{k: row[k] for k in COLUMNS}, p_margin=worst["p_value"] if worst else None, answer=said,
+                (text.p(worst["p_value"]), worst) if worst else "", (text.number(power["estimate"], 2), power) if power else "",
+                _systems(row) if ok else "", said, **{k: row[k] for k in COLUMNS},
+                p_margin=worst["p_value"] if worst else None, power=power["estimate"] if power else None, answer=said,
             )  # fmt: skip
     everything = pd.concat(list(found.values()))
     note = (
@@ -75,7 +77,9 @@ def build(results: Results) -> Exhibit | None:
         f"of theirs, to be held against {text.number(study.inference.alpha / 2, 3)}. Worse than the margin: all intervals lie "
         "beyond it. Worse, by how much is open: all exclude zero, and the margin is not excluded; both need a claim after "
         f"adjustment for the other measures. With fewer than {FEWEST} {study.info.unit_label_plural} in an arm nothing is said "
-        "but that the data cannot tell. A result that is not significant is not evidence of no harm. "
+        "but that the data cannot tell. Power: chance that the first inference excludes the margin where there is no effect, "
+        "with the standard error found; that of a permutation is zero where the smallest p it can reach is too large. A result "
+        "that is not significant is not evidence of no harm. "
         f"{text.base_note(everything, results)}{text.missing_note(everything)}{text.synthetic_note(results)}"
     )
     return table.exhibit(ID, "Guardrails, companion rates, unpaid measures and later contracts", _alt(results, answers), note)
@@ -110,6 +114,13 @@ def _worst(results: Results, analysis: Analysis, row: Row) -> Row | None:
     """The row of the largest one-sided p against the margin over all inferences of a question."""
     tests = rows_of(results, analysis, measure_id=row["measure_id"], outcome=f"{row['outcome']}{AGAINST_MARGIN}", status=OK)
     return None if tests["p_value"].isna().all() else tests.loc[tests["p_value"].idxmax()].to_dict()
+
+
+def _power(results: Results, analysis: Analysis, row: Row) -> Row | None:
+    """The power of the first inference's test against the margin where there is no effect."""
+    same = {"measure_id": row["measure_id"], "outcome": f"{row['outcome']}{MARGIN_POWER}", "inference": row["inference"]}
+    found = rows_of(results, analysis, **same, status=OK)
+    return found.iloc[0].to_dict() if len(found) else None
 
 
 def _margin(analysis: Analysis, rows: pd.DataFrame) -> str:

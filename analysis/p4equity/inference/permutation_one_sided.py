@@ -16,6 +16,8 @@ from p4equity.inference.permutation import (
     standardized_difference,
 )
 from p4equity.inference.random_effects import check_inputs
+from p4equity.inference.stacked import Stacked
+from p4equity.inference.stacked_permutation import assignment_effects, assignment_table, contract_patterns
 
 
 def one_sided_permutation(
@@ -50,3 +52,13 @@ def one_sided_permutation(
     statistics = sign * drawn.statistics(shifted, weights)
     observed = sign * float(standardized_difference(shifted, arm.astype(float)[None, :], weights)[0])
     return float(np.mean(statistics >= observed - TIE * abs(observed))), 1 / len(drawn.table)
+
+
+def stacked_one_sided(data: Stacked, effect: float, *, above: bool, limit: int = 1_000_000, seed: int = 0) -> tuple[float, float]:
+    """The same for the pooled question, by permutation of whole contract rows: see `stacked_permutation`."""
+    patterns, held = contract_patterns(data.contracts)
+    _, table = assignment_table(data, limit, seed)
+    effects, errors = assignment_effects(data, patterns, np.concatenate([table, held[None, :]]), effect)
+    statistics = (1.0 if above else -1.0) * effects / errors
+    usable, observed = statistics[:-1][np.isfinite(statistics[:-1])], float(statistics[-1])
+    return float(np.mean(usable >= observed - TIE * abs(observed))), 1 / len(usable)

@@ -102,15 +102,8 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     measure's effect is not identified (cells missing) are not admissible and not counted. Raises StudyError when an arm is empty.
     """
     patterns, held = contract_patterns(data.contracts)
-    total = count_rows(held, data.strata)
+    total, table = assignment_table(data, limit, seed)
     sampled = total > limit
-    if sampled:
-        places = _order(data)
-        stratum = np.cumsum(np.diff(data.strata[places], prepend=data.strata[places[0]]) != 0)
-        table = np.empty((limit, len(held)), np.int64)
-        table[:, places] = sample_rows(held[places], stratum, limit, seed)
-    else:
-        table = enumerate_rows(held, data.strata)
     everyone = np.concatenate([table, held[None, :]])  # the observed assignment last
     holds = _holds(everyone, len(patterns))
 
@@ -128,6 +121,19 @@ def stacked_permutation(data: Stacked, conf_level: float = 0.95, limit: int = 1_
     low, high = invert(lambda t: test(t)[0], estimate, spread, 1 - conf_level, floor, tolerance=2e-4)
     count = total if sampled else admissible
     return PermutationResult(estimate, statistic, p, low, high, floor, count, sampled, error)
+
+
+def assignment_table(data: Stacked, limit: int, seed: int) -> tuple[int, NDArray[np.int64]]:
+    """Number of assignments of contract rows, and all of them (N, S), or `limit` drawn ones where there are more."""
+    held = contract_patterns(data.contracts)[1]
+    total = count_rows(held, data.strata)
+    if total <= limit:
+        return total, enumerate_rows(held, data.strata)
+    places = _order(data)
+    stratum = np.cumsum(np.diff(data.strata[places], prepend=data.strata[places[0]]) != 0)
+    table = np.empty((limit, len(held)), np.int64)
+    table[:, places] = sample_rows(held[places], stratum, limit, seed)
+    return total, table
 
 
 def _order(data: Stacked) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from p4equity.section.answers import (
     figures,
     members,
     primary_question,
+    size,
     without_number,
 )
 from p4equity.section.confidence import MANY, checks, rated
@@ -87,8 +88,17 @@ def _first(s: Section, a: Answer) -> str:
     return (
         f"**{head}.** {_before(s, a)} By {phrases.years(_after(s))} they had {'narrowed' if down else 'widened'} by {estimate}"
         f" points more ({phrases.level(s)} interval {interval}) in {units} with a {label} than in comparison {units}."
-        f" {_chance(s, a)} {span(s, a, down=down, brief=True)} {rated(s, a)}"
+        f"{_by_members(s, a, down)} {_chance(s, a)} {span(s, a, down=down, brief=True)} {rated(s, a)}"
     )
+
+
+def _by_members(s: Section, a: Answer, down: bool) -> str:
+    """Which weighting the estimate has, and the other one: the effect on a unit beside that on a member."""
+    for b in checks(s, a):
+        if s.study.analysis(b.analysis_id).weighting == "patient":
+            unit = s.study.info.unit_label_plural
+            return f" That weighs {unit} by precision, not by size; weighted by members it is {size(s, b.main, down=down)}."
+    return ""
 
 
 def _before(s: Section, a: Answer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from p4equity import words
+from p4equity.exhibits.select import WEIGHTED
 from p4equity.section import phrases
 from p4equity.section.program import uniform
 from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES, estimator_name, inference_name
@@ -91,6 +92,8 @@ def changed(s: Section, analysis: Any) -> list[str]:
     if analysis.cohorts and tuple(analysis.cohorts) != (study.launch_cohort,) and len(study.cohorts) > len(analysis.cohorts):
         parts.append(f"cohort {phrases.years(analysis.cohorts)}")
     primary = next((x for x in study.analyses if x.registered == "primary"), None)
+    if study.data.kind == "counts" and analysis.estimator == "meta_regression" and analysis.weighting != "random_effects":
+        parts.append(f"{study.info.unit_label_plural} {WEIGHTED[analysis.weighting]}")
     if study.data.kind == "value" and primary is not None and analysis.weighting != primary.weighting:
         parts.append(f"every {study.info.unit_label} counting the same" if analysis.weighting == "system" else "weights by size")
     return parts
@@ -207,13 +210,24 @@ def estimands(s: Section) -> pd.DataFrame:
         ["E4", "Paid against unpaid measures",
          f"Effect on measures that a {label} pays for minus effect on other measures of the same {units}",
          f"Which {label} covers which measure", phrases.section_ref(s, "guardrails") if "paid_contrast" in asked else ""],
-        ["E5", "Spillover", "Effect on patients of other payers, and on groups that are not compared", others, ""],
+        ["E5", "Spillover, patients", f"Effect on patients outside {info.payer or 'the study'}", others, ""],
+        ["", "Spillover, groups", "Effect on groups without a gap at baseline, and on groups that are not compared",
+         "None more: the extract holds them", _other_groups(s)],
         ["E6", "Effect per dollar", "Spending per point of gap narrowed; change of gaps for each dollar of grants a member",
          "Spending; amounts of grants", _per_dollar(s)],
     ]  # fmt: skip
     for row in rows:
         row[-1] = row[-1] or "Not in this study"
     return pd.DataFrame(rows, columns=["", "Estimand", "Contrast", "Needs", "Answer"])
+
+
+def _other_groups(s: Section) -> str:
+    """Where groups without a gap are answered, and that groups which are not compared have no analysis."""
+    asked = any(a.groups == "each" and a.estimator == "meta_regression" and a.outcome == "gap" for a in s.study.analyses)
+    where = phrases.section_ref(s, "gaps") if asked else ""
+    rest = [g for g in (s.study.scheme.ids if s.study.scheme else ()) if g not in s.study.group_ids]
+    none = f"no analysis is planned of {phrases.join(phrases.group(s, g) for g in rest)} members" if rest else ""
+    return phrases.capital("; ".join(part for part in (f"groups without a gap: {where}" if where else "", none) if part))
 
 
 def _per_dollar(s: Section) -> str:

@@ -16,9 +16,10 @@ from p4equity.study.locate import KeyPath
 from p4equity.study.model import measures_of
 from p4equity.study.plan import Analysis, Inference, MeasureSets, Plan
 from p4equity.study.problems import Problems
-from p4equity.study.vocabulary import CHANGES_ONLY, INFERENCES_OF, OWN_WEIGHTS
+from p4equity.study.vocabulary import CHANGES_ONLY, INFERENCES_OF, OWN_WEIGHTS, PERMUTED
 
 FILE = "study.toml"
+NO_LINE = (*PERMUTED, *CHANGES_ONLY)  # tests whose statistic fixes the weights of systems
 
 
 def check_plan(plan: Plan, measures: Mapping[str, Measure], dictionary: Dictionary, problems: Problems) -> None:
@@ -239,6 +240,13 @@ def _check_method(analysis: Analysis, path: KeyPath, problems: Problems) -> None
             FILE, (*path, "options"), f"the estimator '{analysis.estimator}' takes no options in a plan",
             found=", ".join(analysis.options), fix="tau2, permutation_limit and strata stand in [inference] and [population]",
         )  # fmt: skip
+    if analysis.estimator == "meta_regression" and analysis.weighting != "random_effects":
+        for inference in sorted(set(analysis.inference) & set(NO_LINE)):
+            problems.add(
+                FILE, (*path, "inference"), f"'{inference}' has weights of its own, not weighting = \"{analysis.weighting}\"",
+                expected=", ".join(word for word in allowed if word not in NO_LINE),
+                fix="ask for it in an analysis with weighting = \"random_effects\"",
+            )  # fmt: skip
     if analysis.estimator not in OWN_WEIGHTS and analysis.weighting == "random_effects":
         problems.add(
             FILE, (*path, "weighting"), f"the estimator '{analysis.estimator}' needs weights of its own",
