@@ -1,11 +1,11 @@
-"""What moves rates beside the contracts: grants, by their dose, and a contract that reaches comparison systems nearby."""
+"""What moves rates beside the contracts: grants, contracts nearby, effort taken from unpaid measures; and shocks of owners."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from p4equity.study import Study
-from p4equity.study.roster import near_contracted
+from p4equity.study.roster import near_contracted, owners
 from p4equity.synthetic.draws import FloatArray
 from p4equity.synthetic.places import real_sizes
 from p4equity.synthetic.truth import Planted
@@ -47,4 +47,30 @@ def spillover_effects(study: Study, planted: Planted, effect: FloatArray) -> Flo
     rows = [i for i, s in enumerate(study.systems) if s.id in near and s.arm == "comparison"]
     on = (effect != 0).any(axis=1)  # (S+1, Y)
     result[rows] = model.share * effect.sum(axis=0) / np.maximum(on.sum(axis=0), 1)
+    return result
+
+
+def diverted_effects(
+    study: Study, planted: Planted, sharing: tuple[str, ...], groups: tuple[str, ...], treated: FloatArray
+) -> FloatArray:
+    """(S+1, K, Y) points on the rate of each group where no contract pays for the measures of a stream (`sharing`).
+
+    treated: (S+1, Y) 1 where a contract on any measure is in force.
+    """
+    model = planted.truth.effort_diversion
+    unpaid = set(sharing) & set(study.measure_sets.not_incentivized)
+    if not planted.on("effort_diversion") or model is None or not unpaid:
+        return np.zeros((len(treated), len(groups), treated.shape[1]))
+    points = np.array([model.points.get(g, 0.0) for g in groups])
+    return np.asarray(points[None, :, None] * treated[:, None, :])
+
+
+def by_owner(study: Study, planted: Planted, shocks: FloatArray) -> FloatArray:
+    """Shocks (S+1, ...) as they are, or those of an owner's first system for all its systems."""
+    if not planted.on("owner_shocks"):
+        return shocks
+    at, result = {s.id: i for i, s in enumerate(study.systems)}, shocks.copy()
+    for kinds in owners(study.systems, study.contracts).values():
+        ids = [at[i] for kind in kinds for i in kind]
+        result[ids] = shocks[ids[0]]
     return result

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from p4equity.study import Study
+from p4equity.synthetic.beside import by_owner
 from p4equity.synthetic.build_streams import readings, streams_of
 from p4equity.synthetic.bumps import rule_selected
 from p4equity.synthetic.draws import BoolArray, FloatArray, IntArray
@@ -116,7 +117,8 @@ class CellSampler:
         # From a stream beside: all else is drawn as in the scenario without bulges.
         probability, bumps = {}, rule_selected(self._study, self._planted, self._shape, rng.spawn(1)[0])
         for name, model in self._models.items():
-            moving = draw_shocks(self._planted, model.rates.gap_sd, self._shape, rng) + bumps.get(name, 0.0)
+            shocks = draw_shocks(self._planted, model.rates.gap_sd, self._shape, rng)
+            moving = by_owner(self._study, self._planted, shocks) + bumps.get(name, 0.0)
             moving += draw_selection(self._study, self._planted, model.sharing, self._shape, rng)
             probability[name] = model.probability(moving)
         count = self.cells["num"].to_numpy(dtype=float).copy()

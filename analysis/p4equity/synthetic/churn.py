@@ -1,4 +1,4 @@
-"""Differential churn: members of some groups who do worse leave contracted systems. Off unless a scenario switches it on."""
+"""Members of some groups leave contracted systems: those who do worse, or any of them. Off unless a scenario switches it on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from p4equity.synthetic.truth import Planted
 
 
 def build_churn(study: Study, planted: Planted) -> ChurnPlan | None:
-    """The plan of leaving, None where it does not happen."""
-    model = planted.truth.differential_churn
-    if model is None or not planted.on("differential_churn") or study.scheme is None:
+    """The plan of leaving, None where it does not happen: of those who do worse, else of whole groups."""
+    worse, picked = planted.truth.differential_churn, planted.truth.cherry_picking
+    if study.scheme is None:
         return None
     contracted = treated_years(study, study.measure_sets.contracted) > 0
-    groups = np.array([g in model.groups for g in study.scheme.ids])
-    return ChurnPlan(groups, contracted, model.low, model.trait, model.leave)
+    if worse is not None and planted.on("differential_churn"):
+        groups = np.array([g in worse.groups for g in study.scheme.ids])
+        return ChurnPlan(groups, contracted, worse.low, worse.trait, worse.leave)
+    if picked is not None and planted.on("cherry_picking"):
+        groups = np.array([g in picked.groups for g in study.scheme.ids])
+        return ChurnPlan(groups, contracted, 1.0, 0.0, picked.leave)
+    return None
 
 
 def performance(plan: Plan, members: Members, block: int) -> FloatArray:

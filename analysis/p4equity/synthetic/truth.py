@@ -16,7 +16,8 @@ from p4equity.study.reader import parse, read_toml
 
 Switch = Literal[
     "exit_flows", "differential_churn", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection",
-    "rule_selection", "documentation_gain", "no_effects", "grant_effect", "spillover",
+    "rule_selection", "documentation_gain", "no_effects", "grant_effect", "spillover", "cherry_picking", "effort_diversion",
+    "owner_shocks",
 ]  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
 
@@ -166,6 +167,19 @@ class Spillover(Block):
     share: Share
 
 
+class CherryPicking(Block):
+    """[cherry_picking]: share of the members of some groups who leave a contracted system in a year, whatever their results."""
+
+    groups: Many[str]
+    leave: Share
+
+
+class EffortDiversion(Block):
+    """[effort_diversion]: points on the rate of each group in measures no contract pays for, at systems under contract."""
+
+    points: dict[str, float]
+
+
 class Truth(Block):
     """The whole of `truth.toml`."""
 
@@ -186,6 +200,8 @@ class Truth(Block):
     differential_churn: DifferentialChurn | None = None
     grant_effect: GrantEffect | None = None
     spillover: Spillover | None = None
+    cherry_picking: CherryPicking | None = None
+    effort_diversion: EffortDiversion | None = None
 
 
 @dataclass(frozen=True)
@@ -258,10 +274,13 @@ def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
     ):
         for name in names:
             _check(name, known, table.split("_")[0], (table, name), problems)
-    for i, group in enumerate(truth.differential_churn.groups if truth.differential_churn else ()):
-        _check(group, groups, "group", ("differential_churn", "groups", i), problems)
-    for group in truth.grant_effect.points if truth.grant_effect else ():
-        _check(group, groups, "group", ("grant_effect", "points", group), problems)
+    leaving = {"differential_churn": truth.differential_churn, "cherry_picking": truth.cherry_picking}
+    for table, who in leaving.items():
+        for i, group in enumerate(who.groups if who else ()):
+            _check(group, groups, "group", (table, "groups", i), problems)
+    for table, model in (("grant_effect", truth.grant_effect), ("effort_diversion", truth.effort_diversion)):
+        for group in model.points if model else ():
+            _check(group, groups, "group", (table, "points", group), problems)
     if len(truth.population.age_from) != len(truth.population.age_share) + 1:
         problems.add(FILE, ("population", "age_share"), "wrong number of shares", expected="one fewer than the ages in age_from")
     for name, chosen in truth.scenario.items():
