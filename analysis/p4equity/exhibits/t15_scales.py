@@ -9,6 +9,7 @@ import pandas as pd
 
 from p4equity.evaluation.announcements import announced
 from p4equity.evaluation.claims import CLAIM, FEWEST
+from p4equity.evaluation.scale_level import LEVELS, SUFFIX
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
 from p4equity.exhibits.select import OK, measure_analysis, pooled_analysis, scale_analyses
@@ -31,11 +32,12 @@ COLUMNS = [
     "conf_high", "p_value", "outcome_unit", "n_clusters", "n_treated_clusters", "status", "reason",
 ]  # fmt: skip
 UNCLEAR = "cannot tell"
+OBSERVED = ("between_group_variance", "theil")  # sampling alone adds to them
 Row = Mapping[str, Any]
 
 
 def build(results: Results) -> Exhibit | None:
-    """Statistics in blocks; cells give the effect, its p and interval, the direction shown, and the permutation's p."""
+    """Statistics in blocks; cells give the level before, the effect with its interval and direction, and both p."""
     study = results.study
     analyses = scale_analyses(study)
     main, pooled = measure_analysis(study), pooled_analysis(study)
@@ -47,7 +49,8 @@ def build(results: Results) -> Exhibit | None:
         return None
     columns = [m for m in (POOLED, *study.measure_ids("contracted")) if (found["measure_id"] == m).any()]
     shown = shown_ids(results.estimates, study)
-    blocks = [Block(head, tuple(_line(found, name, columns, shown) for name in names if (found["outcome"] == name).any()))
+    levels = results.estimates[results.estimates["analysis_id"] == LEVELS]
+    blocks = [Block(head, tuple(_line(found, levels, name, columns, shown) for name in names if (found["outcome"] == name).any()))
               for head, names in BLOCKS.items()]  # fmt: skip
     heads = ("Statistic", *(text.measure_name(results, m) for m in columns))
     table = spec(heads, blocks, stub=1, align="l" + "c" * len(columns))
@@ -72,8 +75,25 @@ def shown_ids(estimates: pd.DataFrame, study: Study) -> frozenset[str]:
     return frozenset(shown | set(own.merge(claimed)["row_id"].astype(str)))
 
 
-def _line(found: pd.DataFrame, name: str, columns: Sequence[str], shown: Collection[str]) -> tuple[Cell | str, ...]:
-    return (SCALE_NAMES[name].short, *(_cell(found, name, measure, shown) for measure in columns))
+def _line(
+    found: pd.DataFrame, levels: pd.DataFrame, name: str, columns: Sequence[str], shown: Collection[str]
+) -> tuple[Cell | str, ...]:
+    cells = []
+    for measure in columns:
+        level, effect = _level(levels, name, measure), _cell(found, name, measure, shown)
+        cells.append(Cell("\n".join(c.text for c in (level, effect) if c.text), f"{level.row_id} {effect.row_id}".strip()))
+    return (SCALE_NAMES[name].short, *cells)
+
+
+def _level(levels: pd.DataFrame, name: str, measure: str) -> Cell:
+    """How large it was before, and as observed where sampling adds enough to be seen; empty for all measures together."""
+    rows = levels[(levels["outcome"] == name + SUFFIX) & (levels["measure_id"] == measure)].to_dict("records")
+    if not rows or rows[0]["status"] != OK:
+        return Cell("")
+    row = rows[0]
+    said, observed = (text.number(row[k], text.decimals(row)) for k in ("estimate", "statistic"))
+    beside = f", observed {observed}" if name in OBSERVED and observed != said else ""
+    return Cell(f"before {said}{beside}", text.row_id(row))
 
 
 def _cell(found: pd.DataFrame, name: str, measure: str, shown: Collection[str]) -> Cell:
@@ -107,17 +127,18 @@ def _note(results: Results, data: pd.DataFrame) -> str:
     worst = _named(results, data, "worst_group_rate", "group")
     named = f" Best group at baseline: {best}." if best else ""
     named += f" Worst off at baseline: {worst}." if worst else ""
-    others = data[data["outcome"] != "gap"]
+    others = data[(data["outcome"] != "gap") & (data["analysis_id"] != LEVELS)]
     reference = text.group_name(results, str(study.groups.reference))
     units = study.info.unit_label_plural
     return (
-        f"Effect of the {study.info.treatment_label} on each statistic; negative: the disparity shrinks, except in the last row. "
+        f"Before: in contracted {units} together over the baseline years. Below it the effect of the"
+        f" {study.info.treatment_label}; negative: the disparity shrinks, except in the last row. "
         f"Log ratios: success is {reference} over group, failure group over {reference}, so both are above zero where the group "
         "is behind; 0.01 is about one percent. Narrows, widens, better, worse: shown, the absolute gap by the rule for claims, "
         "all other answers of the table together by Holm's rule (familywise error rate "
         f"{100 * study.inference.alpha:g}%); an arm of fewer than {FEWEST} {units} shows nothing. p is not adjusted. The "
-        "variance and Theil's index are free of the part that sampling adds; all values are taken at the mean rates of the years "
-        "before and after."
+        "variance and Theil's index are free of the part that sampling adds (observed: with it); all values are taken at the "
+        "mean rates of the years before and after."
         f"{named} {text.base_note(others, results)}{text.missing_note(others)}{text.synthetic_note(results)}"
     )
 

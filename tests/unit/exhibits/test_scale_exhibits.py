@@ -15,6 +15,7 @@ from p4equity.estimates import estimates_table
 from p4equity.evaluation.claims import claim_rows
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
+from p4equity.evaluation.scale_level import LEVELS, scale_level_rows
 from p4equity.exhibits import t15_scales, t16_within_between
 from p4equity.exhibits.base import write_exhibit
 from p4equity.results import Results, write_csv
@@ -39,6 +40,7 @@ def results() -> Results:
     quick = [a.model_copy(update={"inference": ("averaged_t",)}) if a.pooled else a for a in asked]
     rows = [row for a in quick for row in analysis_rows(context, a)]
     rows += claim_rows(context, [row for row in rows if row["estimator"] == "meta_regression"])
+    rows += scale_level_rows(context)
     parts = within_between_table(context, cell_table(context, primary_analysis(context)).assign(status="ok"))
     return Results(study, estimates_table(rows), {"gap_parts": parts}, masked=True, synthetic=True)
 
@@ -67,8 +69,17 @@ def test_every_statistic_has_its_line_and_every_cell_its_rows(results: Results) 
     for row, ids in zip(exhibit.table.rows, exhibit.table.cell_row_ids, strict=True):
         for cell, found in zip(row[1:], ids[1:], strict=True):
             rows = known.loc[found.split()]
+            levels, rows = (rows[(rows["analysis_id"] == LEVELS) == x] for x in (True, False))
+            lines = cell.split("\n")
+            before, effect = (lines[0], lines[1]) if lines[0].startswith("before") else ("", lines[0])
+            assert len(levels) == bool(before)
+            if len(levels):
+                said = [float(x.replace("−", "-")) for x in re.findall(r"−?[0-9.]+", before)]
+                wanted = levels[["estimate", "statistic"]].iloc[0].astype(float).tolist()
+                assert said == pytest.approx(wanted[: len(said)], abs=0.0501 if "points" in row[0] else 0.000501)
+                assert ("observed" in before) == (len(said) == 2)
             if len(rows):
-                said = float(re.match(r"[−0-9.]+", cell)[0].replace("−", "-"))  # type: ignore[index]
+                said = float(re.match(r"[−0-9.]+", effect)[0].replace("−", "-"))  # type: ignore[index]
                 assert said == pytest.approx(rows["estimate"].iloc[0], abs=0.0501 if "points" in row[0] else 0.000501)
                 assert SCALE_NAMES[rows["outcome"].iloc[0]].short == row[0]
             else:
