@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from p4equity.errors import StudyError
 from p4equity.inference.averaged_t import averaged_design
-from p4equity.inference.covariate import covariate_answer, effect_regression, slope_regression
+from p4equity.inference.covariate import covariate_answer, effect_regression, interaction_regression, slope_regression
 from p4equity.inference.residual_permutation import residual_permutation
 from p4equity.inference.stacked import Stacked
 
@@ -49,6 +49,33 @@ def test_the_effect_is_a_difference_between_arms_in_which_the_covariate_is_the_s
     exact = one_measure(2 + 3 * treated - 0.5 * dose, treated, VARIANCE)
     assert covariate_answer(effect_regression(exact, dose), 0.95).estimate == pytest.approx(3)
     assert covariate_answer(slope_regression(exact, dose), 0.95).estimate == pytest.approx(-0.5)
+
+
+def test_how_much_more_the_effect_is_along_a_covariate_is_a_difference_of_slopes() -> None:
+    """With one variance: the slope of contracted systems less that of the others, each fitted by itself; and an exact law."""
+    data, dose = drawn("5 v 7", np.random.default_rng(2))
+    treated = data.contracts[:, 0]
+    even = one_measure(data.y[:, 0], treated, np.ones(12))
+    regression = interaction_regression(even, dose)
+    slopes = [np.polyfit(dose[arm], data.y[arm, 0], 1)[0] for arm in (treated, ~treated)]
+    assert (np.linalg.pinv(regression.X) @ regression.y) @ regression.contrast == pytest.approx(slopes[0] - slopes[1])
+    exact = one_measure(2 + 3 * treated - 0.5 * dose + 0.75 * dose * treated, treated, VARIANCE)
+    assert covariate_answer(interaction_regression(exact, dose), 0.95).estimate == pytest.approx(0.75)
+    result = residual_permutation(regression, even.strata, conf_level=0.95, draws=199, seed=1)
+    assert result.estimate == pytest.approx(slopes[0] - slopes[1], abs=0.5)
+    with pytest.raises(StudyError, match="too few contracted systems"):
+        interaction_regression(one_measure(data.y[:, 0], np.arange(12) < 2, VARIANCE), dose)
+
+
+def test_where_there_is_no_interaction_its_t_test_holds_its_level() -> None:
+    """2,000 draws without any effect, five contracted systems beside seven, with and without spread beyond sampling."""
+    rng = np.random.default_rng(6)
+    data, dose = drawn("5 v 7", rng)
+    made = interaction_regression(data, dose)
+    design = averaged_design(made.X, made.contrast, made.sampling, made.system, made.treated)
+    for tau in (0.0, 1.0, 2.5):
+        y = rng.normal(size=(2000, 12)) * np.sqrt(VARIANCE + tau**2)
+        assert 0.02 <= np.mean(design.mixture(y).p_values <= 0.05) <= 0.075
 
 
 def test_three_pairs_by_hand() -> None:

@@ -14,43 +14,58 @@ from p4equity.evaluation.covariates import covariate_values
 from p4equity.evaluation.pooled import stacked_data
 from p4equity.evaluation.tasks import POOLED
 from p4equity.evaluation.two_stage import fit_columns, form_question, permutation_columns, question_changes
-from p4equity.inference.covariate import CovariateRegression, covariate_answer, effect_regression, slope_regression
+from p4equity.inference.covariate import (
+    CovariateRegression,
+    covariate_answer,
+    effect_regression,
+    interaction_regression,
+    slope_regression,
+)
 from p4equity.inference.residual_permutation import residual_permutation
 from p4equity.inference.stacked import Stacked
 from p4equity.study import Analysis
 from p4equity.study.names import covariate_name
 
-EFFECT, SLOPE = "adjusted_gap", "gap_per_dose"
-REGRESSIONS = {EFFECT: effect_regression, SLOPE: slope_regression}
+EFFECT, SLOPE, INTERACTION = "adjusted_gap", "gap_per_dose", "effect_per_dose"
+REGRESSIONS = {EFFECT: effect_regression, SLOPE: slope_regression, INTERACTION: interaction_regression}
 COMPARISON = "comparison systems"
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
-    """Two answers a measure, and for all of them pooled: the effect beside the covariate, and the slope of comparison systems."""
+    """Two answers a measure, and for all of them pooled: the effect beside the covariate, and the slope of comparison systems.
+
+    Where the plan asks, a third: how much more the effect is with the covariate.
+    """
     asked = [*context.study.measure_ids(analysis.measures), *([POOLED] if analysis.also_pooled else [])]
-    return dict.fromkeys(asked, len(REGRESSIONS) * len(analysis.inference))
+    return dict.fromkeys(asked, len(outcomes_of(analysis)) * len(analysis.inference))
+
+
+def outcomes_of(analysis: Analysis) -> tuple[str, ...]:
+    """What an analysis with a covariate answers."""
+    return (EFFECT, SLOPE, INTERACTION) if analysis.interaction else (EFFECT, SLOPE)
 
 
 def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
     """The effect on the gap at one value of the covariate, and the change in the gap along it among comparison systems.
 
-    Without an interaction: with so few contracted systems an effect that varies with the covariate is one system's change.
+    Both without an interaction: with so few contracted systems an effect that varies with the covariate is little more than one
+    system's change. Where the plan asks for it, it is an answer of its own.
     """
     reason, data, systems = _pooled(context, analysis) if measure == POOLED else _of_measure(context, analysis, measure)
     if reason or data is None:
-        return [row for outcome in REGRESSIONS for row in _failed(context, analysis, measure, outcome, str(reason))]
+        return [row for outcome in outcomes_of(analysis) for row in _failed(context, analysis, measure, outcome, str(reason))]
     values = covariate_values(context, analysis, systems)
     known = np.isfinite(values)
     if not known.any():
         reason = f"{covariate_name(analysis.covariate).prose}: known for no system"
-        return [row for outcome in REGRESSIONS for row in _failed(context, analysis, measure, outcome, reason)]
+        return [row for outcome in outcomes_of(analysis) for row in _failed(context, analysis, measure, outcome, reason)]
     lost = [s for s, has in zip(systems, known, strict=True) if not has]
     sample = "main" if not lost else f"without {', '.join(lost)} ({covariate_name(analysis.covariate).prose} not known)"
     data, values = _kept(data, known), values[known] / covariate_name(analysis.covariate).step
     found = []
-    for outcome, form in REGRESSIONS.items():
+    for outcome in outcomes_of(analysis):
         try:
-            regression = form(data, values)
+            regression = REGRESSIONS[outcome](data, values)
         except P4Error as error:
             found += _failed(context, analysis, measure, outcome, error.problem)
             continue
@@ -95,7 +110,7 @@ def _answers(
     counts = {"n_clusters": len(np.unique(regression.system[at]))}
     counts["n_treated_clusters"] = len(np.unique(regression.system[at & regression.treated]))
     common = _common(context, analysis, measure, outcome) | counts
-    common["sample"] = sample if outcome == EFFECT else ", ".join([COMPARISON, *([sample] if sample != "main" else [])])
+    common["sample"] = sample if outcome != SLOPE else ", ".join([COMPARISON, *([sample] if sample != "main" else [])])
     found = []
     for method in analysis.inference:
         try:
@@ -119,6 +134,7 @@ def _common(context: Context, analysis: Analysis, measure: str, outcome: str) ->
     what = {
         EFFECT: f"average effect on contracted systems over contract years, at the same {name.prose}",
         SLOPE: f"change in the gap with {name.prose}, comparison systems",
+        INTERACTION: f"difference of the effect on contracted systems with {name.prose}",
     }
     return base_row(
         context, analysis, estimand=what[outcome], measure_id=measure, outcome=outcome, group="pooled",
@@ -129,4 +145,4 @@ def _common(context: Context, analysis: Analysis, measure: str, outcome: str) ->
 def _failed(context: Context, analysis: Analysis, measure: str, outcome: str, reason: str) -> list[dict[str, Any]]:
     what = {k: v for k, v in _common(context, analysis, measure, outcome).items() if k in ("estimand", "measure_id", "group")}
     rows = failed_rows(context, analysis, reason, **what, outcome=outcome)
-    return rows if outcome == EFFECT else [{**row, "sample": COMPARISON} for row in rows]
+    return rows if outcome != SLOPE else [{**row, "sample": COMPARISON} for row in rows]

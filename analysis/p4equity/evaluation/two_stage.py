@@ -128,7 +128,8 @@ def form_question(context: Context, analysis: Analysis, changes: Changes, arms: 
     early = left_early(context.windows(analysis, arms))
     why = TOO_SMALL if analysis.caliper is None else FAR
     question = question_of(changes.systems, arms, scaled, outcome_unit(context.study, measure), why, early)
-    if analysis.estimator != "meta_regression" or analysis.weighting == "random_effects":
+    both = question.treated.any() and not question.treated.all()
+    if analysis.estimator != "meta_regression" or analysis.weighting == "random_effects" or not both:
         return question
     members = weights_of_cells(context, analysis, changes.series, (measure,), question.systems)
     return replace(question, line=fixed_line(members, question.treated[:, None], np.ones_like(members, bool))[:, 0])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ID, KIND = "T20", "table"
 POOLED = "pooled"
-EFFECT, SLOPE = "adjusted_gap", "gap_per_dose"
+EFFECT, SLOPE, INTERACTION = "adjusted_gap", "gap_per_dose", "effect_per_dose"
 COLUMNS = [
     "row_id", "analysis_id", "measure_id", "outcome", "sample", "inference", "estimate", "p_value", "conf_low", "conf_high",
     "outcome_unit", "n_clusters", "n_treated_clusters", "status", "reason",
@@ -39,6 +39,8 @@ def build(results: Results) -> Exhibit | None:
         ("Effect on the gap, percentage points", [("Nothing held fixed (primary)", _primary(results)), *found]),
         (f"Change of gaps in comparison {study.info.unit_label_plural}, percentage points", slopes),
     ]
+    along = [(capital(covariate_name(a.covariate).per), _cells(results, a, INTERACTION)) for a in asked if a.interaction]
+    blocks += [("Difference of the effect along it, percentage points", along)] if along else []
     columns = [m for m in (POOLED, *study.measure_ids("contracted")) if any(m in cells for _, cells in found)]
     if not columns:
         results.skip(ID, "no question about gaps has an answer")
@@ -102,5 +104,7 @@ def _note(results: Results, data: pd.DataFrame) -> str:
         parts.append("Grants: USD over attributed members of the years before; amounts that are not public are assumed")
     if "near_contracted" in facts:
         parts.append(f"Near: shares a county with a {study.info.unit_label} that has a {label}; its row below is near less far")
+    if any(a.interaction for a in adjusted_analyses(study)):
+        parts.append(f"Last block: slope of contracted less that of comparison {units}; it hangs on single {units}")
     missing = with_labels(results, text.missing_note(data))
     return f"{'. '.join(parts)}. {text.base_note(data, results)}{missing}{text.synthetic_note(results)}"

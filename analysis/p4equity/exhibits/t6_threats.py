@@ -24,6 +24,7 @@ NOT_EVALUATED = "not evaluated"
 LISTED = 5  # more answers than this are given as a range
 ASIDE = ("left_out", "turning")  # ends of outcomes that are no answer of the analysis, but what lies beside it
 VERDICTS = {"PASS": "passed", "FAIL": "FAILED", "NOT EVALUATED": NOT_EVALUATED}
+WHOSE = {"gap_per_dose": "comparison {units} ", "effect_per_dose": "difference of the effect "}  # beside an effect held fixed
 Row = Mapping[str, Any]
 Finding = tuple[str, str, list[str]]  # name of the test, what it found, the rows behind that
 
@@ -147,7 +148,7 @@ def _held_fixed(results: Results, analysis: Analysis, found: pd.DataFrame) -> Fi
     if ok.empty:
         return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
     said = [
-        f"{'effect ' if row['outcome'] == analysis.outcome else f'comparison {results.study.info.unit_label_plural} '}"
+        f"{WHOSE.get(str(row['outcome']), 'effect ').format(units=results.study.info.unit_label_plural)}"
         f"{text.estimate(row)}{_unit(ok[ok['row_id'] == row['row_id']])}" for row in ok.to_dict("records")
     ]  # fmt: skip
     return name, f"{'; '.join(said)}{_silent(rows)}", [str(i) for i in ok["row_id"]]

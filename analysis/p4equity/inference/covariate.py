@@ -50,7 +50,7 @@ def effect_regression(data: Stacked, covariate: Array) -> CovariateRegression:
     problem = observed_problem(data)
     used = data.measure_weights > 0
     pool = data.present & used
-    _check(_any(problem.mask), _any(data.contracts), covariate, effects=True)
+    _check(_any(problem.mask), _any(data.contracts), covariate, coefficients=3)
     system, measure = np.nonzero(pool)
     levels, slope = _dummies(measure, used), (covariate - covariate[_any(problem.mask)].mean())[system][:, None]
     contracted = data.contracts[system, measure].astype(float)
@@ -66,12 +66,37 @@ def slope_regression(data: Stacked, covariate: Array) -> CovariateRegression:
     """
     pool = data.present & ~data.contracts.any(axis=1, keepdims=True)
     used = _any(pool.T)
-    _check(_any(pool), _any(data.contracts), covariate, effects=False)
+    _check(_any(pool), _any(data.contracts), covariate, coefficients=2)
     system, measure = np.nonzero(pool)
     levels, slope = _dummies(measure, used), covariate[system]
     X = np.hstack([levels, slope[:, None]])
     contrast = np.concatenate([np.zeros(levels.shape[1]), [1.0]])
     return _regression(data, pool, pool, X, levels, contrast, slope)
+
+
+def interaction_regression(data: Stacked, covariate: Array) -> CovariateRegression:
+    """The question how much more the effect is with each unit of the covariate: the slope of contracted less comparison systems.
+
+    An intercept and an effect for each measure, one slope for each arm. Raises StudyError when too few systems are left, when
+    fewer than three are contracted, or when the covariate does not vary within both arms.
+    """
+    problem = observed_problem(data)
+    used = data.measure_weights > 0
+    pool = data.present & used
+    systems, treated = _any(problem.mask), _any(data.contracts)
+    _check(systems, treated, covariate, coefficients=4)
+    if (systems & treated).sum() < LEAST_LEFT or np.ptp(covariate[systems & treated]) == 0:
+        raise StudyError(
+            "too few contracted systems that differ in the covariate", expected=f"{LEAST_LEFT} or more",
+            found=str(int((systems & treated).sum())), fix="ask the question without the interaction",
+        )  # fmt: skip
+    system, measure = np.nonzero(pool)
+    levels, slope = _dummies(measure, used), (covariate - covariate[systems].mean())[system][:, None]
+    contracted = data.contracts[system, measure].astype(float)[:, None]
+    null = np.hstack([levels, levels * contracted, slope])
+    contrast = np.concatenate([np.zeros(null.shape[1]), [1.0]])
+    moved = slope * contracted
+    return _regression(data, pool, problem.mask, np.hstack([null, moved]), null, contrast, moved[:, 0])
 
 
 def covariate_answer(regression: CovariateRegression, conf_level: float) -> AveragedFit:
@@ -96,15 +121,15 @@ def _dummies(measure: NDArray[np.int64], used: Flags) -> Array:
     return np.asarray(measure[:, None] == np.flatnonzero(used), float)
 
 
-def _check(systems: Flags, treated: Flags, covariate: Array, *, effects: bool) -> None:
-    coefficients = 3 if effects else 2
+def _check(systems: Flags, treated: Flags, covariate: Array, *, coefficients: int) -> None:
+    """coefficients: of a single measure; two are those of comparison systems alone."""
     if systems.sum() - coefficients < LEAST_LEFT:
         raise StudyError(
             f"too few systems for a covariate: {int(systems.sum())}, and {coefficients + LEAST_LEFT} are needed",
             fix="ask the question without it",
         )
     spread = float(np.ptp(covariate[systems]))
-    arms = [covariate[systems & treated], covariate[systems & ~treated]] if effects else [covariate[systems]]
+    arms = [covariate[systems & treated], covariate[systems & ~treated]] if coefficients > 2 else [covariate[systems]]
     if not any(len(arm) and np.ptp(arm) > SAME * spread for arm in arms) or spread == 0:
         raise StudyError("the covariate does not vary within arms", fix="ask the question without it")
 

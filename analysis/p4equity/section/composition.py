@@ -45,7 +45,8 @@ def _others(s: Section) -> str:
     parts = [f"{MEMBERS_NAMES[x.members]}: {figures(s, b.main)}" for x, b in found]
     return (
         f"**{head}.** Beside {figures(s, a.main)} for the members of each year: {'; '.join(parts)}. Those who stayed were with"
-        f" one practice from {max(s.study.baseline.pre_years)} to {max(s.study.years)}; their errors are upper limits. Checks by"
+        f" one practice from {max(s.study.baseline.pre_years)} to {max(s.study.years)}; their errors are upper limits. Weights"
+        " know group and age, and not how anyone did before leaving. Checks by"
         " measure stand in [@tbl:T3]."
     )
 

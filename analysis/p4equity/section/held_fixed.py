@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 NEAR = "near_contracted"  # of the facts held fixed, the one that asks about spillover
-EFFECT, SLOPE = "adjusted_gap", "gap_per_dose"
+EFFECT, SLOPE, INTERACTION = "adjusted_gap", "gap_per_dose", "effect_per_dose"
 
 
 def applies(s: Section) -> bool:
@@ -25,7 +25,7 @@ def applies(s: Section) -> bool:
 
 def text(s: Section) -> str:
     """The primary answer with each fact held fixed, whether gaps moved with grants, and whether the contract reached others."""
-    return phrases.paragraphs(_effects(s), _slopes(s), _spillover(s))
+    return phrases.paragraphs(_effects(s), f"{_slopes(s)} {_interactions(s)}".strip(), _spillover(s))
 
 
 def _row(s: Section, analysis: Any, outcome: str) -> Row | None:
@@ -89,6 +89,17 @@ def _slopes(s: Section) -> str:
     tail = "" if clear else "; intervals this wide do not say that money or public programs do nothing"
     by = familywise(s, [row for _, row in known])
     return f"**{head}** ({by}). Their gaps changed by {phrases.join(said)}{tail}."
+
+
+def _interactions(s: Section) -> str:
+    """How much more the effect itself is along a fact, where the plan asks: numbers without a verdict, since few units tell."""
+    found = [(a, row) for a, row in _asked(s, INTERACTION, near=False) if a.interaction]
+    parts = [
+        f"{_along(s, row)} {covariate_name(a.covariate).per}" if row["status"] == "ok" else without_number(s, row)
+        for a, row in found
+    ]
+    info = s.study.info
+    return f"The effect itself differs by {phrases.join(parts)}, which single {info.unit_label_plural} decide." if parts else ""
 
 
 def _along(s: Section, row: Row) -> str:

@@ -144,7 +144,7 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
 # Who the members of an analysis are (`members`).
 MEMBERS_NAMES = {
     "open": "members of each year", "age_standardized": "rates at the same ages in all years",
-    "stayed": "only members who stayed", "stayed_weighted": "members who stayed, weighted to all at baseline",
+    "stayed": "only members who stayed", "stayed_weighted": "members who stayed, weighted for age alone to all at baseline",
 }  # fmt: skip
 # How an analysis places members in groups (`race_method`).
 RACE_METHOD_NAMES = {

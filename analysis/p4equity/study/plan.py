@@ -187,10 +187,11 @@ class Analysis(Block):
 
     `contracts = "own"` calls a system treated on a measure only when its contract names that measure; `"any"` when it has
     any contract. `pooled = "measures"` asks one question over all measures, `also_pooled` asks it beside one a measure.
-    `covariate`: one fact about systems to hold fixed, for the estimator adjusted_change. `placebo`: the date from which contracts
-    are taken to run, for the estimator placebo_date. `caliper`: points of the baseline gap within which a system needs a
-    counterpart in the other arm, or it leaves the measure.
-    `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column). `clusters = "owner"` makes
+    `covariate`: one fact about systems to hold fixed, for the estimator adjusted_change; `interaction` also asks how much more
+    the effect is with it. `placebo`: the date from which contracts are taken to run, for the estimator placebo_date. `caliper`:
+    points of the baseline gap within which a system needs a counterpart in the other arm, or it leaves the measure.
+    `weighting = "patient"` uses the cells' own weights (members; in a value study the weight column), `"system"` counts all
+    alike; the estimator meta_regression takes them in place of precision. `clusters = "owner"` makes
     systems of one owner one unit. `race_method` places members in groups: by the recorded class, by probabilities (`weighted`,
     or `linear`: regression on probabilities; two assumptions between which a level lies), only those who reported themselves, or
     several times as `imputed` from probabilities, results, system and contract.
@@ -219,6 +220,7 @@ class Analysis(Block):
     exits: ExitRule | None = None
     clusters: Clusters = "system"
     covariate: Covariate | None = None
+    interaction: bool = False
     placebo: Year | None = None
     caliper: Annotated[float, Field(gt=0)] | None = None
     members: Members = "open"

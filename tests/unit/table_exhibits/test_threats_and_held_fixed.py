@@ -120,18 +120,24 @@ def held(study: Study, **more: Any) -> list[dict[str, Any]]:
                 rows.append(answer(a, measure, **{"estimate": -2.0 - k, **base}))
                 slope = {"outcome": "gap_per_dose", "sample": "comparison systems", "outcome_unit": PER_DOSE}
                 rows.append(answer(a, measure, **{"estimate": 0.25 + k, **slope, **base}))
+                if a.interaction:
+                    more_of_it = {"outcome": "effect_per_dose", "outcome_unit": PER_DOSE}
+                    rows.append(answer(a, measure, **{"estimate": -0.5, **more_of_it, **base}))
     return rows
 
 
 def test_each_fact_held_fixed_has_its_line_beside_the_primary_answer(study: Study) -> None:
     exhibit = build("t20_held_fixed", made(study, [*main_rows(study), *held(study)]))
     table, n = table_of(exhibit), len(adjusted_analyses(study))
-    assert [at for at, _ in table.row_groups] == [0, n + 1]
-    assert len(table.rows) == 2 * n + 1
+    along = sum(a.interaction for a in adjusted_analyses(study))
+    assert [at for at, _ in table.row_groups] == [0, n + 1, 2 * n + 1]
+    assert len(table.rows) == 2 * n + 1 + along
+    assert along == 1
     assert table.columns[1] == "All contracted measures"
     assert [row[1] for row in table.rows[1 : n + 1]] == [
         f"−{2 + k}.0, p 0.020; 0.040\n(−{3 + k}.0 to −{1 + k}.0)" for k in range(n)
     ]
+    assert table.rows[-1][1] == "−0.50, p 0.020; 0.040\n(−1.50 to 0.50)"
     assert lines(exhibit)["Per 10 USD a member"][0] == "0.25, p 0.020; 0.040\n(−0.75 to 1.25)"
     assert {len(ids.split()) for row in table.cell_row_ids[1:] for ids in row[1:]} == {2}
     assert set(exhibit.data["row_id"]) == set(exhibit.row_ids)
@@ -153,6 +159,7 @@ def test_a_threat_answered_by_a_fact_held_fixed_shows_the_effect_and_the_slope(s
     said = exhibit.data.set_index("evidence").loc[analysis_id, "finding"]
     k = [a.id for a in adjusted_analyses(study)].index(analysis_id)
     assert said.startswith(f"effect −{2 + k}.0 (−{3 + k}.0 to −{1 + k}.0) points; comparison systems ")
+    assert "difference of the effect −0.50" in exhibit.data.set_index("evidence").loc["adjusted_medicaid", "finding"]
 
 
 def said(study: Study, rows: list[dict[str, Any]], folder: Path) -> str:
@@ -181,8 +188,11 @@ def test_the_paragraphs_say_whether_the_answer_stays_and_whether_the_contract_re
     assert "**The primary answer stays when other things that happened are held fixed, one at a time.**" in text
     assert "−2.0 points (−3.0 to −1.0) with grant money per attributed member held fixed" in text
     assert "+0.25 points (−0.75 to 1.25) per 10 USD a member" in text
-    assert "**Among comparison systems gaps moved with the share of patients" in text  # +1.25 (0.25 to 2.25) in these made rows
+    assert "**Whether gaps of comparison systems moved with any of them, the data cannot tell** (Holm’s rule over three" in text
+    clear = said(study, held(study, p_value=0.01), tmp_path / "clear")
+    assert "**Among comparison systems gaps moved with grant money per attributed member, the share of patients" in clear
     assert "**No spillover to neighbours is shown.**" in text
+    assert "The effect itself differs by −0.50 points (−1.50 to 0.50) per 10 points of Medicaid share" in text
     assert "[@tbl:T20]" in text
     weak = said(study, changed(study, "adjusted_gap", "grant_per_member", conf_high=0.5), tmp_path / "weak")
     assert "keeps its sign, but not its certainty, with grant money per attributed member held fixed" in weak
