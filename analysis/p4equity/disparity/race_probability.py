@@ -45,6 +45,15 @@ def weighted_rates(sums: RaceSums) -> Array:
     return np.asarray(np.divide(sums.p_num, sums.p, out=np.full(np.shape(sums.p), np.nan), where=sums.p > 0))
 
 
+def argmax_rates(p: Array, y: Array) -> Array:
+    """(G,) rates of classes: each member counts in the group of the largest probability. p: (n, G), y: (n,). NaN in an empty one.
+
+    For simulations: it overstates a gap where results follow what the probabilities predict, and understates it where they follow
+    one's own group.
+    """
+    return weighted_rates(sums_of(np.eye(p.shape[1])[p.argmax(axis=1)], y))
+
+
 def linear_rates(sums: RaceSums) -> Array:
     """(..., G) coefficients of the regression on probabilities; NaN where they do not tell all groups apart.
 
