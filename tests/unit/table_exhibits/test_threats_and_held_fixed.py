@@ -191,7 +191,7 @@ def test_the_paragraphs_say_whether_the_answer_stays_and_whether_the_contract_re
     assert "**Whether gaps of comparison systems moved with any of them, the data cannot tell** (Holm’s rule over three" in text
     clear = said(study, held(study, p_value=0.01), tmp_path / "clear")
     assert "**Among comparison systems gaps moved with grant money per attributed member, the share of patients" in clear
-    assert "**No spillover to neighbours is shown.**" in text
+    assert "**No spillover to neighbours is shown**." in text
     assert "The effect itself differs by −0.50 points (−1.50 to 0.50) per 10 points of Medicaid share" in text
     assert "[@tbl:T20]" in text
     weak = said(study, changed(study, "adjusted_gap", "grant_per_member", conf_high=0.5), tmp_path / "weak")
@@ -199,7 +199,7 @@ def test_the_paragraphs_say_whether_the_answer_stays_and_whether_the_contract_re
     turned = said(study, changed(study, "adjusted_gap", "medicaid_share", estimate=1.0), tmp_path / "turned")
     assert "changes sign with the share of patients covered by Medicaid held fixed" in turned
     near = changed(study, "gap_per_dose", "near_contracted", estimate=-1.0, conf_low=-1.5, conf_high=-0.5)
-    assert "**The contract seems to reach its neighbours.**" in said(study, near, tmp_path / "near")
+    assert "**The contract seems to reach its neighbours** (one test at 5%)." in said(study, near, tmp_path / "near")
     none = said(study, [row | UNABLE for row in held(study)], tmp_path / "none")
     assert "**No fact about them could be held fixed, one at a time.**" in none
     assert "**Whether the contract reached others has no answer.** Not estimable (1 treated cluster: too few)." in none
