@@ -37,8 +37,9 @@ def width(scheme: GroupScheme) -> int:
     return (2 * len(scheme.groups) + 1).bit_length()
 
 
-def member_codes(race: ir.Table, scheme: GroupScheme, versions: Sequence[str]) -> ir.Table:
-    """One row a member: member_id and `race`, the fields of the versions in their order, the first in the lowest bits."""
+def member_codes(race: ir.Table, scheme: GroupScheme, versions: Sequence[str], category: Any) -> ir.Table:
+    """One row a member: member_id; `race`, the fields of the versions in their order, the first in the lowest bits; and
+    `race_category`, the code `category` of the first version's row, null without one."""
     import ibis
 
     codes = code_of_category(scheme)
@@ -49,8 +50,9 @@ def member_codes(race: ir.Table, scheme: GroupScheme, versions: Sequence[str]) -
     shift = race.version.cases(
         *[(version, ibis.literal(i * width(scheme), "int64")) for i, version in enumerate(versions)], else_=ibis.null("int64")
     )
-    rows = race.select("member_id", field=(by_category + self_report) << shift)
-    return rows.group_by("member_id").agg(race=rows.field.bit_or().fill_null(0))
+    first = (race.version == versions[0]).ifelse(category, ibis.null("int8"))
+    rows = race.select("member_id", field=(by_category + self_report) << shift, category=first)
+    return rows.group_by("member_id").agg(race=rows.field.bit_or().fill_null(0), race_category=rows.category.max())
 
 
 def without_source(race: Any, scheme: GroupScheme, versions: Sequence[str]) -> Any:

@@ -14,7 +14,7 @@ from p4equity.cells.flow import FLOW_STEPS
 from p4equity.cells.histories import BANDS
 from p4equity.cells.moments import MOMENTS
 from p4equity.cells.plan import ALL_AGES, CellPlan, Variant
-from p4equity.cells.profile import RETENTION, UNKNOWN_LEVEL, characteristics
+from p4equity.cells.profile import OF_RACE, RETENTION, UNKNOWN_LEVEL, characteristics
 from p4equity.cells.spending import LOW, positions
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def profile_frame(
         part = counts[counts["characteristic"] == name]
         if name == "practice_map":
             part = part[baseline[part["variant"].to_numpy(dtype="int64")]]
-        if name == "race_source" and plan.undivided:
+        if name in OF_RACE and plan.undivided:
             continue
         parts.append(part.assign(level=decoded(part["level"], names, UNKNOWN_LEVEL).astype("str")))
     return pd.concat([part.astype(dict.fromkeys(("map", "race_version", "system_id", "group"), "str")) for part in parts])

@@ -31,7 +31,7 @@ def build_people(engine: Engine, tables: Mapping[str, ir.Table], plan: CellPlan,
 
     Columns: member_id; covered and enough (years with any month, and with the minimum); plan_kind (code of product and market,
     null where they changed); birth_year, sex, language, adi_quintile (codes); race (the codes of all versions, see
-    `race_ethnicity`).
+    `race_ethnicity`) and race_category (the category of the frozen one).
     """
     member = tables["member"]
     member = member.select(
@@ -44,13 +44,16 @@ def build_people(engine: Engine, tables: Mapping[str, ir.Table], plan: CellPlan,
     covered = coverage(engine, tables["enrollment_span"], plan, dictionary)
     joined = member.inner_join(covered, "member_id")
     if plan.undivided:
-        return engine.keep("person", joined.mutate(race=_nobody_asked()))
-    known = joined.left_join(_race(tables, plan), "member_id").drop("member_id_right")
+        return engine.keep("person", joined.mutate(race=_nobody_asked(), race_category=code_of(joined.member_id, ())))
+    known = joined.left_join(_race(tables, plan, dictionary), "member_id").drop("member_id_right")
     return engine.keep("person", known.mutate(race=known.race.fill_null(0)))  # members without a row in any version
 
 
-def _race(tables: Mapping[str, ir.Table], plan: CellPlan) -> ir.Table:
-    return member_codes(tables["race_ethnicity"], plan.scheme, plan.versions)
+def _race(tables: Mapping[str, ir.Table], plan: CellPlan, dictionary: Dictionary) -> ir.Table:
+    race = tables["race_ethnicity"]
+    return member_codes(
+        race, plan.scheme, plan.versions, code_of(race.race_eth, levels(dictionary, "race_ethnicity", "race_eth"))
+    )
 
 
 def _nobody_asked() -> Any:

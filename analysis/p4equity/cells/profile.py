@@ -22,6 +22,8 @@ AGE_STARTS = (18, 35, 50, 65)
 UNKNOWN_LEVEL = "unknown"
 SOURCES = ("imputed", "self_report")
 RETENTION = "retention"
+RACE_CATEGORY = "race_category"  # as recorded in the frozen version, before groups are formed
+OF_RACE = ("race_source", RACE_CATEGORY)
 
 
 def characteristics(dictionary: Dictionary) -> Mapping[str, tuple[str, ...]]:
@@ -35,6 +37,7 @@ def characteristics(dictionary: Dictionary) -> Mapping[str, tuple[str, ...]]:
         "adi_quintile": ("1", "2", "3", "4", "5"),
         "practice_map": ("in force", "later span"),
         "race_source": SOURCES,
+        RACE_CATEGORY: levels(dictionary, "race_ethnicity", "race_eth"),
     }
 
 
@@ -61,6 +64,7 @@ def build_profiles(
         for name, level in (
             ("age_band", stays.birth_year), ("sex", stays.sex), ("language", stays.language),
             ("adi_quintile", stays.adi_quintile), ("race_source", stays.race), ("practice_map", later),
+            *(() if plan.undivided else ((RACE_CATEGORY, stays.race_category),)),
         )
     ]  # fmt: skip
     for name, level in (("product", kind.plan_kind // markets), ("market", kind.plan_kind % markets)):

@@ -13,7 +13,7 @@ from p4equity.race_ethnicity import without_source
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-WHO = ("birth_year", "sex", "language", "adi_quintile", "plan_kind")
+WHO = ("birth_year", "sex", "language", "adi_quintile", "plan_kind", "race_category")
 
 
 def build_stays(engine: Engine, attribution: ir.Table, people: ir.Table, found: Places, plan: CellPlan) -> ir.Table:

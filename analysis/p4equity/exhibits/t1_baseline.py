@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ID, KIND = "T1", "table"
 ARMS = ("participating", "comparison")
+RACE, CATEGORY = "race_ethnicity", "race_category"
 NAMES = {
     "race_ethnicity": "Race and ethnicity", "age_band": "Age", "sex": "Sex", "product": "Product", "market": "Market",
     "language": "Preferred language", "adi_quintile": "Area deprivation, quintile", "race_source": "Source of race and "
@@ -26,6 +27,7 @@ FIELDS = {
     "language": ("member", "language_pref"),
     "product": ("enrollment_span", "product"),
     "market": ("enrollment_span", "market"),
+    "race_category": ("race_ethnicity", "race_eth"),
 }
 LEVELS = {"self_report": "Self-reported", "imputed": "Imputed"}
 LARGE = 0.1  # a standardized difference often called small up to here
@@ -39,11 +41,11 @@ def build(results: Results) -> Exhibit | None:
         return None
     year = max(results.study.baseline.pre_years)
     table = TableBuilder(("", "Participating", "Comparison", "Standardized difference"), ("l", "r", "r", "r"))
-    for name in profile["characteristic"].drop_duplicates():
+    for name in _order(profile):
         own = profile[profile["characteristic"] == name]
         if own["level"].nunique() < 2:
             continue
-        table.group(NAMES.get(name, str(name).replace("_", " ").capitalize()) + ", n (%)")
+        table.group(_heading(results, name) + ", n (%)")
         for level in _levels(results, own):
             rows = {a: own[(own["level"].astype(str) == level) & (own["arm"] == a)] for a in ARMS}
             cells = [_count(rows[a]) for a in ARMS]
@@ -61,6 +63,22 @@ def build(results: Results) -> Exhibit | None:
     return table.exhibit(ID, f"Members by arm in {year}, before the first {results.study.info.treatment_label}", alt, note)
 
 
+def _order(profile: pd.DataFrame) -> list[str]:
+    """Characteristics as they come, recorded categories of race and ethnicity behind the groups they were pooled to."""
+    names = [str(n) for n in profile["characteristic"].drop_duplicates()]
+    if {RACE, CATEGORY} <= set(names):
+        names.remove(CATEGORY)
+        names.insert(names.index(RACE) + 1, CATEGORY)
+    return names
+
+
+def _heading(results: Results, name: str) -> str:
+    if name == CATEGORY and results.study.scheme:
+        pooled = [g.label for g in results.study.scheme.groups if len(g.categories) > 1]
+        return f"{text.listing(pooled)}, by recorded category"
+    return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
 def _race_note(results: Results, profile: pd.DataFrame) -> str:
     """Which version of the race and ethnicity data is counted here, since another table shows the version of each year."""
     if results.study.race is None or "race_source" not in set(profile["characteristic"]):
@@ -72,13 +90,14 @@ def _race_note(results: Results, profile: pd.DataFrame) -> str:
 
 def _levels(results: Results, own: pd.DataFrame) -> list[str]:
     found = [str(v) for v in own["level"].drop_duplicates()]
-    order = [g.id for g in results.study.scheme.groups] if results.study.scheme else []
+    groups = results.study.scheme.groups if results.study.scheme else ()
+    order = [*(g.id for g in groups), *(category for g in groups for category in g.categories)]
     return sorted(found, key=lambda v: (order.index(v) if v in order else len(order), 0))
 
 
 def _level(results: Results, name: str, level: str) -> str:
     groups = {g.id for g in results.study.scheme.groups} if results.study.scheme else set()
-    if name == "race_ethnicity" and level in groups:
+    if name == RACE and level in groups:
         return text.group_name(results, level)
     if name in FIELDS:
         return load_dictionary().table(FIELDS[name][0]).field(FIELDS[name][1]).label(level)

@@ -141,7 +141,7 @@ def race_text(s: Section) -> str:
     if lost:
         text += (
             f" Members recorded as {phrases.join(phrases.lower(x) for x in lost)} are too few to compare; they are counted in the"
-            " flow chart and left out of gaps."
+            " flow chart, by recorded category in [@tbl:T1], and left out of gaps."
         )
     return text
 

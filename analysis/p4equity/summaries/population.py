@@ -12,6 +12,7 @@ from p4equity.evaluation.context import Context
 from p4equity.study import Study
 
 ARMS = ("participating", "comparison")
+CATEGORY = "race_category"  # as recorded, before groups are formed
 
 
 def _arm(study: Study) -> dict[str, str]:
@@ -31,7 +32,10 @@ def flow_table(study: Study, flow: pd.DataFrame) -> pd.DataFrame:
 
 
 def profile_table(context: Context, profile: pd.DataFrame) -> pd.DataFrame:
-    """Baseline characteristics by arm in the last baseline year: n, share within the arm, standardized difference."""
+    """Baseline characteristics by arm in the last baseline year: n, share within the arm, standardized difference.
+
+    Recorded categories of race and ethnicity are counted where a group holds several of them; the others are groups already.
+    """
     study = context.study
     year = max(study.baseline.pre_years)
     rows = profile[(profile["map"] == study.population.map) & (profile["year"] == year)]
@@ -49,10 +53,25 @@ def profile_table(context: Context, profile: pd.DataFrame) -> pd.DataFrame:
             columns=list(ARMS), fill_value=0
         )
         smd = standardized_differences(counts[ARMS[0]], counts[ARMS[1]])
+        if name == CATEGORY:
+            counts = counts[counts.index.isin(_pooled_categories(study))]
+            total = _arm_totals(rows)
+        else:
+            total = counts.sum()
         for level, row in counts.iterrows():
             for arm in ARMS:
-                out.append((name, level, arm, int(row[arm]), float(row[arm] / counts[arm].sum()), float(smd.loc[level])))
+                out.append((name, level, arm, int(row[arm]), float(row[arm] / total[arm]), float(smd.loc[level])))
     return pd.DataFrame(out, columns=["characteristic", "level", "arm", "n", "share", "smd"])
+
+
+def _pooled_categories(study: Study) -> list[str]:
+    """Recorded categories that share their group with others, in the order of the scheme."""
+    groups = study.scheme.groups if study.scheme else ()
+    return [category for group in groups if len(group.categories) > 1 for category in group.categories]
+
+
+def _arm_totals(rows: pd.DataFrame) -> pd.Series:
+    return rows[rows["characteristic"] == "sex"].groupby("arm")["n"].sum()
 
 
 def race_source_table(study: Study, profile: pd.DataFrame) -> pd.DataFrame:

@@ -158,7 +158,7 @@ def test_profile_totals_and_retention(random_tables: Tables, random_cells: CellT
             stay[(*place[2022], "2023")] += 1
     f = random_cells.cell_profile
     f = f[(f["map"] == map) & (f["race_version"] == race)]
-    shown = {"age_band", "sex", "product", "market", "language", "adi_quintile", "race_source"}
+    shown = {"age_band", "sex", "product", "market", "language", "adi_quintile", "race_source", "race_category"}
     assert set(f["characteristic"]) == shown | {"retention"} | ({"practice_map"} if map == "baseline" else set())
     for characteristic, rows in f[f["characteristic"] != "retention"].groupby("characteristic"):
         sums = rows.groupby(["system_id", "group", "year"])["n"].sum()

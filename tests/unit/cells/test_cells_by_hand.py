@@ -133,6 +133,7 @@ def test_profile_and_retention(hand_cells: CellTables) -> None:
     assert named["age_band", "white", 2021].to_dict() == {"0-17": 1, "35-49": 1, "50-64": 3}
     assert named["adi_quintile", "white", 2021].to_dict() == {"1": 1, "2": 1, "3": 1, "5": 1, "unknown": 1}
     assert named["race_source", "black", 2021].to_dict() == {"self_report": 1}
+    assert named["race_category", "white", 2021].to_dict() == {"NH White": 5}
     # Of M01, M05 and M11 in 2022 all are there in 2023.
     assert named["retention", "white", 2022].to_dict() == {"2023": 3}
     other = hand_cells.cell_profile
