@@ -114,14 +114,10 @@ def groups(s: Section) -> str:
             f"**{phrases.capital(phrases.count(len(claimed)) if claimed else 'none')} of {phrases.count(len(items))} questions"
             f" about one group and one measure {verb if claimed else 'supports'} a claim.**"
         )
-        text += "".join(
-            f" {phrases.measure(s, a.measure_id)}, {phrases.group(s, a.group)} members: {figures(s, a.main)}."
-            f" {reversal.words(s, a)}".rstrip()
-            for a in claimed
-        )
-        if odd:
-            text += f" {_no_gap(s, odd)}"
-        return text
+        for a in claimed:
+            text += f" {phrases.measure(s, a.measure_id)}, {phrases.group(s, a.group)} members: {figures(s, a.main)}."
+            text += f" {reversal.words(s, a)}".rstrip()
+        return f"{text} {_no_gap(s, odd)}" if odd else text
     return ""
 
 
