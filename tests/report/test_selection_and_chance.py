@@ -144,6 +144,9 @@ def test_pay_that_ends_at_zero_says_what_it_would_be_beyond(tmp_path: Path, stud
     made["payment_formula"] = pd.concat([made["payment_formula"], more], ignore_index=True)
     text = payments.formula(section(tmp_path, rows_of(study, -0.6), payment_result=paid(study), **made))
     assert "Pay ends where the gap is closed; paid beyond it, 5.00 instead of 4.00 million USD would be earned." in text
+    made["payment_formula"].loc[made["payment_formula"]["formula_id"] == "past_zero", "earned"] = 4e6
+    text = payments.formula(section(tmp_path, rows_of(study, -0.6), payment_result=paid(study), **made))
+    assert "paid beyond it, as much would be earned." in text
 
 
 def test_a_run_without_formulas_has_no_paragraph(tmp_path: Path, study: Study) -> None:

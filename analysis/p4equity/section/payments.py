@@ -101,8 +101,11 @@ def _past_zero(s: Section) -> str:
     other = found[found["formula_id"].isin(ids)] if len(found) else found
     if other.empty or other["earned"].isna().any():
         return f"{text}."
-    amounts = phrases.against(float(other["earned"].iloc[0]), float(found["earned"].iloc[0]), "instead of")
-    return f"{text}; {'ending there' if plan.past_zero else 'paid beyond it'}, {amounts} would be earned."
+    changed, own = float(other["earned"].iloc[0]), float(found["earned"].iloc[0])
+    earned = (
+        f"{phrases.against(changed, own, 'instead of')} would be earned" if round(changed - own) else "as much would be earned"
+    )
+    return f"{text}; {'ending there' if plan.past_zero else 'paid beyond it'}, {earned}."
 
 
 def reliability(s: Section) -> str:
