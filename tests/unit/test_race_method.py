@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from p4equity.evaluation.context import Context
@@ -45,8 +46,10 @@ def histories(context: Context, study: Study) -> tuple[pd.DataFrame, pd.DataFram
     """Members of the cells, each in one year alone, who all reported their group; and the one bin a group then has."""
     assert study.scheme is not None
     cells = context.cell[context.cell["measure_id"].isin(study.measure_sets.contracted)]
-    cells = cells[cells["year"].isin(study.baseline.pre_years) | (cells["year"] >= study.launch_cohort)]
-    after = (cells["year"] >= study.launch_cohort).astype(int)
+    spans = [study.compared_years(s, m) for s, m in zip(cells["system_id"], cells["measure_id"], strict=True)]
+    at = [0 if y in pre else 1 if y in post else -1 for y, (pre, post) in zip(cells["year"], spans, strict=True)]
+    cells = cells.assign(after=at)[np.array(at) >= 0]
+    after = cells["after"]
     where = cells[["map", "race_version", "system_id", "measure_id"]].assign(
         reported_group=cells["group"], likely_group=cells["group"], second_group=cells["group"], band=4,
         pre_den=1 - after, post_den=after,

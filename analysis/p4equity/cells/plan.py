@@ -147,23 +147,15 @@ def _measures(study: Study) -> list[Measure]:
 
 
 def _windows(study: Study, systems: tuple[str, ...], measures: tuple[Measure, ...]) -> tuple[Window, ...]:
-    """What the registered questions compare: baseline years, and years from a system's first under contract on a measure.
-
-    Systems without a contract on it begin with the first that has one. Years set apart are neither; a system that leaves has
-    years up to its exit unless the plan carries it.
-    """
+    """What the registered questions compare, by system and contracted measure."""
     if not study.contracts:
         return ()
-    found, contracted = [], study.measure_ids("contracted")
-    for code, measure in ((i, m.id) for i, m in enumerate(measures) if m.id in contracted):
-        cohorts = {s: cohort for s in systems if (cohort := study.cohort_of(s, measure)) is not None}
-        launch = min(cohorts.values(), default=study.launch_cohort)
-        for number, system in enumerate(systems):
-            leave = study.exit_year(system) if study.population.exit_rule == "until_exit" else None
-            last = max(study.years) if leave is None else leave - 1
-            post = (y for y in study.years if cohorts.get(system, launch) <= y <= last and y not in study.baseline.apart)
-            found.append(Window(number, code, tuple(study.baseline.pre_years), tuple(post)))
-    return tuple(found)
+    contracted = study.measure_ids("contracted")
+    return tuple(
+        Window(number, code, *study.compared_years(system, m.id))
+        for code, m in enumerate(measures) if m.id in contracted
+        for number, system in enumerate(systems)
+    )  # fmt: skip
 
 
 def _variants(study: Study, measures: tuple[Measure, ...]) -> tuple[Variant, ...]:

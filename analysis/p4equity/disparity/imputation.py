@@ -45,7 +45,9 @@ def imputed_panel(
 ) -> Panel:
     """The panel of classes with each group's rates moved, in every year of a period, by what one imputation moves the period's.
 
-    totals: (S, J, K, 4) of one imputation, for the J `measures` and K `groups`; periods: (2, T) bool, years before and after.
+    totals: (S, J, K, 4) of one imputation, for the J `measures` and K `groups`; periods: (2, S, J, T) bool, years before
+    and after.
+
     A group's share of the denominators of a period's years changes alike; other years, measures and all members stay. Members in
     both of two years are taken to be in proportion to the geometric mean of the two denominators.
     """
@@ -54,15 +56,15 @@ def imputed_panel(
         for k, group in enumerate(groups):
             i = base.index(measure, group)
             for period in (BEFORE, AFTER):
-                years = periods[period]
-                before_den, before_num = base.den[:, i, years], base.num[:, i, years]
+                years = periods[period, :, j]
+                own_den, own_num = (np.where(years, a[:, i], 0.0) for a in (base.den, base.num))
                 n, y = totals[:, j, k, 2 * period], totals[:, j, k, 2 * period + 1]
-                held = before_den.sum(axis=1)
+                held = own_den.sum(axis=1)
                 size = np.divide(n, held, out=np.zeros_like(held), where=held > 0)
-                moved = _share(y, n) - _share(before_num.sum(axis=1), held)
-                den[:, i, years] = before_den * size[:, None]
-                rate = np.clip(_share(before_num, before_den) + moved[:, None], 0.0, 1.0)
-                num[:, i, years] = np.nan_to_num(den[:, i, years] * rate)
+                moved = _share(y, n) - _share(own_num.sum(axis=1), held)
+                rate = np.nan_to_num(np.clip(_share(own_num, own_den) + moved[:, None], 0.0, 1.0))
+                resized = own_den * size[:, None]
+                den[:, i], num[:, i] = np.where(years, resized, den[:, i]), np.where(years, resized * rate, num[:, i])
     overlap = {g: base.overlap[g] if g == ALL else _resized(base, den, g) for g in base.overlap}
     return replace(base, den=den, num=num, overlap=overlap, with_reading=None)
 

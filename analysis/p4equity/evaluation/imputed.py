@@ -23,6 +23,7 @@ IMPUTED = "imputed"
 Variant = tuple[str, str]
 Rows = list[dict[str, Any]]
 RESULTS = ["pre_den", "pre_num", "post_den", "post_num"]
+ANSWER = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df")
 LACKING = "the data hold no members by results before and after, or nobody reported a group"
 
 
@@ -49,23 +50,30 @@ def imputed_panels(context: Context, variant: Variant) -> Iterator[Panel]:
     study, base, drawn = context.study, context.panel(variant), imputed(context, variant)
     if study.scheme is None or not drawn.measures:
         return iter(())
-    years = np.array(base.years)
-    periods = np.stack([np.isin(years, study.baseline.pre_years), years >= study.launch_cohort])
+    compared = [[study.compared_years(s, m) for m in drawn.measures] for s in base.systems]
+    periods = np.array([[[np.isin(base.years, one[k]) for one in own] for own in compared] for k in (0, 1)])
     return (imputed_panel(base, totals, drawn.measures, study.scheme.ids, periods) for totals in drawn.totals)
 
 
 def imputed_rows(context: Context, analysis: Analysis, ask: Callable[[Context], Rows]) -> Rows:
-    """The rows that `ask` gives, combined over the imputations; a row without an answer in one of them has none."""
+    """The rows that `ask` gives, combined over the imputations; a question without an answer in one of them has none."""
     variant = context.variant(analysis)
     found = [ask(with_panel(context, variant, panel)) for panel in imputed_panels(context, variant)]
+    if failed := next((rows for rows in found if any(r["status"] != "ok" for r in rows)), None):
+        return [
+            r | {"status": "not_estimable", **dict.fromkeys(ANSWER), "reason": f"in an imputation: {_why(failed)}"}
+            for r in failed
+        ]
     return [combined(list(rows), context.study.inference.conf_level) for rows in zip(*found, strict=True)]
+
+
+def _why(rows: Rows) -> str:
+    return str(next(r["reason"] for r in rows if r["status"] != "ok"))
 
 
 def combined(rows: Rows, conf_level: float) -> dict[str, Any]:
     """One row from the rows of one question in every imputation."""
-    first = next((r for r in rows if r["status"] != "ok"), rows[0])
-    if first["status"] != "ok":
-        return first
+    first = rows[0]
     df = float(np.mean([np.inf if r.get("df") is None else r["df"] for r in rows]))
     answer = rubin([r["estimate"] for r in rows], [r["std_error"] ** 2 for r in rows], df, conf_level=conf_level)
     note = imputation_note(len(rows), answer)

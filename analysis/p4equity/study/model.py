@@ -184,6 +184,18 @@ class Study:
         ]
         return min(years, default=None)
 
+    def compared_years(self, system_id: str, measure_id: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Baseline years and contract years of a system on a measure, as the registered questions compare them.
+
+        Systems without a contract on it begin with the first that has one. Years set apart are neither; a system that leaves has
+        years up to its exit unless the plan carries it.
+        """
+        cohorts = [cohort for s in self.systems if (cohort := self.cohort_of(s.id, measure_id)) is not None]
+        start = self.cohort_of(system_id, measure_id) or min(cohorts, default=self.launch_cohort)
+        leave = self.exit_year(system_id) if self.population.exit_rule == "until_exit" else None
+        last = max(self.years) if leave is None else leave - 1
+        return self.baseline.pre_years, tuple(y for y in self.years if start <= y <= last and y not in self.baseline.apart)
+
     def exit_year(self, system_id: str) -> int | None:
         """The first calendar year that a system did not finish, null when it stayed; an exit on a last day ends no year early."""
         return min((unfinished_year(e.date) for e in self.exits if e.system_id == system_id), default=None)
