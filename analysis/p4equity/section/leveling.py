@@ -163,10 +163,10 @@ def who_moved(s: Section, a: Answer) -> str:
     reference, group = (dict(r) for r in found.sides[:2]) if found is not None else (a.reference, a.rate)
     assert reference is not None
     assert group is not None
-    kind = "; these bounds hold together and are wider than each effect's own interval" if found is not None else ""
+    kind = ", by bounds that hold together" if found is not None else ""
     return (
-        f"Against comparison {s.study.info.unit_label_plural}, the rate of {phrases.reference(s)} members"
-        f" {moved(s, _plain(reference))} and that of {members(s, a)} {moved(s, _plain(group))}{kind}."
+        f"Against comparison {s.study.info.unit_label_plural}{kind}, the rate of {phrases.reference(s)} members"
+        f" {moved(s, _plain(reference))} and that of {members(s, a)} {moved(s, _plain(group))}."
     )
 
 

@@ -46,13 +46,12 @@ def totals(s: Section, *, brief: bool = False) -> str:
         return ("" if brief else "**Payments: no answer.** ") + "No cell has an amount under the payment formula."
     found = formulas(s)
     share = float(found["by_comparison"].iloc[0]) if len(found) else float("nan")
-    others = (
-        f", and gaps that change as those of comparison {s.study.info.unit_label_plural}, which have no"
-        f" {s.study.info.treatment_label}, {phrases.money(share * top)}"
-        if share == share
-        else ""
+    units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
+    others = f", and changes like those of comparison {units}, which have no {label}, {phrases.money(share * top)}"
+    without = (
+        f"Had no gap changed, sampling error alone would earn {phrases.money(chance)} on average"
+        f"{others if share == share else ''}."
     )
-    without = f"Had no gap changed, sampling error alone would be expected to earn {phrases.money(chance)}{others}."
     if brief:
         return f"Under an illustrative formula {phrases.against(earned, top, 'of at most')} would be paid. {without}"
     if not earned:
