@@ -41,16 +41,18 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
 
     With ten digits a coefficient is an equation in the two hidden cells of a year, of which only the true pair solves it; and the
     exact number of members, beside the totals of the arms, counts those of a cell too small to enter. Other estimators with
-    weights of their own (OWN_WEIGHTS), on whatever scale, rest on weights that are not published. cells: the protected cells of
-    the study's groups, with `status`.
+    weights of their own (OWN_WEIGHTS), on whatever scale, rest on weights that are not published, unless the plan registers other
+    weights for them: then anyone can form the same sums over all groups of a measure, or over measures. cells: the protected
+    cells of the study's groups, with `status`.
     """
     hidden = cells[cells["status"] == SUPPRESSED]
     pairs = set(zip(hidden["measure_id"], hidden["group"], strict=True))
     known, touched = set(cells["measure_id"]), set(hidden["measure_id"])
     names = estimates[["measure_id", "group", "reference_group"]].itertuples(index=False, name=None)
     reads = np.array([m in touched if g == ALL else bool({(m, g), (m, r)} & pairs) for m, g, r in names], bool)
-    out = _coarse(estimates, reads & estimates["estimator"].isin(FROM_CELLS).to_numpy())
     near = np.array([m in touched or (m not in known and bool(touched)) for m in estimates["measure_id"]], bool)
+    registered = (estimates["estimator"].isin(OWN_WEIGHTS) & estimates["weighting"].isin(["patient", "system"])).to_numpy(bool)
+    out = _coarse(estimates, (reads & estimates["estimator"].isin(FROM_CELLS).to_numpy()) | (near & registered))
     members = out["n_members"].astype("Float64")
     rounded = members.round(-2).where(members >= 1000, members.round(-1))
     out["n_members"] = members.mask(near, rounded).astype(estimates["n_members"].dtype)

@@ -166,3 +166,18 @@ def test_a_coefficient_leaves_several_pairs_of_counts(one: tuple[int, int], othe
     pairs = [(d, k) for d in range(THRESHOLD, n - THRESHOLD + 1) for k in range(max(0, x - n + d), min(d, x) + 1)]
     left = {tuple(sorted([p, (n - p[0], x - p[1])])) for p in pairs if small(*p) and abs(mean(*p) - mean(*one)) <= near}
     assert len(left) > 4
+
+
+def test_registered_weights_make_a_sum_that_anyone_can_form() -> None:
+    """Cells of one group are hidden: sums over all groups or measures with known weights are given in few digits as well."""
+    cells = pd.DataFrame(
+        {"system_id": ["S1", "S2", "S3"], "measure_id": ["M", "M", "N"], "group": "g", "year": 2022,
+         "status": ["suppressed", "suppressed", "ok"]}
+    )  # fmt: skip
+    row = {"analysis_id": "a", "group": "pooled", "reference_group": "r", "estimate": 1.23456789, "outcome": "gap", "status": "ok",
+           "n_members": 4321, "system_id": "all", "estimator": "meta_regression"}  # fmt: skip
+    kinds = [("M", "patient"), ("M", "random_effects"), ("pooled", "patient"), ("pooled", "system"), ("pooled", "random_effects"),
+             ("N", "patient")]  # fmt: skip
+    shown = protect_pooled(estimates_table([{**row, "measure_id": m, "weighting": w} for m, w in kinds]), cells)
+    few = [m != "N" and w != "random_effects" for m, w in kinds]
+    assert shown["estimate"].tolist() == [1.2 if coarse else 1.23456789 for coarse in few]
