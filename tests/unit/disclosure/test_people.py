@@ -174,8 +174,8 @@ def test_registered_weights_make_a_sum_that_anyone_can_form() -> None:
         {"system_id": ["S1", "S2", "S3"], "measure_id": ["M", "M", "N"], "group": "g", "year": 2022,
          "status": ["suppressed", "suppressed", "ok"]}
     )  # fmt: skip
-    row = {"analysis_id": "a", "group": "pooled", "reference_group": "r", "estimate": 1.23456789, "outcome": "gap", "status": "ok",
-           "n_members": 4321, "system_id": "all", "estimator": "meta_regression"}  # fmt: skip
+    row = {"analysis_id": "a", "group": "pooled", "reference_group": "r", "estimate": 1.23456789, "outcome": "gap",
+           "status": "ok", "n_members": 4321, "system_id": "all", "estimator": "meta_regression"}  # fmt: skip
     kinds = [("M", "patient"), ("M", "random_effects"), ("pooled", "patient"), ("pooled", "system"), ("pooled", "random_effects"),
              ("N", "patient")]  # fmt: skip
     shown = protect_pooled(estimates_table([{**row, "measure_id": m, "weighting": w} for m, w in kinds]), cells)
