@@ -76,7 +76,7 @@ def _lines(own: pd.DataFrame, width: int) -> str:
     said = fill(str(row["verdict"]), width)
     if not text.is_missing(row["probability_down"]):
         parts = ", ".join(f"{way} {_percent(row[f'probability_{way}'])}" for way in ("down", "mixed", "up"))
-        said += f"\nprobability: {parts}" if width == WIDE else f"\n{parts}"
+        said += f"\nprobability: {parts}" if width == WIDE else f"\n{parts.replace('%', '')}%"  # once: a panel holds 25 letters
     return said
 
 

@@ -86,11 +86,13 @@ def _line(
 
 
 def _level(levels: pd.DataFrame, name: str, measure: str) -> Cell:
-    """How large it was before, and as observed where sampling adds enough to be seen; empty for all measures together."""
+    """How large it was before, and as observed where sampling adds enough to be seen; nothing for all measures together."""
     rows = levels[(levels["outcome"] == name + SUFFIX) & (levels["measure_id"] == measure)].to_dict("records")
-    if not rows or rows[0]["status"] != OK:
+    if not rows:
         return Cell("")
     row = rows[0]
+    if row["status"] != OK:
+        return Cell(f"before: {text.STATUS.get(str(row['status']), row['status'])}", text.row_id(row))
     said, observed = (text.number(row[k], text.decimals(row)) for k in ("estimate", "statistic"))
     beside = f", observed {observed}" if name in OBSERVED and observed != said else ""
     return Cell(f"before {said}{beside}", text.row_id(row))

@@ -120,6 +120,7 @@ def table(s: Section, items: list[Answer]) -> pd.DataFrame:
 
 
 _WAYS = {kind: KIND_OUTCOMES[kind] for kind in (LEVELING_DOWN, MIXED, LEVELING_UP)}
+_MOVEMENT = {MIXED: "mixed movement"}  # in a sentence
 
 
 def _percent(s: Section, found: Leveled | None, outcome: str) -> str:
@@ -194,7 +195,7 @@ def probability_words(s: Section, a: Answer) -> str:
     if not rows:
         return ""
     parts = [
-        f"of {kind} {'is ' if k == 0 else ''}{chance(s, row)}"
+        f"of {_MOVEMENT.get(kind, kind)} {'is ' if k == 0 else ''}{chance(s, row)}"
         f" ({'before the data ' if k == 0 else ''}{s.number(str(row['row_id']), what='statistic', decimals=0)}%)"
         for k, (kind, row) in enumerate(rows.items())
     ]
@@ -206,7 +207,7 @@ def probability_words(s: Section, a: Answer) -> str:
 def no_gain_words(s: Section, a: Answer) -> str:
     """How probable a narrowing is in which the groups do not gain at all, a margin apart; empty where there is none."""
     found = joint(s, a) if _chances(s, a) else None
-    return f"That of a narrowing without any gain is {chance(s, found.rows[KIND_OUTCOMES[NO_GAIN]])}." if found else ""
+    return f"The probability of {NO_GAIN} is {chance(s, found.rows[KIND_OUTCOMES[NO_GAIN]])}." if found else ""
 
 
 def _chances(s: Section, a: Answer) -> dict[str, Row]:
