@@ -103,7 +103,7 @@ def test_power_against_the_margin_is_said_where_it_is_low(study: Study, tmp_path
     text = plain(margins.power(section(tmp_path, rows)))
     assert "overall quality (margin 1.0 points): 0.17 to 0.21 for single measures and 0.34 for all together" in text
     assert "spending (margin 15 USD per member-month): 0.97" in text
-    assert "the data cannot tell is the likely answer" in text
+    assert "“the data cannot tell” is the likely answer" in text
 
 
 def test_the_first_page_says_which_weights_its_estimate_has(study: Study, tmp_path: Path) -> None:

@@ -80,12 +80,16 @@ def _bundle_rows(context: Context, tasks: Sequence[Task]) -> list[Rows]:
 
 
 def govern(rows: list[dict[str, Any]], failed: Mapping[str, Mapping[str, str]], study: Study) -> list[dict[str, Any]]:
-    """Rows that a failed gate governs become not estimable, with the gate as the reason. Descriptive rows stay."""
+    """Rows that a failed gate governs become not estimable, with the gate as the reason. Descriptive rows stay.
+
+    A pooled row falls with each of the measures it is about.
+    """
+    behind = {a.id: study.measure_ids(a.measures) for a in study.analyses}
     out = []
     for row in rows:
         scopes = ["all", row["measure_id"], alone(row["measure_id"])]
         if row["measure_id"] == "pooled":
-            scopes += list(study.measure_sets.contracted)
+            scopes += behind.get(row["analysis_id"], study.measure_sets.contracted)
         if study.race and row["race_version"] != study.race.primary:
             scopes.append("race_sensitivity")
         reasons = [f"gate {gate} failed: {why}" for scope in scopes for gate, why in failed.get(scope, {}).items()]

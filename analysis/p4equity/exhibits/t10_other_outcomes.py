@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 ID, KIND = "T10", "table"
+POOLED = "pooled"
 COLUMNS = (
     "row_id", "analysis_id", "measure_id", "outcome", "estimate", "conf_low", "conf_high", "p_value", "status", "reason",
 )  # fmt: skip
@@ -64,7 +65,7 @@ def build(results: Results) -> Exhibit | None:
             ok = row["status"] == OK
             worst, power = (_worst(results, a, row), _power(results, a, row)) if ok else (None, None)
             table.row(
-                text.measure_name(results, row["measure_id"]) + (f", {what}" if what else ""), (text.estimate(row), row),
+                _name(results, a, row) + (f", {what}" if what else ""), (text.estimate(row), row),
                 text.p(row["p_value"]) if ok and not text.is_missing(row["p_value"]) else "",
                 (text.p(worst["p_value"]), worst) if worst else "", (text.number(power["estimate"], 2), power) if power else "",
                 _systems(row) if ok else "", said, **{k: row[k] for k in COLUMNS},
@@ -83,6 +84,16 @@ def build(results: Results) -> Exhibit | None:
         f"{text.base_note(everything, results)}{text.missing_note(everything)}{text.synthetic_note(results)}"
     )
     return table.exhibit(ID, "Guardrails, companion rates, unpaid measures and later contracts", _alt(results, answers), note)
+
+
+def _name(results: Results, analysis: Analysis, row: Row) -> str:
+    """The measure; of measures pooled, all contracted ones or those of the analysis."""
+    contracted = results.study.measure_ids(analysis.measures) == results.study.measure_ids("contracted")
+    return (
+        "All of these measures"
+        if row["measure_id"] == POOLED and not contracted
+        else text.measure_name(results, row["measure_id"])
+    )
 
 
 def _rows(results: Results, analysis: Analysis) -> pd.DataFrame:

@@ -84,7 +84,9 @@ def _permuted(results: Results, analysis: Analysis, row: dict[str, Any]) -> dict
 
 def _label(results: Results, row: dict[str, Any]) -> str:
     if row["outcome"] == "paid_contrast":
-        return "Groups and measures pooled"
+        unpaid = results.study.measure_ids(results.study.analysis(row["analysis_id"]).unpaid)
+        own = set(unpaid) & set(results.study.measure_sets.contracted)
+        return "Named by the contract less left out, pooled" if own else "Paid less unpaid, pooled"
     if row["outcome"] == "attributed_share":
         return text.group_name(results, row["group"])
     return f"{text.measure_name(results, row['measure_id'])}: {PARTS[str(row['outcome'])]}"

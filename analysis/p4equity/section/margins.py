@@ -35,7 +35,7 @@ def power(s: Section) -> str:
         parts.append(f"{what} (margin {limit}): {said}")
     if not parts:
         return ""
-    tail = " Where it is low, the data cannot tell is the likely answer, whatever is true." if weak else ""
+    tail = " Where it is low, “the data cannot tell” is the likely answer, whatever is true." if weak else ""
     return (
         "**What these tests could show.** Chance that the first inference would exclude the margin if nothing had changed at"
         f" all, with the errors found here: {'; '.join(parts)}.{tail}"
