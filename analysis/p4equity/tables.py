@@ -14,6 +14,7 @@ from p4equity.disclosure import (
     protect,
     protect_cells,
     protect_estimates,
+    protect_group_movers,
     protect_implementation,
     protect_levels,
     protect_pooled,
@@ -26,7 +27,7 @@ from p4equity.evaluation.context import Context
 from p4equity.study import Study
 from p4equity.summaries.cell_precision import precision_table
 from p4equity.summaries.implementation import implementation_table
-from p4equity.summaries.movers import movers_table
+from p4equity.summaries.movers import movers_by_group, movers_table
 from p4equity.summaries.payment_cells import registered_formulas
 from p4equity.summaries.payment_formulas import payment_formula_tables
 from p4equity.summaries.payments import payment_table
@@ -65,7 +66,9 @@ def result_tables(
     before = _of_groups(rates, study) & (rates["arm"] == CONTRACTED) & rates["year"].isin(list(study.baseline.pre_years))
     common["estimates"] = protect_levels(common["estimates"], rates[before])
     if study.exits:
-        people["movers"] = protected_movers(movers_table(study, cells.cell_profile), threshold)
+        whole = protected_movers(movers_table(study, cells.cell_profile), threshold)
+        by_group = protect_group_movers(movers_by_group(study, cells.cell_profile), whole, threshold)
+        people |= {"movers": whole, "movers_by_group": by_group}
     payments = _all_payments(context, own_cells) if study.payment else {}
     precision = {}
     if study.precision and study.groups.compared:

@@ -96,6 +96,31 @@ def test_every_estimate_in_the_paragraphs_names_its_row(tmp_path: Path, study: S
         assert not re.search(r"[−-]?\d+\.\d", re.sub(r"\[[^\]]*\]\{[^}]*\}|within \d+\.\d points", "", text))
 
 
+def test_members_that_left_stand_by_group_where_all_their_places_are_shown(tmp_path: Path, study: Study) -> None:
+    s = section(tmp_path, study, rows_of(study, 1.0, -3.8, -2.2))
+    assert exits.group_movers_shown(s) is None
+    assert "By group" not in exits.text(s)
+    reference, *compared = study.group_ids
+    shares = {reference: 30.0, **{g: 31.0 + 4 * k for k, g in enumerate(compared)}}
+    rows = [
+        {"system_id": e.system_id, "year": 2023, "years_later": n, "group": g, "place": place, "n": 100, "share": share + n,
+         "status": "ok", "reason": None}
+        for e in study.exits for n in (1, 2) for g, share in shares.items() for place in ("comparison", "not covered")
+    ]  # fmt: skip
+    for row in rows:
+        if row["group"] == compared[-1]:  # the widest share, and suppressed
+            row |= {"n": None, "share": None, "status": "suppressed"}
+    write_csv(pd.DataFrame(rows), tmp_path / "results" / "movers_by_group.csv")
+    table = exits.group_movers_shown(s)
+    assert table is not None
+    assert list(table["Where"]) == ["In a comparison system", "Not covered"]
+    assert list(table.iloc[0, 2:]) == ["32.0", "33.0", "37.0", "–"]  # two years later
+    assert (
+        "By group: 32 (White) to 37% (Hispanic) in a comparison system; 32 (White) to 37% (Hispanic) not covered."
+        in exits.text(s)
+    )
+
+
 def test_members_that_left_stand_in_reading_order(tmp_path: Path, study: Study) -> None:
     table = exits.movers_shown(section(tmp_path, study, rows_of(study, 1.0, -3.8, -2.2)))
     assert table is not None

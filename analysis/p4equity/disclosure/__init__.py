@@ -7,6 +7,7 @@ from p4equity.disclosure.answers import protect_estimates, protect_levels, prote
 from p4equity.disclosure.cells import protect_cells
 from p4equity.disclosure.implementation import protect_implementation
 from p4equity.disclosure.marks import COMPLEMENT, PEOPLE, SMALL, apply, complementary_flags, primary_flags, protect, small
+from p4equity.disclosure.movers import protect_group_movers
 from p4equity.disclosure.nested import nested_pairs
 from p4equity.disclosure.population import protect_flow, protect_population
 from p4equity.disclosure.precision import protect_precision
@@ -23,6 +24,7 @@ __all__ = [
     "protect_cells",
     "protect_estimates",
     "protect_flow",
+    "protect_group_movers",
     "protect_implementation",
     "protect_levels",
     "protect_pooled",

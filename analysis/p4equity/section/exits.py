@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from p4equity.section.section import Section
 
 ORDER = {"same": 0, "other": 1, "": 2}
+GONE = "not covered"
 ABOUT = ("exits", "map", "clusters")  # choices that say how a unit that left is counted
 
 
@@ -122,8 +123,24 @@ def _moved(s: Section) -> str:
             f"Of the members of {s.label(str(system))} in {year}, {stayed}% were {phrases.plural(later, 'year')} later still with"
             f" the same practice ({'; '.join(owners)}), and {phrases.plain(gone, 0)}% no longer covered. Under the frozen map"
             f" practices bought by either arm stay with the {s.study.info.unit_label} that left, and enter no arm after its exit."
+            f" {_by_group(s, str(system))}".rstrip()
         )
     return " ".join(out)
+
+
+def _by_group(s: Section, system: str) -> str:
+    """Between which shares the groups differ in where their members are, in the last year that is known."""
+    table = group_movers_shown(s)
+    if table is None:
+        return ""
+    groups, parts = [phrases.group(s, g) for g in s.study.group_ids], []
+    for row in table[table["Left"] == s.label(system)].to_dict("records"):
+        shares = {g: float(row[g]) for g in groups if row[g] != "–"}
+        if len(shares) > 1:
+            low, high = min(shares, key=lambda g: shares[g]), max(shares, key=lambda g: shares[g])
+            place = phrases.lower(str(row["Where"]))
+            parts.append(f"{phrases.plain(shares[low], 0)} ({low}) to {phrases.plain(shares[high], 0)}% ({high}) {place}")
+    return f"By group: {'; '.join(parts)}." if parts else ""
 
 
 def movers(s: Section) -> pd.DataFrame | None:
@@ -152,6 +169,23 @@ def movers_shown(s: Section) -> pd.DataFrame | None:
     return pd.DataFrame(rows, columns=["Left", "Members of", "Where", *heads])
 
 
+def group_movers_shown(s: Section) -> pd.DataFrame | None:
+    """One row a unit and arm, one column a group: percent of the group's members, in the last year that is known."""
+    import pandas as pd
+
+    if not (s.run_dir / "results" / "movers_by_group.csv").is_file():
+        return None
+    table, rows = s.results("movers_by_group"), []
+    table = table[table["years_later"] == table.groupby("system_id")["years_later"].transform("max")]
+    for (system, place), own in table.groupby(["system_id", "place"], sort=False):
+        shares = own[own["status"] == "ok"].set_index("group")["share"]
+        name = phrases.capital(str(place) if place == GONE else _arm(s, str(place)))
+        cells = [phrases.plain(shares.get(g)) if g in shares.index else "–" for g in s.study.group_ids]
+        rows.append([s.label(str(system)), name, *cells])
+    heads = [phrases.group(s, g) for g in s.study.group_ids]
+    return pd.DataFrame(rows, columns=["Left", "Where", *heads]) if rows else None
+
+
 def _arm(s: Section, place: str) -> str:
     unit = s.study.info.unit_label
     return f"in no {unit} of the study" if place == "outside" else f"in a {place} {unit}"
@@ -174,4 +208,12 @@ def show(s: Section) -> None:
                 f" a practice; the arm is that of the practice's {s.study.info.unit_label} on 31 December of that year. Shares of"
                 " persons, not of net differences; –: suppressed, or none."
             ),
+        )
+    table = group_movers_shown(s)
+    if table is not None:
+        s.table(
+            table,
+            caption="The same by group, in the last year that is known, percent of the group",
+            id="movers_by_group",
+            footnote="Same and other practices together. –: suppressed, since a place holds few members of the group, or none.",
         )

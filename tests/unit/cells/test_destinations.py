@@ -13,7 +13,7 @@ from p4equity.cells import CellTables
 from p4equity.extract import Extract
 from p4equity.study import Study
 from p4equity.study.roster import Exit
-from p4equity.summaries.movers import movers_table
+from p4equity.summaries.movers import movers_by_group, movers_table
 
 Tables = dict[str, pd.DataFrame]
 GROUPS = {"NH White": "white", "NH Black": "black", "Hispanic": "hispanic", "NH Asian": "asian", "declined": "other"}
@@ -76,6 +76,17 @@ def test_the_summary_adds_up_to_the_members_of_the_last_full_year(small_study: S
     whole = table.groupby(["system_id", "years_later"])["n"].sum()
     assert whole["S02", 1] == whole["S02", 2]
     assert table.loc[table["place"] == "not covered", "practice"].eq("").all()
+
+
+def test_groups_add_up_to_all_members_at_each_place(small_study: Study, profile: pd.DataFrame) -> None:
+    study = leaving(small_study)
+    whole, by_group = movers_table(study, profile), movers_by_group(study, profile)
+    keys = ["system_id", "years_later", "place"]
+    pd.testing.assert_series_equal(whole.groupby(keys)["n"].sum(), by_group.groupby(keys)["n"].sum())
+    shares = by_group.groupby(["system_id", "years_later", "group"])["share"].sum()
+    assert shares.round(9).eq(100).all()
+    assert len(set(by_group["group"])) > 2
+    assert movers_by_group(small_study, profile.iloc[:0]).empty
 
 
 def test_without_an_exit_nothing_is_counted(small_study: Study, random_cells: CellTables) -> None:
