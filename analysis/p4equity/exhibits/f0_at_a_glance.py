@@ -104,8 +104,20 @@ def _note(results: Results, points: pd.DataFrame) -> str:
         f" {info.unit_label_plural} rather than members, so they need not equal the difference of raw changes. Bars: {level}%"
         f" intervals of each answer alone ({text.method(ok['inference'].iloc[0])}; {systems})."
         " Beyond chance: the primary test rejects after adjustment for the number of questions."
-        f"{text.missing_note(points)}"
+        f"{_past_zero(results, points)}{text.missing_note(points)}"
     )
+
+
+def _past_zero(results: Results, points: pd.DataFrame) -> str:
+    """Where the raw gap of contracted units was above zero and is below it now: no narrower gap, but one the other way round."""
+    ends = [f"{when}_{ARMS[0]}" for when in ("before", "after")]
+    if not set(ends) <= set(points.columns):
+        return ""
+    turned = points[(points[ends[0]] > 0) & (points[ends[1]] < 0)]
+    if turned.empty:
+        return ""
+    reference, names = text.group_name(results, str(results.study.groups.reference)), text.listing(list(turned["label"]))
+    return f" Past zero in contracted {results.study.info.unit_label_plural} ({names}): {reference} members are now behind there."
 
 
 def _alt(results: Results, points: pd.DataFrame) -> str:
@@ -125,7 +137,7 @@ def _alt(results: Results, points: pd.DataFrame) -> str:
         moved = [f"{name} {text.estimate(sides[side])}" for side, name in names.items() if side in sides]
         raw = _raw_words(gap, units) if not parts and not text.is_missing(gap.get(f"before_{ARMS[0]}")) else ""
         parts.append(f"{said}; {', '.join(moved)}{raw}")
-    return ". ".join(parts) + "."
+    return ". ".join(parts) + f".{_past_zero(results, points)}"
 
 
 def _raw_words(gap: dict[str, Any], units: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+import pandas as pd
 import pytest
 from p4equity.exhibits.base import Exhibit
-from p4equity.exhibits.f0_at_a_glance import raw_gaps
+from p4equity.exhibits.f0_at_a_glance import _past_zero, raw_gaps
 from p4equity.exhibits.figure_facts import claimed, gap_groups, qualified
 from p4equity.exhibits.figure_parts import PAPER
 from p4equity.exhibits.marks import MANY_EVENTS, few_events, marks_keys
@@ -77,6 +78,17 @@ def test_a_verdict_without_a_claim_carries_its_condition() -> None:
     assert qualified("mixed", True) == "mixed"
     assert qualified("mixed", False) == "mixed, if the change is more than chance"
     assert qualified("cannot tell", False) == "cannot tell"
+
+
+def test_first_page_says_where_a_gap_passed_zero(results: Results) -> None:
+    points = pd.DataFrame(
+        {"label": ["One", "Two", "Three"], "before_contracted": [4.4, 6.0, -1.0], "after_contracted": [-1.0, 2, -2]}
+    )
+    reference = results.study.group(str(results.study.groups.reference)).label
+    said = _past_zero(results, points)
+    assert said == f" Past zero in contracted systems (One): {reference} members are now behind there."
+    assert _past_zero(results, points.iloc[1:]) == ""
+    assert _past_zero(results, points[["label"]]) == ""
 
 
 def test_first_page_says_gap_movers_and_chance_and_fits_the_page(results: Results) -> None:
