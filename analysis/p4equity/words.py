@@ -10,7 +10,7 @@ COUNTS = frozenset({"n_clusters", "n_treated_clusters", "n_members", "n_cells"})
 YEARS = frozenset({"first_year", "last_year", "event_time", "cohort"})
 P_VALUES = frozenset({"p_value", "p_attainable"})
 # How outcomes begin or end whose answers are numbers or tests alone: "unbounded" would say of them what they never had.
-WITHOUT_INTERVAL = (("probability_", "expected_", "pretrend_"), ("_breakdown", "_turning"))
+WITHOUT_INTERVAL = (("probability_", "expected_", "pretrend_"), ("_breakdown", "_turning", "_power"))
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",

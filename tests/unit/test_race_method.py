@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
-from p4equity.evaluation.race_level import BY_ARM, WAYS
+from p4equity.evaluation.race_level import ACCURACY, BY_ARM, OVERALL, WAYS
 from p4equity.study import Study, load_study
 from random_cells import random_context
 
@@ -132,11 +132,11 @@ def test_answers_are_the_same_without_rows_in_another_process(certain: Context, 
 def test_levels_by_every_way_agree_where_all_is_known(certain: Context, study: Study) -> None:
     analysis = next(a for a in study.analyses if a.estimator == "race_level")
     rows = pd.DataFrame(analysis_rows(certain, analysis))
-    assert len(rows) == len(WAYS) * len(study.groups.compared) * len(study.measure_ids(analysis.measures))
+    assert len(rows) == (len(WAYS) + 1 + len(BY_ARM)) * len(study.groups.compared) * len(study.measure_ids(analysis.measures))
     assert (rows["status"] == "ok").all()
-    whole, arms = rows[~rows["sample"].isin(BY_ARM.values())], rows[rows["sample"].isin(BY_ARM.values())]
-    assert arms["statistic"].to_numpy(float) == pytest.approx(1)
-    assert arms.groupby("sample")["n_members"].sum().sum() == whole.loc[whole["sample"] == "weighted", "n_members"].sum()
-    spread = whole.groupby(["measure_id", "group"])["estimate"].agg(lambda x: x.max() - x.min())
+    accurate = rows["outcome"] == ACCURACY
+    assert set(rows.loc[accurate, "sample"]) == {OVERALL, *BY_ARM.values()}
+    assert rows.loc[accurate, "estimate"].to_numpy(float) == pytest.approx(100)
+    spread = rows[~accurate].groupby(["measure_id", "group"])["estimate"].agg(lambda x: x.max() - x.min())
     assert spread.max() == pytest.approx(0, abs=1e-9)
     assert rows.loc[rows["sample"] == "linear", "statistic"].to_numpy(float) == pytest.approx(1)

@@ -6,7 +6,6 @@ whether the truth lies between them, which is what the range of both assumes of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,20 @@ from p4equity.study import Analysis
 
 ESTIMAND = "gap over the baseline years, all systems, by how members are placed in groups"
 CLASSES, KNOWN = "classes", "self_report_"
-BY_ARM = {arm: f"{WEIGHTED}_{arm}" for arm in ("participating", "comparison")}  # how accurate probabilities are in each
-WAYS = (CLASSES, WEIGHTED, LINEAR, SELF_REPORT, IMPUTED, KNOWN + WEIGHTED, KNOWN + LINEAR, *BY_ARM.values())
+WAYS = (CLASSES, WEIGHTED, LINEAR, SELF_REPORT, IMPUTED, KNOWN + WEIGHTED, KNOWN + LINEAR)
+ACCURACY = "race_accuracy"  # outcome: corr(probability, member)^2, percent
+BY_ARM = {arm: f"accuracy_{arm}" for arm in ("participating", "comparison")}  # its samples: each arm, and
+OVERALL = "accuracy"  # both together
 Panels = dict[str, tuple[Panel, ...]]  # several where a way is imputation
-Correlations = dict[tuple[str, str, str], float]  # way, measure, group
+Correlations = dict[tuple[str, str, str], float]  # sample, measure, group
 
 
 def numbers_of_rows(context: Context, analysis: Analysis) -> dict[str, int]:
-    """A row a way and compared group."""
-    return {m: len(WAYS) * len(context.study.groups.compared) for m in context.study.measure_ids(analysis.measures)}
+    """A row a way and compared group, and one for the accuracy of probabilities in both arms and in each."""
+    return {
+        m: (len(WAYS) + 1 + len(BY_ARM)) * len(context.study.groups.compared)
+        for m in context.study.measure_ids(analysis.measures)
+    }
 
 
 def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, Any]]:
@@ -58,11 +62,28 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
                 continue
             found.append(row | _columns(answers, study.inference.conf_level))
             row = found[-1]
-            if (way, measure, group) in correlation:
+            if way in (WEIGHTED, LINEAR):
                 row |= {
-                    "statistic": correlation[way, measure, group],
+                    "statistic": correlation[OVERALL, measure, group],
                     "reason": "statistic is the squared correlation with membership",
                 }
+        found += _accuracy(context, analysis, measure, group, correlation)
+    return found
+
+
+def _accuracy(context: Context, analysis: Analysis, measure: str, group: str, known: Correlations) -> list[dict[str, Any]]:
+    """How accurate probabilities are, over all systems of both arms and of each."""
+    found = []
+    for sample in (OVERALL, *BY_ARM.values()):
+        row = base_row(
+            context, analysis, estimand="squared correlation of the probability of a group with membership", measure_id=measure,
+            outcome=ACCURACY, group=group, sample=sample, reference_group=context.study.groups.reference, inference="none",
+            outcome_unit="percent", weighting="patient", first_year=min(context.study.baseline.pre_years),
+            last_year=max(context.study.baseline.pre_years),
+        )  # fmt: skip
+        value = known.get((sample, measure, group), np.nan)
+        why = {"status": "not_estimable", "reason": "the data hold no race and ethnicity probabilities"}
+        found.append(row | ({"estimate": POINTS * value} if np.isfinite(value) else why))
     return found
 
 
@@ -81,7 +102,7 @@ def _columns(answers: list[tuple[float, float, float]], conf_level: float) -> di
 
 
 def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, Correlations]:
-    """The panel of every way, all systems of both arms (or of one) added up, and squared correlations over the baseline years."""
+    """The panel of every way, all systems of both arms added up, and squared correlations over the baseline years."""
     study = context.study
     of_arm = {arm: [s.id for s in study.arm_systems(arm)] for arm in BY_ARM}
     systems = [system for own in of_arm.values() for system in own]
@@ -92,11 +113,10 @@ def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, Correla
         return panels, {}
     groups, by_system, sums, reports = study.scheme.ids, sums, added(sums, systems), added(reports, systems)
     known = self_report_panel(whole, reports)
-    correlations = dict(_correlations(context, (WEIGHTED, LINEAR), whole, sums))
-    for arm, way in BY_ARM.items():
-        part, own = together(context.panel(variant), of_arm[arm]), added(by_system, of_arm[arm])
-        panels[way] = (probability_panel(part, own, groups, WEIGHTED),)
-        correlations |= _correlations(context, (way,), part, own)
+    correlations = _correlations(context, OVERALL, whole, sums)
+    for arm, sample in BY_ARM.items():
+        part = together(context.panel(variant), of_arm[arm])
+        correlations |= _correlations(context, sample, part, added(by_system, of_arm[arm]))
     panels |= {
         **{way: (probability_panel(whole, sums, groups, way),) for way in (WEIGHTED, LINEAR)}, SELF_REPORT: (known,),
         **{KNOWN + way: (probability_panel(known, reports, groups, way),) for way in (WEIGHTED, LINEAR)},
@@ -104,12 +124,11 @@ def _panels(context: Context, variant: tuple[str, str]) -> tuple[Panels, Correla
     return panels, correlations
 
 
-def _correlations(context: Context, ways: Sequence[str], whole: Panel, sums: pd.DataFrame) -> Correlations:
+def _correlations(context: Context, sample: str, whole: Panel, sums: pd.DataFrame) -> Correlations:
     scheme = context.study.scheme
     assert scheme is not None
     pre = np.flatnonzero(np.isin(whole.years, context.study.baseline.pre_years))
     all_years = race_sums(whole, sums, scheme.ids)
     kept = type(all_years)(all_years.p[:, :, pre], all_years.p_num[:, :, pre], all_years.p_p[:, :, pre]).over((0, 2))
     found = squared_correlation(kept)
-    at = [(i, j) for i in range(len(whole.measures)) for j in range(len(scheme.ids))]
-    return {(way, whole.measures[i], scheme.ids[j]): float(found[i, j]) for way in ways for i, j in at}
+    return {(sample, m, g): float(found[i, j]) for i, m in enumerate(whole.measures) for j, g in enumerate(scheme.ids)}

@@ -24,18 +24,9 @@ ID, KIND = "T22", "table"
 WHOLE = {CLASSES: "Recorded class", WEIGHTED: "As weights", LINEAR: "Regression", IMPUTED: "Imputed"}
 REPORTED = {SELF_REPORT: "Known", KNOWN + WEIGHTED: "As weights", KNOWN + LINEAR: "Regression"}
 COLUMNS = (
-    "row_id",
-    "measure_id",
-    "group",
-    "sample",
-    "estimate",
-    "conf_low",
-    "conf_high",
-    "statistic",
-    "n_members",
-    "status",
-    "reason",
-)
+    "row_id", "measure_id", "group", "outcome", "sample", "estimate", "conf_low", "conf_high", "outcome_unit", "n_members",
+    "status", "reason",
+)  # fmt: skip
 Row = Mapping[str, Any]
 
 
@@ -63,7 +54,7 @@ def build(results: Results) -> Exhibit | None:
 
 
 def _with_rows(exhibit: Exhibit, rows: pd.DataFrame) -> Exhibit:
-    """The rows themselves as the data, those of single arms too."""
+    """The rows themselves as the data, those on the accuracy of probabilities in each arm too."""
     return replace(exhibit, data=rows[list(COLUMNS)].reset_index(drop=True))
 
 

@@ -55,4 +55,4 @@ def _selected(s: Section, asked: list[tuple[Any, list[Row]]]) -> str:
     chosen = [y for y in s.study.baseline.selection_years if any(a.placebo <= y < s.study.launch_cohort for a, _ in asked)]
     if not chosen:
         return ""
-    return f" {phrases.years(chosen)}, by which measures were chosen for wide gaps, can only push the earlier answer up."
+    return f" {phrases.years(chosen)}, by which measures were chosen for wide gaps, pushes the earlier answer up, not down."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from p4equity.disparity.race_drift import drift, observed_share, spurious_difference
-from p4equity.evaluation.race_level import BY_ARM, CLASSES
+from p4equity.evaluation.race_level import BY_ARM, CLASSES, OVERALL
 from p4equity.section import phrases
 from p4equity.section.answers import Answer, excludes_zero, figures, has_baseline_gap, primary_question
 from p4equity.section.confidence import checks
@@ -132,7 +132,7 @@ def _drift(s: Section) -> str:
     largest = _largest(rows)
     if len(shares) < 2 or largest is None:
         return ""
-    gap, correlation = float(rows[(*largest, CLASSES)]["estimate"]), float(rows[(*largest, WEIGHTED)]["statistic"])
+    gap, correlation = float(rows[(*largest, CLASSES)]["estimate"]), _accuracy(rows[(*largest, OVERALL)])
     moved = {arm: drift(gap, *(observed_share(x, correlation) for x in ends)) for arm, ends in shares.items()}
     said = " and ".join(
         f"from {phrases.plain(100 * before, 0)} to {phrases.plain(100 * after, 0)}% in {arm} {s.study.info.unit_label_plural}"
@@ -148,7 +148,7 @@ def _drift(s: Section) -> str:
         f"**{head}.** Between"
         f" baseline and {s.study.info.treatment_label} years it rose {said}. If those not asked were known by probability and"
         f" self-report were random, the largest gap at baseline, {phrases.plain(gap)} points ({_named(s, largest)}; squared"
-        f" correlation of probability with membership {phrases.plain(correlation, 2)}), would seem to change by"
+        f" correlation of probability with membership {phrases.plain(correlation, 3)}), would seem to change by"
         f" {phrases.plain(one, 2, signed=True)} and {phrases.plain(other, 2, signed=True)} points. The frozen version is free of"
         f" this.{_between_arms(s, rows)}"
     )
@@ -159,9 +159,14 @@ def _largest(rows: dict[tuple[str, str, str], Row]) -> tuple[str, str] | None:
     known = [
         (float(row["estimate"]), key[:2])
         for key, row in rows.items()
-        if key[2] == CLASSES and row["status"] == "ok" and rows.get((*key[:2], WEIGHTED), {}).get("status") == "ok"
+        if key[2] == CLASSES and row["status"] == "ok" and rows.get((*key[:2], OVERALL), {}).get("status") == "ok"
     ]
     return max(known)[1] if known else None
+
+
+def _accuracy(row: Row) -> float:
+    """Squared correlation of probability with membership, a share."""
+    return float(row["estimate"]) / 100
 
 
 def _named(s: Section, pair: tuple[str, str]) -> str:
@@ -178,12 +183,12 @@ def _between_arms(s: Section, rows: dict[tuple[str, str, str], Row]) -> str:
         pair = key[:2]
         both = [rows.get((*pair, way), {}) for way in BY_ARM.values()]
         if key[2] == CLASSES and len(shares) == len(both) and all(r.get("status") == "ok" for r in (row, *both)):
-            seen = [observed_share(shares[arm], float(r["statistic"])) for arm, r in zip(BY_ARM, both, strict=True)]
+            seen = [observed_share(shares[arm], _accuracy(r)) for arm, r in zip(BY_ARM, both, strict=True)]
             found.append((spurious_difference(-float(row["estimate"]), *seen), pair, both))
     if not found:
         return ""
     worst, pair, both = max(found, key=lambda f: abs(f[0]))
-    own, other = (phrases.plain(float(r["statistic"]), 2) for r in both)
+    own, other = (phrases.plain(_accuracy(r), 3) for r in both)
     return (
         f" Of errors that stay but differ between arms it is not: squared correlations differ most in effect for"
         f" {_named(s, pair)} ({own} and {other}), where a gap that closed alike in both arms would pass for an effect of"
