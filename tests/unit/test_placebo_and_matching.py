@@ -107,6 +107,26 @@ def test_systems_without_a_counterpart_leave_the_measure_and_no_other(study: Stu
     assert kept.panel(context.variant(analysis)).den.shape[0] == len(panel.systems) - 2
 
 
+def test_matching_on_noisy_gaps_of_arms_with_other_means_makes_an_effect_of_none() -> None:
+    """Why both answers are shown (Daw and Hatfield 2018): nothing changes, and only the matched difference finds something."""
+    rng = np.random.default_rng(8)
+    shown: dict[str, list[float]] = {"all": [], "matched": []}
+    treated = np.arange(13) < 6
+    for _ in range(2000):
+        true = rng.normal(np.where(treated, 8.0, 5.0), 1.0)
+        before, after = (true + rng.normal(0, 2.0, 13) for _ in range(2))
+        near = with_counterpart(before, treated, ~treated, 1.0)
+        if not (near & treated).any():
+            continue
+        for name, kept in (("all", np.ones(13, bool)), ("matched", near)):
+            change = after - before
+            shown[name].append(change[kept & treated].mean() - change[kept & ~treated].mean())
+    mean = {name: float(np.mean(values)) for name, values in shown.items()}
+    error = {name: float(np.std(values) / np.sqrt(len(values))) for name, values in shown.items()}
+    assert abs(mean["all"]) < 4 * error["all"] + 0.05  # draws without any counterpart are left out
+    assert mean["matched"] > 0.5 + 4 * error["matched"]  # matched gaps were low by chance, and widen again
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -35,14 +35,15 @@ def build(results: Results) -> Exhibit | None:
         table.group(f"{arm.capitalize()} {study.info.unit_label_plural}")
         for group in ("all", *study.group_ids):
             cells = {y: _one(own, group, y) for y in years}
-            table.row(text.group_name(results, group), *(_said(c) for c in cells.values()))
+            name = text.group_name(results, group)
+            table.row(name if group == "all" else f"\u2003{name}", *(_said(c) for c in cells.values()))
             data.append({"arm": arm, "unit": "all", "group": group, **_data(cells)})
         for system in sorted((s.id for s in study.arm_systems(arm)), key=results.label) if len(systems) else ():
             mine = systems[systems["system_id"] == system]
             for group in ("all", *study.group_ids) if len(mine) else ():
                 cells = {y: _one(mine, group, y) for y in years}
                 if group == "all":
-                    table.row(f"\u2003{results.label(system)}", *(_said(c) for c in cells.values()))
+                    table.row(results.label(system), *(_said(c) for c in cells.values()))
                 data.append({"arm": arm, "unit": results.label(system), "group": group, **_data(cells)})
     hidden = " Suppressed: small counts, not zero." if (source["status"] != "ok").any() else ""
     fixed = (

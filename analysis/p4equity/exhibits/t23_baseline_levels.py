@@ -30,7 +30,7 @@ def build(results: Results) -> Exhibit | None:
         results.skip(ID, "the study compares no groups")
         return None
     table = TableBuilder(
-        ("Group", "Raw", "At the same ages", "Raw", "At the same ages"), ("l", "r", "r", "c", "c"),
+        ("Group", "Raw", "Same ages", "Raw", "Same ages"), ("l", "r", "r", "c", "c"),
         spanners=(("", 1), ("Rate, %", 2), ("Gap, points (interval)", 2)),
     )  # fmt: skip
     for measure in dict.fromkeys(rows["measure_id"]):
@@ -86,7 +86,7 @@ def _alt(results: Results) -> str:
 def _note(results: Results, rows: Any) -> str:
     weights = text.listing([str(y) for y in results.study.baseline.weights_years])
     return (
-        f"All members of both arms, mean of the years. At the same ages: each group and year with the ages of all members of the "
+        f"All members of both arms, mean of the years. Same ages: each group and year with the ages of all members of the "
         f"measure in {weights} (direct standardization). Intervals by sampling error of members. Nothing else is adjusted for: "
         "not sex or diagnoses, which the counts do not carry, and not income or neighborhood, through which a gap may come about."
         f"{text.missing_note(rows)}{text.synthetic_note(results)}"
