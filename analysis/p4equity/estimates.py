@@ -24,12 +24,17 @@ UNSURE = (
     "wild_bootstrap_unrestricted", "analytical", "multiplier_bootstrap",
 )  # fmt: skip
 FEW = 4
-FEW_TREATED = "treated systems alone: such a test can reject too often or too rarely"
+FEW_TREATED = "alone: such a test can reject too often or too rarely"
 
 
 def warned(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows, with a warning as the reason of each answer that rests on few treated units and says nothing else yet."""
-    return [{**row, "reason": f"{row['n_treated_clusters']} {FEW_TREATED}"} if _few(row) else dict(row) for row in rows]
+    return [{**row, "reason": few_treated(row["n_treated_clusters"])} if _few(row) else dict(row) for row in rows]
+
+
+def few_treated(n: int) -> str:
+    """The warning on an answer that rests on n treated units."""
+    return f"{n} treated system{'' if n == 1 else 's'} {FEW_TREATED}"
 
 
 def _few(row: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from p4equity.disparity.matching import baseline_gaps, with_counterpart, without
 from p4equity.errors import StudyError
-from p4equity.estimates import FEW_TREATED, warned
+from p4equity.estimates import warned
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.study import Analysis, Study, load_study
@@ -150,7 +150,8 @@ def test_dates_and_calipers_that_make_no_question_are_refused(study: Study, chan
 
 def test_answers_of_few_contracted_systems_carry_a_warning() -> None:
     row = {"status": "ok", "inference": "averaged_t", "n_treated_clusters": 3}
-    assert warned([row])[0]["reason"] == f"3 {FEW_TREATED}"
+    assert warned([row])[0]["reason"] == "3 treated systems alone: such a test can reject too often or too rarely"
+    assert warned([{**row, "n_treated_clusters": 1}])[0]["reason"].startswith("1 treated system alone: ")
     silent = [
         {**row, "n_treated_clusters": 5}, {**row, "inference": "permutation"}, {**row, "status": "not_estimable"},
         {**row, "n_treated_clusters": None},
