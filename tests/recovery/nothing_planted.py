@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,41 +15,60 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np
 import pandas as pd
+from announcements import by_holm, guardrails, leveling, others
+from broken_draws import Broken, broken, members_of
 from p4equity.cells import read_cells
-from p4equity.disparity.guardrail import HARM, WORSE, guardrail_verdict, margin_excluded
-from p4equity.disparity.leveling import CANNOT_TELL, Bounds, bounds, verdict
-from p4equity.evaluation.claims import claim_rows
+from p4equity.evaluation.announcements import announced
+from p4equity.evaluation.claims import _is_check, claim_rows
 from p4equity.evaluation.context import Context
-from p4equity.evaluation.leveling import BOUNDED
 from p4equity.evaluation.plan import analysis_rows
-from p4equity.study import Analysis, Study, load_study
+from p4equity.study import Study, load_study
 from p4equity.synthetic.cell_draws import CellSampler
+from side_draws import SideSampler
 
 STUDY = "bcbsma_pay_for_equity"
+SCENARIO = "nothing"
 SEED = 20230101
 HIERARCHY = "claims of the hierarchy"
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Samplers:
+    """What draws quality measures, what draws spending, member-months and staying, and what draws the broken series."""
+
+    study: Study
+    quality: CellSampler
+    sides: SideSampler
+    broken: Broken
+
+
 @cache
-def _sampler(cells: Path) -> tuple[Study, CellSampler, pd.DataFrame, pd.DataFrame]:
-    """The study, what draws its quality measures, and the cells and overlap of spending, which stay as they are."""
-    study, tables = load_study(STUDY), read_cells(cells)
+def _samplers(cells: Path) -> _Samplers:
+    study, tables = load_study(STUDY), read_cells(cells).numeric()
     variant = (study.population.map, study.race.primary)
-    cell, overlap = Context.rows(tables.cell, variant), Context.rows(tables.cell_overlap, variant)
+    cell, overlap, ages = (Context.rows(t, variant) for t in (tables.cell, tables.cell_overlap, tables.cell_age))
     spending = cell["measure_id"] == study.measure_sets.spending
     both = overlap[["measure_1", "measure_2"]].eq(study.measure_sets.spending).any(axis=1)
-    sampler = CellSampler(study, cell[~spending], overlap[~both], scenario="nothing")
-    return study, sampler, cell[spending], overlap[both]
+    quality = CellSampler(study, cell[~spending], overlap[~both], scenario=SCENARIO)
+    sides = SideSampler(study, cell[spending], overlap[both], ages, scenario=SCENARIO)
+    return _Samplers(study, quality, sides, broken(study, *members_of(study, cell), scenario=SCENARIO, alike=True))
 
 
 def one_draw(job: tuple[Path, int]) -> Row:
     """What one draw announces: for each family of announcements, whether it holds a false alarm."""
     cells, number = job
-    study, sampler, *_ = _sampler(cells)
-    cell, overlap = sampler.draw(np.random.default_rng([SEED, number]))
-    context = Context(study, cell, overlap, "", "")
-    return {"draw": number, **_claims(context), **_guardrails(context), **_leveling(context)}
+    made = _samplers(cells)
+    quality, beside, ages = (np.random.default_rng(s) for s in ([SEED, number], [SEED, number, 1], [SEED, number, 2]))
+    cell, overlap = made.quality.draw(quality)
+    sides = made.sides.draw(beside)
+    tables = pd.concat([cell, sides.cell]), pd.concat([overlap, sides.overlap])
+    context = Context(made.study, *tables, "", "", ages=sides.ages)
+    jump = [dict.fromkeys(("p_value", "n_treated_clusters", "n_clusters")) | row for row in made.broken.rows(ages)]
+    return {
+        "draw": number, **_claims(context), **guardrails(context), **leveling(context), **by_holm(context), **others(context),
+        "jump of a broken series": bool(announced(jump, made.study.inference.alpha)),
+    }  # fmt: skip
 
 
 def _claims(context: Context) -> Row:
@@ -56,7 +76,7 @@ def _claims(context: Context) -> Row:
     study = context.study
     asked = [
         a for a in study.analyses
-        if (a.estimator, a.outcome, a.leave_out) == ("meta_regression", "gap", None) and _has_cells(context, a)
+        if (a.estimator, a.outcome, a.leave_out) == ("meta_regression", "gap", None) and not _is_check(study, a)
     ]  # fmt: skip
     primary = {"inference": study.inference.primary}
     rows = [row for a in asked for row in analysis_rows(context, a.model_copy(update=primary))]
@@ -65,51 +85,6 @@ def _claims(context: Context) -> Row:
         if row["status"] == "ok":
             family = HIERARCHY if "hierarchy" in str(row["reason"]) else f"claims of {row['analysis_id']}"
             found[family] = found.get(family, False) or bool(row["p_value"] <= study.inference.alpha)
-    return found
-
-
-def _has_cells(context: Context, analysis: Analysis) -> bool:
-    """Draws hold one map and one race version."""
-    return len(context.rows(context.cell, context.variant(analysis))) > 0
-
-
-def _leveling(context: Context) -> Row:
-    """Whether any kind of change is named: of all measures pooled, or of any measure with its groups pooled."""
-    study, found = context.study, {"leveling, pooled": False, "leveling, a measure": False}
-    margin = study.leveling.margin if study.leveling else 0.0
-    for analysis in study.analyses:
-        if analysis.estimator != "leveling":
-            continue
-        sides: dict[str, dict[str, Bounds]] = {}
-        for row in analysis_rows(context, analysis.model_copy(update={"groups": "pooled"})):
-            if row["outcome"] in BOUNDED and row["status"] == "ok":
-                sides.setdefault(row["measure_id"], {})[row["outcome"]] = bounds(
-                    row["estimate"], row["conf_low"], row["conf_high"]
-                )
-        for measure, own in sides.items():
-            gap, reference, group = (own[f"leveling_{side}"] for side in ("gap", "reference", "group"))
-            name = "leveling, pooled" if measure == "pooled" else "leveling, a measure"
-            found[name] |= verdict(gap, reference, group, margin) != CANNOT_TELL
-    return dict(found)
-
-
-def _guardrails(context: Context) -> Row:
-    """Whether any measure is said to have become worse for everyone, at all or by more than the margin."""
-    found: dict[str, bool] = {}
-    for analysis in context.study.analyses:
-        if analysis.margin is None or analysis.outcome != "rate":
-            continue
-        rows = [r for r in analysis_rows(context, analysis) if r["status"] == "ok"]
-        effects, tests = ([r for r in rows if (r["outcome"] == "rate") == own] for own in (True, False))
-        alpha, above = context.study.inference.alpha, analysis.direction != "below"
-        claims = {r["measure_id"]: r["p_value"] for r in claim_rows(context, effects) if r["status"] == "ok"}
-        said = []
-        for m in dict.fromkeys(r["measure_id"] for r in effects):
-            intervals = [(r["conf_low"], r["conf_high"]) for r in effects if r["measure_id"] == m]
-            excluded = margin_excluded([r["p_value"] for r in tests if r["measure_id"] == m], alpha, claimable=m in claims)
-            claimed = claims.get(m, 1.0) <= alpha
-            said.append(guardrail_verdict(intervals, analysis.margin, above=above, claimed=claimed, excluded=excluded))
-        found[f"a measure worse ({analysis.id})"] = any(s in (WORSE, HARM) for s in said)
     return found
 
 

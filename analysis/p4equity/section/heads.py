@@ -83,6 +83,7 @@ HEADS = (
     Head("robustness._control", "negative controls", HOLM, ("claims of negative_control",)),
     Head("robustness._other", "measures without a contract", ALONE, ("claims of not_incentivized",)),
     Head("robustness._same_movers", _AGAIN, NOTHING),
+    Head("robustness._together", "measures without a contract, pooled: figures, and what the interval excludes", NOTHING),
     Head("robustness.left_out", _AGAIN, NOTHING),
     Head("scales.scales", "all answers on other scales", HOLM, ("other scales",)),
     Head("selection._free", _AGAIN, NOTHING),
