@@ -7,6 +7,7 @@ import pandas as pd
 
 from p4equity.disclosure.marks import COMPLEMENT, SMALL, Flags, small
 from p4equity.estimates import ANSWER, SUPPRESSED
+from p4equity.evaluation.baseline_level import LEVELS as BASELINE
 from p4equity.evaluation.scale_level import LEVELS
 from p4equity.study.vocabulary import ESTIMATORS, MEMBERS_WEIGHTS, OWN_WEIGHTS
 
@@ -52,7 +53,8 @@ def protect_pooled(estimates: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame
     reads = np.array([m in touched if g == ALL else bool({(m, g), (m, r)} & pairs) for m, g, r in names], bool)
     near = np.array([m in touched or (m not in known and bool(touched)) for m in estimates["measure_id"]], bool)
     registered = (estimates["estimator"].isin(OWN_WEIGHTS) & estimates["weighting"].isin(["patient", "system"])).to_numpy(bool)
-    out = _coarse(estimates, (reads & estimates["estimator"].isin(FROM_CELLS).to_numpy()) | (near & registered))
+    summed = estimates["estimator"].isin(FROM_CELLS) | (estimates["analysis_id"] == BASELINE)
+    out = _coarse(estimates, (reads & summed.to_numpy(bool)) | (near & registered))
     members = out["n_members"].astype("Float64")
     rounded = members.round(-2).where(members >= 1000, members.round(-1))
     out["n_members"] = members.mask(near, rounded).astype(estimates["n_members"].dtype)
