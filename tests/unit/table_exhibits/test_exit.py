@@ -81,5 +81,6 @@ def test_checks_of_composition_stand_in_a_block_of_their_own(study: Study) -> No
     )
     low, high = blocks["Composition: other members, same question"]
     assert [row[0] for row in table.rows[low:high]] == [
-        "Rates at the same ages in all years", "Only members who stayed", "Members who stayed, weighted to all at baseline",
+        "Rates at the same ages in all years", "Only members who stayed",
+        "Members who stayed, weighted for age alone to all at baseline",
     ]  # fmt: skip
