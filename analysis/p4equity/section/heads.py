@@ -102,4 +102,5 @@ def familywise(s: Section, rows: Sequence[Mapping[str, Any]]) -> str:
         return f"too few {s.study.info.unit_label_plural} for a test"
     if n == 1:
         return f"one test at {rate}%"
-    return f"Holm’s rule over {phrases.count(n)} questions, familywise error rate {rate}%"
+    few = f" with enough {s.study.info.unit_label_plural} in each arm" if n < len(rows) else ""
+    return f"Holm’s rule over {phrases.count(n)} questions{few}, familywise error rate {rate}%"

@@ -152,6 +152,7 @@ def test_paragraphs_look_up_what_they_say(section: Section, results: Results) ->
             value = float(shown.replace("−", "-").replace("+", "").replace("\\", ""))
             assert value == pytest.approx(found.loc[key, "estimate"], abs=0.0501)
     assert "Scales disagree on colorectal" in said
+    assert re.search(r"Holm’s rule over \w+ questions with enough systems in each arm, familywise error rate 5%", said)
     assert "cannot hold together" in said
 
 
