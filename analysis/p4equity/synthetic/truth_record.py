@@ -186,7 +186,7 @@ def _bias_beside(study: Study, planted: Planted, beside: dict[str, FloatArray]) 
     """What grants and nearby contracts add to the change of contracted systems' gaps, less the same at comparison systems."""
     assert study.scheme is not None
     rows: list[dict[str, Any]] = []
-    switch = " and ".join(sorted(planted.switches & {"effort_diversion", "grant_effect", "spillover"}))
+    switch = " and ".join(sorted(planted.switches & {"grant_effect", "spillover"}))
     for analysis, measure, cohort, treated, comparison in _gap_questions(study):
         added = beside[study.measure(measure).events][:-1]
         if not added.any():
