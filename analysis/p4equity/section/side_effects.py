@@ -51,7 +51,7 @@ def _held(s: Section) -> str:
             said = figures(s, row) if row["status"] == "ok" else without_number(s, row)
             return (
                 f"Among contracted measures alone, those that a {s.study.info.unit_label}'s {s.study.info.treatment_label} names"
-                f" against those it leaves out: {said}."
+                f" against those it leaves out: {said}, secondary and unadjusted."
             )
     return ""
 
