@@ -86,7 +86,10 @@ def test_contracted_measures_in_and_outside_a_contract_and_those_without_reading
     rows = [answer(held, "pooled", -4.6, 3.0), answer(bare, "pooled", -4.3, 1.5)]
     rows += [answer(parts, measure, x, outcome=f"gap_from_{part}") for part, x in (("readings", 1.0), ("control", -3.7))]
     text = plain(side_effects.side_effects(section(tmp_path, rows)))
-    assert "those that a system's contract names against those it leaves out: −4.6 points (95% interval −7.6 to −1.6), secondary" in text
+    assert (
+        "those that a system's contract names against those it leaves out: −4.6 points (95% interval −7.6 to −1.6), secondary"
+        in text
+    )
     assert "The effect on gaps is the sum of two parts." in text
     assert "which need no reading, the pooled effect is −4.3 points (95% interval −5.8 to −2.8)." in text
 
