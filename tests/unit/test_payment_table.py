@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from p4equity.incentive import Formula, expected_score_by_chance
@@ -21,8 +23,13 @@ def test_three_points_of_narrowing_earn_what_the_formula_says(study: Study) -> N
     assert row["max_possible"] == pytest.approx(study.payment.pmpm_maximum * months)
     assert row["earned"] == pytest.approx(row["score"] * row["max_possible"])
     formula = Formula(study.payment.threshold, study.payment.slope, study.payment.cap, study.payment.gate_margin)
+    free = replace(study, payment=study.payment.model_copy(update={"reference_margin": None, "group_gain": None}))
+    unguarded = payment_table(made_context(free))
+    unguarded = unguarded[(unguarded["group"] == row["group"]) & (unguarded["status"] == "ok")].iloc[0]
     # A gap of six points seldom reaches zero by noise, and the rate of all seldom falls by a point: near the closed form.
-    assert row["expected_by_chance"] == pytest.approx(float(expected_score_by_chance(row["se_narrowing"], formula)), abs=0.01)
+    closed = float(expected_score_by_chance(row["se_narrowing"], formula))
+    assert unguarded["expected_by_chance"] == pytest.approx(closed, abs=0.01)
+    assert row["expected_by_chance"] < 0.6 * closed  # about half of what noise narrows does so by the reference group's fall
     assert row["earned_by_chance"] == pytest.approx(row["expected_by_chance"] * row["max_possible"])
     p = np.array([0.80, 0.80, 0.72, 0.75])
     weights = np.array([1 / 2, 1 / 3, 1 / 2, 1 / 3])  # two baseline years, three performance years

@@ -110,7 +110,7 @@ BAD = [
      "selection.measures: unknown measure set"),
     ("selection_years = [2021]", "selection_years = []", "replays a selection rule that the plan does not have"),
     ('worst = "as_contracted"', 'worst = "all"', "selection.worst"),
-    ('id = "guarded"\nlabel', 'id = "default"\nlabel', "duplicate id 'default'"),
+    ('id = "unguarded"\nlabel', 'id = "default"\nlabel', "duplicate id 'default'"),
     ('id = "best_group"\nlabel = "Gap to the best group"\nstatistic = "gap_to_best"',
      'id = "best_group"\nlabel = "Gap to the best group"\nstatistic = "gap_to_bset"', "did you mean 'gap_to_best'"),
     ("per_year = true", "baseline_years = [2011]", "years outside data.years"),

@@ -104,7 +104,7 @@ def fit_model(histories: Histories) -> ImputationModel:
         spread = found
         if done:
             break
-    root = np.linalg.cholesky((covariance + covariance.T) / 2)
+    root: Array = np.asarray(np.linalg.cholesky((covariance + covariance.T) / 2), float)
     return ImputationModel(beta, root, expected, center, scale, spread, K, known.contracted)
 
 

@@ -61,7 +61,7 @@ def planned_panel(
     den = np.where(years, base.den, mean)[:, kept]
 
     def block(group: str, first: str, second: str) -> Array:
-        return np.asarray(base.covariances(group, first, second)[np.ix_(at, years, years)])
+        return np.asarray(base.covariances(group, first, second)[np.ix_(np.array(at), years, years)])
 
     yearly = [yearly_correlation(np.concatenate([block(g, m, m) for g in groups]), known) for m in measures]
     together = np.eye(len(measures))

@@ -114,7 +114,7 @@ def _keys(results: Results, paid: pd.DataFrame) -> list[Any]:
     return [
         *keys, Patch(color=BAND, label=f"paid from {start}, in full from {top} points"), key(COLORS[0], "o", "earned"),
         key(COLORS[0], "s", "after shrinkage", hollow=True), Patch(color=CHANCE, label="expected by chance"),
-        key(COLORS[1], "x", "nothing: overall rate fell"),
+        key(COLORS[1], "x", "nothing: gate not met"),
     ]  # fmt: skip
 
 

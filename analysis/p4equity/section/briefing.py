@@ -154,7 +154,7 @@ def earned_text(s: Section, system_id: str) -> str:
     got, top = (float(ok[c].sum()) for c in ("earned", "max_possible"))
     text = f"Under the illustrative formula you would earn {phrases.against(got, top, 'of at most')}."
     if not held:
-        return f"{text} In no row did the rate of all members hold, so nothing can be paid."
+        return f"{text} In no row is the gate met, so nothing can be paid."
     chance = phrases.money(float(ok["earned_by_chance"].sum()))
     return f"{text} If nothing had changed at all, sampling error alone would be expected to earn {chance}."
 

@@ -87,9 +87,22 @@ def formula(s: Section) -> str:
         f" {phrases.reference(s)} members narrows from {phrases.years(plan.baseline_years)} to"
         f" {phrases.years(plan.performance_years)}. Nothing is paid for the first {say(plan.threshold)} points; then"
         f" {say(100 * plan.slope, 0)}% of the maximum a point, up to {say(100 * plan.cap, 0)}%. Nothing is paid when the rate"
-        f" of all members falls by more than {say(abs(plan.gate_margin))} points. {_past_zero(s)} The maximum is"
+        f" of all members falls by more than {say(abs(plan.gate_margin))} points{_guards(s)}. {_past_zero(s)} The maximum is"
         f" {say(plan.pmpm_maximum, 2)} USD per member-month for each measure, shared by its groups."
     )
+
+
+def _guards(s: Section) -> str:
+    """What else must hold, so that a gap that closes because the reference group falls is not paid for."""
+    plan, parts = s.study.payment, []
+    if plan.reference_margin is not None:
+        parts.append(
+            f"when that of {phrases.reference(s)} members falls by more than {phrases.plain(abs(plan.reference_margin))}"
+        )
+    if plan.group_gain is not None:
+        least = f" by more than {phrases.plain(plan.group_gain)}" if plan.group_gain else ""
+        parts.append(f"when the group's own rate does not rise{least}")
+    return f", {phrases.join(parts, 'or')}" if parts else ""
 
 
 def _past_zero(s: Section) -> str:
@@ -128,8 +141,9 @@ def reliability(s: Section) -> str:
         )
     if closed:
         text += (
-            f" {phrases.capital(phrases.plural(closed, 'cell'))} {'earns' if closed == 1 else 'earn'} nothing because the rate of"
-            " all members fell by more than the formula allows."
+            f" {phrases.capital(phrases.plural(closed, 'cell'))} {'earns' if closed == 1 else 'earn'} nothing because its gate is"
+            " not met: the rate of all members or of the reference group fell by more than the formula allows, or the group did"
+            " not gain."
         )
     return (
         text + " Paying on the narrowing shrunk for its reliability [@morris_1983] would move the payment of"
@@ -209,12 +223,11 @@ def _others(s: Section, first: pd.Series[object], others: pd.DataFrame) -> str:
         f" {phrases.plain(earned.min(), 0)} to {phrases.plain(earned.max(), 0)}%, {phrases.plain(chance.min(), 0)} to"
         f" {phrases.plain(chance.max(), 0)}% by chance{f' ({shown})' if shown else ''}.**"
     )
-    for row in others[others["units_stopped"].astype(int) > 0].to_dict("records"):
-        stopped = int(row["units_stopped"])
+    free = others[others["formula_id"].isin([f.id for f in s.study.payment.formula if not f.guarded])]
+    if len(free) and (stopped := int(first["units_stopped"])):
         text += (
-            " Asking that the reference group holds and the group gains leaves"
-            f" {phrases.plural(stopped, 'paid unit')} unpaid, and chance would then earn {_share(row['by_simulation'])} instead"
-            f" of {_share(first['by_simulation'])}."
+            f" Asking that the reference group holds and the group gains leaves {phrases.plural(stopped, 'unit')} unpaid; without"
+            f" it {_share(free['score'].iloc[0])} would be earned instead of {_share(first['score'])}, and"
+            f" {_share(free['by_simulation'].iloc[0])} instead of {_share(first['by_simulation'])} by chance."
         )
-        break
     return text

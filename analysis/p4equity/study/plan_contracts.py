@@ -29,8 +29,7 @@ class PaymentFormula(Block):
     """[[payment.formula]]: another formula on the same data; what a key leaves out is as in [payment].
 
     `statistic` may be any of PAYMENT_STATISTICS; thresholds and slopes are in its units (points; squared points for a variance).
-    Guards against leveling down: `reference_margin`, points by which the reference group's rate may change (negative: a fall that
-    is tolerated), and `group_gain`, points by which a compared group's rate must rise. `shrinkage` pays on empirical-Bayes
+    `guarded = false` pays without the guards of [payment]. `shrinkage` pays on empirical-Bayes
     narrowings, `per_year` on the narrowing a year that passed, `past_zero` also on what lies beyond a gap of zero,
     `efficiency_share` of the maximum on spending that rose by no more than `efficiency_margin` USD per member-month beyond
     comparison systems. `pmpm_share`: the maximum as a share of spending.
@@ -47,6 +46,7 @@ class PaymentFormula(Block):
     gate_margin: float | None = None
     reference_margin: float | None = None
     group_gain: float | None = None
+    guarded: bool = True
     shrinkage: Literal["none", "empirical_bayes"] = "none"
     per_year: bool = False
     past_zero: bool | None = None
@@ -61,7 +61,10 @@ class Payment(Block):
 
     `draws`: simulations without a true change, and permutations of contracts, behind the shares earned by chance. `narrowing`:
     true narrowings, points, at which the expected payment is shown. This one is paid by group: its statistic is the gap of each.
-    `past_zero`: a gap that turns round is paid for beyond zero too; without it, payment ends where the group is no longer behind.
+    Guards against leveling down, without which a gap that closes because the reference group falls would be paid for:
+    `reference_margin`, points by which the reference group's rate may change (negative: a fall that is tolerated), and
+    `group_gain`, points by which a compared group's rate must rise. `past_zero`: a gap that turns round is paid for beyond zero
+    too; without it, payment ends where the group is no longer behind.
     """
 
     statistic: Literal["pairwise_gap"]
@@ -71,6 +74,8 @@ class Payment(Block):
     slope: Annotated[float, Field(ge=0)]
     cap: Share
     gate_margin: float
+    reference_margin: float | None = None
+    group_gain: float | None = None
     pmpm_maximum: Annotated[float, Field(ge=0)]
     past_zero: bool = False
     illustrative: bool

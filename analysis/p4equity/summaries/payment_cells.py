@@ -17,6 +17,7 @@ from p4equity.study.plan_contracts import Payment
 Key = tuple[str, str, str]  # system, measure, group
 PAIRWISE = "pairwise_gap"
 TERMS = ("threshold", "slope", "cap", "gate_margin", "statistic", "past_zero")  # as in [payment] where a formula leaves them out
+GUARDS = ("reference_margin", "group_gain")
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,23 @@ class Paid:
 
 def registered_formulas(plan: Payment) -> list[Registered]:
     """The formula of [payment], then those of [[payment.formula]], each with what it leaves out filled in."""
-    base = Formula(plan.threshold, plan.slope, plan.cap, plan.gate_margin, plan.statistic, past_zero=plan.past_zero)
+    base = Formula(
+        plan.threshold,
+        plan.slope,
+        plan.cap,
+        plan.gate_margin,
+        plan.statistic,
+        plan.reference_margin,
+        plan.group_gain,
+        past_zero=plan.past_zero,
+    )
     found = [Registered("default", plan.label, base, plan.baseline_years, plan.performance_years, plan.pmpm_maximum)]
     for own in plan.formula:
         said = {name: getattr(own, name) for name in TERMS}
         terms = {name: value if value is not None else getattr(plan, name) for name, value in said.items()}
+        guards = {g: getattr(plan, g) if getattr(own, g) is None else getattr(own, g) for g in GUARDS if own.guarded}
         formula = Formula(
-            **terms, reference_margin=own.reference_margin, group_gain=own.group_gain, shrinkage=own.shrinkage,
+            **terms, **guards, shrinkage=own.shrinkage,
             per_year=own.per_year, efficiency_share=own.efficiency_share, efficiency_margin=own.efficiency_margin,
         )  # fmt: skip
         maximum = plan.pmpm_maximum if own.pmpm_maximum is None else own.pmpm_maximum

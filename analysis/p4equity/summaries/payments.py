@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from p4equity.disparity.panel import ALL, Panel, rate_covariance
 from p4equity.estimates import NOT_ESTIMABLE, OK
 from p4equity.evaluation.baseline import baseline_series
 from p4equity.evaluation.context import POINTS, Context
-from p4equity.incentive import gate_met
+from p4equity.incentive import gate_met, guard_met
 from p4equity.summaries.payment_cells import Key, registered_formulas
 from p4equity.summaries.payment_world import World
 
@@ -125,6 +125,11 @@ def _maximum(context: Context, panel: Panel, s: int, years: Sequence[int], n_gro
     return float(plan.pmpm_maximum * months / n_groups)
 
 
+def _change(row: Mapping[str, Any], side: str) -> float:
+    """Points by which the rate of a side of the gap changed."""
+    return float(row[f"{side}performance_rate"] - row[f"{side}baseline_rate"])
+
+
 def _score(context: Context, rows: list[dict[str, Any]], hidden: Collection[Key]) -> None:
     """Add score, amount, expected score and shrunken score to the rows that have a change; those hidden have none."""
     plan = context.study.payment
@@ -135,7 +140,8 @@ def _score(context: Context, rows: list[dict[str, Any]], hidden: Collection[Key]
     found = {(c.system, c.measure, g): values for (c, g), *values in units}
     for row in (r for r in rows if r["status"] == OK):
         row["narrowing"] = row["gap_base"] - row["gap_perf"]
-        row["gate_met"] = bool(gate_met(row["overall_change"], world.own.formula))
+        formula, reference, group = world.own.formula, _change(row, "reference_"), _change(row, "")
+        row["gate_met"] = bool(gate_met(row["overall_change"], formula) & guard_met(reference, group, formula))
         if (key := (row["system_id"], row["measure_id"], row["group"])) not in found:
             continue
         row["score"], row["shrunken_score"], row["expected_by_chance"] = found[key]
