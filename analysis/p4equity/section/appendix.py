@@ -38,7 +38,7 @@ def every_row(s: Section) -> tuple[pd.DataFrame, tuple[tuple[int, str], ...]]:
         groups.append((len(lines), f"{question(s, analysis)} [{analysis.id}]"))
         own = table[table["analysis_id"] == analysis.id]
         for measure_id, part in own.groupby("measure_id", sort=False):
-            lines.append([phrases.measure(s, str(measure_id)), _said(s, part, analysis)])
+            lines.append([_measure(s, str(measure_id), analysis), _said(s, part, analysis)])
         if own.empty:
             lines.append(["None", "No row: nothing to estimate"])
     rest = table[~table["analysis_id"].isin([a.id for a in s.study.analyses])]
@@ -47,6 +47,12 @@ def every_row(s: Section) -> tuple[pd.DataFrame, tuple[tuple[int, str], ...]]:
         for measure_id, part in own.groupby("measure_id", sort=False):
             lines.append([phrases.measure(s, str(measure_id)), _said(s, part, None)])
     return pd.DataFrame(lines, columns=["Measure", "Results"]), tuple(groups)
+
+
+def _measure(s: Section, measure_id: str, analysis: Analysis) -> str:
+    """What a line is about; measures pooled that are not the contracted ones are not called so."""
+    others = set(s.study.measure_ids(analysis.measures)) - set(s.study.measure_sets.contracted)
+    return "Measures pooled" if measure_id == phrases.POOLED and others else phrases.measure(s, measure_id)
 
 
 def _said(s: Section, rows: pd.DataFrame, analysis: Analysis | None) -> str:
