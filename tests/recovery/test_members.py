@@ -51,7 +51,8 @@ def judge(rows: pd.DataFrame) -> None:
             assert row["found"] == 1.0, feature
             continue
         allowed = stats.t.ppf(1 - UNLIKELY / 2, n - 1) * row["error"] + SLACK.get(feature, 1e-3)
-        if feature != "effects":  # their bias is bounded by 2,000 draws of cells; here each answer is held to its own error
+        # The bias of effects is bounded by 2,000 draws of cells; here each answer is held to its own error (see README.md).
+        if feature != "effects":
             assert abs(row["off"]) <= allowed, (feature, quantity, row["planted"], row["found"])
         if np.isfinite(row["z2"]):
             assert row["z2"] <= stats.chi2.ppf(1 - UNLIKELY, n) / n, (feature, quantity, row["z2"])
