@@ -89,11 +89,11 @@ def tables(score: float, chance: float, stopped: int) -> dict[str, pd.DataFrame]
             "label": "a",
             "score": score,
             "by_simulation": chance,
-            "units_stopped": 0,
+            "units_stopped": stopped,
             "earned": 4e6,
         },
-        {**row, "formula_id": "b", "label": "b", "score": 0.35, "by_simulation": 0.05, "units_stopped": stopped},
-        {**row, "formula_id": "c", "label": "c", "score": 0.5, "by_simulation": 0.25, "units_stopped": 0},
+        {**row, "formula_id": "b", "label": "b", "score": 0.35, "by_simulation": 0.05, "units_stopped": 0},
+        {**row, "formula_id": "unguarded", "label": "c", "score": 0.5, "by_simulation": 0.25, "units_stopped": 0},
     ]
     curve = [
         {"formula_id": "default", "label": "a", "true_narrowing": p, "score": 0.1 * (p + 1), "monte_carlo_error": 0.001}
@@ -111,7 +111,9 @@ def test_what_chance_earns_is_a_share_of_what_is_paid(tmp_path: Path, study: Stu
     assert "as the baseline holds 2021. Comparison systems, which have no contract, would earn 20% on the same measures" in text
     assert "narrowing of every gap by 2 points would be expected to earn 30%" in text
     assert "**Two other formulas on the same data would earn 35 to 50%, 5 to 25% by chance" in text
-    assert "leaves three paid units unpaid, and chance would then earn 5% instead of 10%" in text
+    assert (
+        "the group gains leaves three units unpaid; without it 50% would be earned instead of 40%, and 25% instead of 10%" in text
+    )
 
 
 def test_chance_that_earns_more_than_is_paid_is_called_that(tmp_path: Path, study: Study) -> None:

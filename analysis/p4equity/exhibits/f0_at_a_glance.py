@@ -104,7 +104,7 @@ def _note(results: Results, points: pd.DataFrame) -> str:
         f" {info.unit_label_plural} rather than members, so they need not equal the difference of raw changes. Bars: {level}%"
         f" intervals of each answer alone ({text.method(ok['inference'].iloc[0])}; {systems})."
         " Beyond chance: the primary test rejects after adjustment for the number of questions."
-        f"{_past_zero(results, points)}{text.missing_note(points)}"
+        f"{text.missing_note(points)}"
     )
 
 

@@ -70,7 +70,7 @@ def _gap_findings(s: Section) -> list[str]:
     first = primary_question(s)
     if first is None:
         return []
-    cost = f"{overall(s)} {spending_sentence(s)} {cost_sentence(s, brief=True)} {totals(s, brief=True)}".strip()
+    cost = f"{overall(s, brief=True)} {spending_sentence(s)} {cost_sentence(s, brief=True)} {totals(s, brief=True)}".strip()
     return [_first(s, first), _movers(s, first), _single_measures(s), f"**At what cost.** {cost}" if cost else ""]
 
 

@@ -53,8 +53,11 @@ def _tests(s: Section, a: Answer) -> list[float | None]:
     return [r["p_value"] if r["status"] == "ok" else None for r in rows]
 
 
-def overall(s: Section) -> str:
-    """Where overall quality is shown to have fallen, where a fall of the margin is excluded, and where neither can be said."""
+def overall(s: Section, *, brief: bool = False) -> str:
+    """Where overall quality is shown to have fallen, where a fall of the margin is excluded, and where neither can be said.
+
+    brief: without the list of the last where nothing is excluded.
+    """
     found = guardrails(s, spending=False)
     if not found:
         return ""
@@ -69,7 +72,7 @@ def overall(s: Section) -> str:
     met = [g for g in found if g.verdict == NO_WORSE]
     said.append(f"A fall by more than {limit} is excluded for {_names(s, met) if met else 'no measure'}.")
     rest = [g for g in found if g.verdict == CANNOT_TELL]
-    if rest:
+    if rest and (met or not brief):
         said.append(f"The data cannot tell for {_names(s, rest)}.")
     if absent:
         said.append(f"There is no answer for {_names(s, absent)}.")
@@ -103,7 +106,7 @@ def spending_sentence(s: Section) -> str:
 
 
 def cost_sentence(s: Section, *, brief: bool = False) -> str:
-    """What each point of narrowing went with in spending, and in payments, which are no part of it; or why there is no number."""
+    """What each point of narrowing went with in spending, and (if not brief) in payments; or why there is no number."""
     for analysis in s.study.analyses:
         if analysis.estimator == "cost_per_point":
             row = s.run.row({"analysis_id": analysis.id, "sample": MAIN})
@@ -112,6 +115,8 @@ def cost_sentence(s: Section, *, brief: bool = False) -> str:
             said = figures(s, row, with_unit=False)
             assumed = "" if brief else _assumed(s, analysis.id)
             text = f"Each point narrowed went with {said} USD of spending a member-month{assumed}."
+            if brief:
+                return text
             narrowed = primary_question(s)
             points = -float(narrowed.main["estimate"]) if narrowed is not None and narrowed.ok else 0.0
             return f"{text} {per_month(s, points if points > 0 else None)}".rstrip()

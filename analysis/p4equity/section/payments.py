@@ -53,7 +53,11 @@ def totals(s: Section, *, brief: bool = False) -> str:
         f"{others if share == share else ''}."
     )
     if brief:
-        return f"Under an illustrative formula {phrases.against(earned, top, 'of at most')} would be paid. {without}"
+        each = _per_month(s)
+        return (
+            f"Payments are no part of it: an illustrative formula would pay {phrases.against(earned, top, 'of at most')}"
+            f"{f' ({each})' if each else ''}. {without}"
+        )
     if not earned:
         head = "Nothing would be paid"
     else:
@@ -63,13 +67,17 @@ def totals(s: Section, *, brief: bool = False) -> str:
 
 def per_month(s: Section, narrowing: float | None) -> str:
     """What payments come to for each member-month, and for each of so many points narrowed; empty where it is not known."""
+    amount = _per_month(s, narrowing)
+    return f"Payments are no part of it; under an illustrative formula they come to {amount}." if amount else ""
+
+
+def _per_month(s: Section, narrowing: float | None = None) -> str:
     found = formulas(s)
     paid = float(found["earned_per_month"].iloc[0]) if len(found) else float("nan")
     if paid != paid:
         return ""
     each = f", or {phrases.plain(paid / narrowing, 2)} for each point of the estimate" if narrowing else ""
-    amount = f"{phrases.plain(paid, 2)} USD a member-month{each}"
-    return f"Payments are no part of it; under an illustrative formula they come to {amount}."
+    return f"{phrases.plain(paid, 2)} USD a member-month{each}"
 
 
 def interval(s: Section, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
