@@ -118,7 +118,7 @@ def test_the_first_page_says_which_weights_its_estimate_has(study: Study, tmp_pa
     first = primary_question(s)
     assert first is not None
     said = plain(glance._by_members(s, first, down=True))
-    assert said == " That weighs systems by precision, not by size; weighted by members it is 3.5 points (2.5 to 4.5)."
+    assert said == " Weighted by members, not systems by precision, it is 3.5 points (2.5 to 4.5)."
     assert glance._by_members(section(tmp_path, rows[:1]), first, down=True) == ""
 
 

@@ -48,9 +48,9 @@ def test_an_answer_with_sampling_error_alone_is_judged_by_the_normal_law() -> No
 
 def test_the_rule_is_that_of_statsmodels_and_holds_its_rate() -> None:
     rng = np.random.default_rng(4)
-    families = rng.random((2000, 9))
+    families = rng.random((500, 9))
     few = families[:20]  # statsmodels collects garbage at each call
     wrong = [bool(announced([row(p) for p in family], 0.05)) for family in families]
     assert wrong[:20] == [bool(multipletests(family, method="holm")[0].any()) for family in few]
-    assert np.mean(wrong) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
+    assert np.mean(wrong) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
     assert np.mean((families <= 0.05).any(axis=1)) > 0.3  # as unadjusted intervals would have it

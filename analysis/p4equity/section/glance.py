@@ -97,7 +97,7 @@ def _by_members(s: Section, a: Answer, down: bool) -> str:
     for b in checks(s, a):
         if s.study.analysis(b.analysis_id).weighting == "patient":
             unit = s.study.info.unit_label_plural
-            return f" That weighs {unit} by precision, not by size; weighted by members it is {size(s, b.main, down=down)}."
+            return f" Weighted by members, not {unit} by precision, it is {size(s, b.main, down=down)}."
     return ""
 
 
@@ -140,7 +140,7 @@ def _movers(s: Section, a: Answer) -> str:
         return "**By whose movement: no answer.** The effects on the groups are not estimable."
     level = judge(s, a)
     name = "the data cannot tell" if words(level) == CANNOT_TELL else words(level)
-    said = (who_moved(s, a), share_words(s, a), probability_words(s, a))
+    said = (who_moved(s, a), share_words(s, a, brief=True), probability_words(s, a))
     text = f"**By whose movement: {name}.** {' '.join(x for x in said if x)}"
     others = [judge(s, b).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
     if others and level.verdict != CANNOT_TELL:
@@ -265,7 +265,7 @@ def caveats(s: Section) -> str:
     few = ""
     if first is not None and (first.main["n_treated_clusters"] or MANY) < MANY:
         treated, every = int(first.main["n_treated_clusters"]), int(first.main["n_clusters"])
-        few = f"; only {phrases.count(treated)} of {phrases.count(every)} have one, so small effects would go unseen"
+        few = f"; only {phrases.count(treated)} of {phrases.count(every)} have one"
     items.append(f"*Assignment was not random:* {units} with a {label} may have been on another path anyway{few}.")
     if study.cointerventions:
         items.append(f"*Help on both sides:* {phrases.lower(increment(s, brief=True))}")

@@ -105,7 +105,8 @@ def increment(s: Section, *, brief: bool = False) -> str:
         mark = ", synthetic" if s.synthetic else ""
         parts.append(f"{word} grant money per attributed member ({_dose(money[0])} against {_dose(money[1])} USD{mark})")
     if more:
-        parts.append(f"more agreement, by {APART} points or more, on {phrases.plural(len(more), 'survey statement')}")
+        apart = "" if brief else f", by {APART} points or more,"
+        parts.append(f"more agreement{apart} on {phrases.plural(len(more), 'survey statement')}")
     where = phrases.section_ref(s, "implementation", " (")
     where += ")" if where else ""
     if not parts:
@@ -115,7 +116,7 @@ def increment(s: Section, *, brief: bool = False) -> str:
             else f"{text} By the numbers at hand both sides had about as much{where}."
         )
     if brief:
-        return f"{text}; participating ones had {parts[0]}, and the estimate includes that difference{where}."
+        return f"{text}; participating ones had {parts[0]}, which the estimate includes{where}."
     return (
         f"{text} The help was not equal: participating {units} had {phrases.join(parts)}. The estimate includes whatever that"
         f" difference did{where}."

@@ -176,16 +176,17 @@ def _plain(row: Row) -> Row:
     return {**row, **{k: None if row[k] != row[k] else row[k] for k in ("conf_low", "conf_high")}}
 
 
-def share_words(s: Section, a: Answer) -> str:
+def share_words(s: Section, a: Answer, *, brief: bool = False) -> str:
     """The reference group's part in a narrowing with Fieller's interval; empty where none can be given."""
     found = joint(s, a)
     row = found.rows["share_from_reference"] if found is not None else None
     if row is None or row["status"] != "ok" or not a.main["estimate"] < 0:
         return ""
     part, interval = (s.number(str(row["row_id"]), decimals=0, what=w) for w in ("estimate", "interval"))
+    meaning = "" if brief else " (below 0: they rose; above 100: both fell)"
     return (
         f"Of the narrowing, {part}% ({phrases.level(s)} interval {interval}) comes from lower rates of {phrases.reference(s)}"
-        " members (below 0: they rose; above 100: both fell)."
+        f" members{meaning}."
     )
 
 

@@ -47,15 +47,16 @@ def totals(s: Section, *, brief: bool = False) -> str:
     found = formulas(s)
     share = float(found["by_comparison"].iloc[0]) if len(found) else float("nan")
     units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
-    others = f", and changes like those of comparison {units}, which have no {label}, {phrases.money(share * top)}"
+    without_any = "" if brief else f", which have no {label},"
+    others = f", and changes like those of comparison {units}{without_any} {phrases.money(share * top)}"
     without = (
-        f"Had no gap changed, sampling error alone would earn {phrases.money(chance)} on average"
-        f"{others if share == share else ''}."
+        f"{'S' if brief else 'Had no gap changed, s'}ampling error alone would earn {phrases.money(chance)}"
+        f"{'' if brief else ' on average'}{others if share == share else ''}."
     )
     if brief:
         each = _per_month(s)
         return (
-            f"Payments are no part of it: an illustrative formula would pay {phrases.against(earned, top, 'of at most')}"
+            f"Payments come on top: an illustrative formula would pay {phrases.against(earned, top, 'of at most')}"
             f"{f' ({each})' if each else ''}. {without}"
         )
     if not earned:
