@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p4equity.disparity.leveling import CANNOT_TELL, LEVELING_UP
-from p4equity.section import phrases
+from p4equity.section import leveling, phrases
 from p4equity.section.answers import (
     EVERYONE,
     Answer,
@@ -23,7 +23,6 @@ from p4equity.section.answers import (
 from p4equity.section.confidence import MANY, checks, rated
 from p4equity.section.guardrails import cost_sentence, overall, spending_sentence
 from p4equity.section.implementation import increment
-from p4equity.section.leveling import DOWN, judge, probability_words, share_words, who_moved, words
 from p4equity.section.payments import totals
 from p4equity.section.reversal import passed_zero
 from p4equity.section.robustness import span
@@ -110,7 +109,7 @@ def _before(s: Section, a: Answer) -> str:
         return "No gap was shown at baseline."
     ends = [s.number(str(found.loc[found["estimate"].agg(f), "row_id"])) for f in ("idxmin", "idxmax")]
     wide = f"{ends[0]} to {ends[1]} points wide, depending on measure and group" if len(found) > 1 else f"{ends[0]} points wide"
-    return f"In {phrases.years(s.study.baseline.pre_years)} gaps were {wide}."
+    return f"In {phrases.years(s.study.baseline.pre_years)} gaps over both arms were {wide}."
 
 
 def _chance(s: Section, a: Answer) -> str:
@@ -119,7 +118,7 @@ def _chance(s: Section, a: Answer) -> str:
         p = a.adjusted_p or 0.0
         row = a.claim or max([a.main, *a.others], key=lambda r: r["p_value"])
         said = "p <0.001" if p < 0.001 else f"p = {s.number(row['row_id'], what='p_value')}"
-        return f"Chance is excluded ({said} after adjustment for the other questions{_cross_checked(s, a)})."
+        return f"Chance alone would rarely give this ({said} after adjustment for the other questions{_cross_checked(s, a)})."
     limit = detectable(s, a)
     return f"Chance is not excluded{' (' + limit + ')' if limit else ''}."
 
@@ -138,24 +137,29 @@ def _movers(s: Section, a: Answer) -> str:
     """Who moved in the primary question, how steady that verdict is, and every measure whose verdict is leveling down."""
     if a.reference is None or a.rate is None or not a.ok:
         return "**By whose movement: no answer.** The effects on the groups are not estimable."
-    level = judge(s, a)
-    name = "the data cannot tell" if words(level) == CANNOT_TELL else words(level)
-    said = (who_moved(s, a), share_words(s, a, brief=True), probability_words(s, a))
+    level = leveling.judge(s, a)
+    name = "the data cannot tell" if leveling.words(level) == CANNOT_TELL else leveling.words(level)
+    said = (
+        leveling.who_moved(s, a),
+        leveling.share_words(s, a, brief=True),
+        leveling.reference_by_members(s, a),
+        leveling.probability_words(s, a, brief=True),
+    )
     text = f"**By whose movement: {name}.** {' '.join(x for x in said if x)}"
-    others = [judge(s, b).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
+    others = [leveling.judge(s, b).verdict for b in checks(s, a) if b.reference is not None and b.rate is not None]
     if others and level.verdict != CANNOT_TELL:
         same = sum(v == level.verdict for v in others)
         text += (
             " The verdict rests on bounds that hold together, not on the rule for claims, and returns in"
             f" {phrases.count(same) if same else 'none'} of the {phrases.count(len(others))} changed analyses."
         )
-    levels = [(b.measure_id, judge(s, b)) for b in by_measure(s)]
-    shown = [m for m, x in levels if x.verdict == DOWN]
-    left = [m for m, x in levels if DOWN in x.left and LEVELING_UP not in x.left]
+    levels = [(b, leveling.judge(s, b)) for b in by_measure(s)]
+    shown = [b.measure_id for b, x in levels if x.verdict == leveling.DOWN]
+    left = [b for b, x in levels if leveling.DOWN in x.left and LEVELING_UP not in x.left]
     if shown:
         text += f" On {phrases.measures(s, shown)} leveling down is shown."
     if left:
-        text += f" On {phrases.measures(s, left)} leveling up is ruled out, leveling down is not."
+        text += f" Leveling up is ruled out, leveling down is not, on {leveling.with_down_chance(s, left)}."
     return text
 
 

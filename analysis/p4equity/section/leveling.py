@@ -25,7 +25,8 @@ from p4equity.disparity.leveling_probability import NO_GAIN
 from p4equity.evaluation.leveling import KIND_OUTCOMES
 from p4equity.exhibits.leveling_answers import Leveled, Verdict, by_bounds, judged, leveled, row_bounds, widened
 from p4equity.section import phrases
-from p4equity.section.answers import EVERYONE, Answer, Row, members, moved
+from p4equity.section.answers import EVERYONE, Answer, Row, excludes_zero, figures, members, moved
+from p4equity.section.confidence import checks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,14 +191,40 @@ def share_words(s: Section, a: Answer, *, brief: bool = False) -> str:
     )
 
 
-def probability_words(s: Section, a: Answer) -> str:
-    """How probable each kind of narrowing is, with the probabilities before the data; empty where there are none."""
+def reference_by_members(s: Section, a: Answer) -> str:
+    """The reference group's movement with members as weights, where that excludes zero and the answer's own does not."""
+    if a.reference is None or excludes_zero(a.reference):
+        return ""
+    for b in checks(s, a):
+        row = b.reference if s.study.analysis(b.analysis_id).weighting == "patient" else None
+        if row is not None and row["status"] == "ok" and excludes_zero(row):
+            changed = figures(s, row, level=False)
+            return f"Weighted by members, the rate of {phrases.reference(s)} members changed by {changed}."
+    return ""
+
+
+def with_down_chance(s: Section, items: list[Answer]) -> str:
+    """Measures by name, each with the probability of leveling down where it has one."""
+    parts = []
+    for a in items:
+        row = _chances(s, a).get(LEVELING_DOWN)
+        name = phrases.lower(phrases.measure(s, a.measure_id))
+        parts.append(f"{name} (its probability there: {chance(s, row)})" if row is not None else name)
+    return phrases.join(parts)
+
+
+def probability_words(s: Section, a: Answer, *, brief: bool = False) -> str:
+    """How probable each kind of narrowing is, and was before the data (not if brief); empty where there are none."""
     rows = _chances(s, a)
     if not rows:
         return ""
     parts = [
         f"of {_MOVEMENT.get(kind, kind)} {'is ' if k == 0 else ''}{chance(s, row)}"
-        f" ({'before the data ' if k == 0 else ''}{s.number(str(row['row_id']), what='statistic', decimals=0)}%)"
+        + (
+            ""
+            if brief
+            else f" ({'before the data ' if k == 0 else ''}{s.number(str(row['row_id']), what='statistic', decimals=0)}%)"
+        )
         for k, (kind, row) in enumerate(rows.items())
     ]
     rest = 100 - sum(float(row["estimate"]) for row in rows.values())

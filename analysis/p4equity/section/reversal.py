@@ -66,8 +66,16 @@ def words(s: Section, a: Answer) -> str:
     elif found.after < 0:
         said = f"In {units} {phrases.reference(s)} members were behind already; the raw gap went from {ends}."
     if not found.shown(phrases.critical(s)):
-        said += f" No gap to close is shown there before ({phrases.plain(found.before)} points)."
+        said += f" No gap to close is shown there before ({phrases.plain(found.before)} points){_both_arms(s, a)}."
     return said.strip()
+
+
+def _both_arms(s: Section, a: Answer) -> str:
+    """The baseline gap over both arms, by which a question enters the pooled numbers."""
+    found = s.run.rows({"analysis_id": "baseline_gap", "measure_id": a.measure_id, "group": a.group, "status": "ok"})
+    if len(found) != 1:
+        return ""
+    return f"; over both arms, by which the pooled numbers choose, the gap was {s.number(str(found['row_id'].iloc[0]))} points"
 
 
 def _of(s: Section, a: Answer) -> ArmGap | None:

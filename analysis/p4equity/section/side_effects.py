@@ -80,8 +80,17 @@ def _without_readings(s: Section) -> str:
             row = s.row(analysis_id=analysis.id, inference=analysis.inference[0], outcome="gap")
             said = figures(s, row) if row["status"] == "ok" else without_number(s, row)
             names = phrases.measures(s, [m for m in contracted if m in bare])
-            return f" On {names}, which need no reading, the pooled effect is {said}."
+            return f" On {names}, which need no reading, the pooled effect is {said}{_sides(s, analysis.id)}."
     return ""
+
+
+def _sides(s: Section, analysis_id: str) -> str:
+    """The effects on both sides of a pooled gap, where they have a number."""
+    rows = {o: s.run.rows({"analysis_id": analysis_id, "outcome": o, "status": "ok"}) for o in ("reference_rate", "group_rate")}
+    if any(len(found) != 1 for found in rows.values()):
+        return ""
+    said = [figures(s, found.to_dict("records")[0], level=False, with_unit=False) for found in rows.values()]
+    return f" (rate of {phrases.reference(s)} members {said[0]}, of the groups compared {said[1]})"
 
 
 def _shares(s: Section) -> str:
