@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from p4equity.errors import DataError
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.evaluation.race_level import ACCURACY, BY_ARM, OVERALL, WAYS
@@ -97,7 +98,7 @@ def test_without_histories_no_imputation_is_answered(study: Study) -> None:
     asked = next(a for a in study.analyses if a.race_method == "imputed")
     rows = pd.DataFrame(analysis_rows(random_context(study), asked))
     assert set(rows["status"]) == {"not_estimable"}
-    assert rows["reason"].str.contains("nobody reported").all()
+    assert rows["reason"].str.contains("results before and after").all()
 
 
 def test_imputations_are_the_same_in_any_order_of_rows_and_in_another_process(certain: Context, study: Study) -> None:
@@ -109,6 +110,29 @@ def test_imputations_are_the_same_in_any_order_of_rows_and_in_another_process(ce
     assert light.history.empty
     for other in (shuffled, light):
         pd.testing.assert_frame_equal(pd.DataFrame(analysis_rows(other, asked)), here)
+
+
+def test_levels_alone_are_imputed_in_another_process_too(certain: Context, study: Study) -> None:
+    asked = next(a for a in study.analyses if a.estimator == "race_level")
+    light = replace(certain, study=replace(study, analyses=(asked,)), memory={}).light()
+    pd.testing.assert_frame_equal(pd.DataFrame(analysis_rows(light, asked)), pd.DataFrame(analysis_rows(certain, asked)))
+
+
+def test_measures_without_contracts_are_not_called_imputed(certain: Context, study: Study) -> None:
+    asked = next(a for a in study.analyses if a.estimator == "race_level")
+    asked = asked.model_copy(update={"measures": "not_incentivized"})
+    rows = pd.DataFrame(analysis_rows(certain, asked))
+    assert set(rows.loc[rows["sample"] == "imputed", "status"]) == {"not_estimable"}
+
+
+def test_a_bin_without_probabilities_and_too_few_reports_are_named(certain: Context, study: Study) -> None:
+    asked = next(a for a in study.analyses if a.race_method == "imputed")
+    with pytest.raises(DataError, match="a bin of histories without its probabilities"):
+        analysis_rows(replace(certain, race_bins=certain.race_bins.iloc[1:], memory={}), asked)
+    low = study.groups.compared[0]
+    unreported = certain.history.assign(reported_group=certain.history["reported_group"].replace(low, "none"))
+    rows = pd.DataFrame(analysis_rows(replace(certain, history=unreported, memory={}), asked))
+    assert rows["reason"].str.contains("too few members reported").all()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -41,14 +41,15 @@ def imputed_totals(histories: Histories, imputations: int, seed: int) -> Array:
 
 
 def imputed_panel(
-    base: Panel, totals: Array, measures: tuple[str, ...], groups: tuple[str, ...], periods: NDArray[np.bool_]
+    base: Panel, totals: Array, expected: Array, measures: tuple[str, ...], groups: tuple[str, ...], periods: NDArray[np.bool_]
 ) -> Panel:
     """The panel of classes with each group's rates moved, in every year of a period, by what one imputation moves the period's.
 
-    totals: (S, J, K, 4) of one imputation, for the J `measures` and K `groups`; periods: (2, S, J, T) bool, years before
-    and after.
+    totals: (S, J, K, 4) of one imputation, expected: their means over all, for the J `measures` and K `groups`. periods:
+    (2, S, J, T) bool, years before and after.
 
-    A group's share of the denominators of a period's years changes alike; other years, measures and all members stay. Members in
+    Denominators are the expected ones in every imputation, so that all are asked of the same systems; in each a group's share of
+    the denominators of a period's years changes alike. Other years, measures and all members stay. Members in
     both of two years are taken to be in proportion to the geometric mean of the two denominators.
     """
     den, num = base.den.copy(), base.num.copy()
@@ -58,10 +59,12 @@ def imputed_panel(
             for period in (BEFORE, AFTER):
                 years = periods[period, :, j]
                 own_den, own_num = (np.where(years, a[:, i], 0.0) for a in (base.den, base.num))
-                n, y = totals[:, j, k, 2 * period], totals[:, j, k, 2 * period + 1]
+                n, y = expected[:, j, k, 2 * period], totals[:, j, k, 2 * period + 1]
+                drawn = totals[:, j, k, 2 * period]
+                share = np.where(drawn > 0, _share(y, drawn), _share(expected[:, j, k, 2 * period + 1], n))
                 held = own_den.sum(axis=1)
                 size = np.divide(n, held, out=np.zeros_like(held), where=held > 0)
-                moved = _share(y, n) - _share(own_num.sum(axis=1), held)
+                moved = share - _share(own_num.sum(axis=1), held)
                 rate = np.nan_to_num(np.clip(_share(own_num, own_den) + moved[:, None], 0.0, 1.0))
                 resized = own_den * size[:, None]
                 den[:, i], num[:, i] = np.where(years, resized, den[:, i]), np.where(years, resized * rate, num[:, i])

@@ -26,7 +26,7 @@ NOT_REPORTED = -1
 FIXED_SD, SLOPE_SD = 2.5, 1.0  # prior standard deviations of a and e, and of d
 FIRST_SPREAD = 0.3  # where the search for s_x starts
 LEAST_SPREAD = 0.02  # a system's deviation below 2% of the odds is none
-STEPS, ROUNDS = 60, 12  # Newton steps at most; alternations between coefficients and spread of systems
+STEPS, ROUNDS = 60, 50  # Newton steps at most; alternations between coefficients and spread of systems
 CLOSE = 1e-9
 LEAST_P = 1e-6  # probabilities are stated in millionths
 
@@ -81,6 +81,8 @@ def fit_model(histories: Histories) -> ImputationModel:
     Penalized likelihood by Newton steps; the spread of systems by EM, its expectation from the normal approximation.
     """
     known = histories.at(histories.reported != NOT_REPORTED)
+    if histories.p.shape[1] < 2:
+        raise UsageError("imputation needs groups", expected="two or more", found=histories.p.shape[1])
     if not known.members.sum() > 0:
         raise UsageError("no member reported a group", expected="some with reported >= 0", found="none")
     expected = _expected(histories)

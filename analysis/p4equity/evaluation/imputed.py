@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from p4equity.disparity.imputation import imputed_panel, imputed_totals
 from p4equity.disparity.imputation_model import NOT_REPORTED, Array, Histories
 from p4equity.disparity.panel import Panel
-from p4equity.errors import UsageError
+from p4equity.errors import DataError
 from p4equity.evaluation.composition import with_panel
 from p4equity.evaluation.context import Context
 from p4equity.inference.rubin import Pooled, rubin
@@ -24,7 +24,10 @@ Variant = tuple[str, str]
 Rows = list[dict[str, Any]]
 RESULTS = ["pre_den", "pre_num", "post_den", "post_num"]
 ANSWER = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "df")
-LACKING = "the data hold no members by results before and after, or nobody reported a group"
+LACKING = "the data hold no members by results before and after"
+NOT_CONTRACTED = "imputation uses members' results on contracted measures"
+UNREPORTED = "too few members reported a compared group to learn from"
+REPORTERS = 10  # of the reference and of each compared group
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Imputed:
 
     measures: tuple[str, ...]
     totals: Array
+    lacking: str | None = None
 
 
 def imputed(context: Context, variant: Variant) -> Imputed:
@@ -42,7 +46,7 @@ def imputed(context: Context, variant: Variant) -> Imputed:
 
 def lacks_histories(context: Context, variant: Variant) -> str | None:
     """Why nothing can be imputed; None when it can."""
-    return None if imputed(context, variant).measures else LACKING
+    return imputed(context, variant).lacking
 
 
 def imputed_panels(context: Context, variant: Variant) -> Iterator[Panel]:
@@ -52,7 +56,8 @@ def imputed_panels(context: Context, variant: Variant) -> Iterator[Panel]:
         return iter(())
     compared = [[study.compared_years(s, m) for m in drawn.measures] for s in base.systems]
     periods = np.array([[[np.isin(base.years, one[k]) for one in own] for own in compared] for k in (0, 1)])
-    return (imputed_panel(base, totals, drawn.measures, study.scheme.ids, periods) for totals in drawn.totals)
+    expected = drawn.totals.mean(axis=0)
+    return (imputed_panel(base, totals, expected, drawn.measures, study.scheme.ids, periods) for totals in drawn.totals)
 
 
 def imputed_rows(context: Context, analysis: Analysis, ask: Callable[[Context], Rows]) -> Rows:
@@ -96,16 +101,26 @@ def _imputed(context: Context, variant: Variant) -> Imputed:
     measures = tuple(m for m in study.measure_sets.contracted if m in context.measures)
     table, bins = (context.rows(t, variant) for t in (context.history, context.race_bins))
     if race is None or race.imputations is None or not measures or not set(measures) <= set(table.get("measure_id", ())):
-        return Imputed((), np.zeros((0, 0, 0, 0, 4)))
+        return _nothing(LACKING)
     drawn: list[Array] = []
     for measure in measures:
         rows, means = (t[t["measure_id"] == measure] for t in (table, bins))
-        try:
-            histories = histories_of(context, variant, rows, means, measure)
-            drawn.append(imputed_totals(histories, race.imputations, context.seed(f"imputed {measure}")))
-        except UsageError:  # nobody reported a group: then there is nothing to learn from
-            return Imputed((), np.zeros((0, 0, 0, 0, 4)))
+        histories = histories_of(context, variant, rows, means, measure)
+        if _reporters(context, histories) < REPORTERS:
+            return _nothing(UNREPORTED)
+        drawn.append(imputed_totals(histories, race.imputations, context.seed(f"imputed {measure}")))
     return Imputed(measures, np.stack(drawn, axis=2))
+
+
+def _nothing(why: str) -> Imputed:
+    return Imputed((), np.zeros((0, 0, 0, 0, 4)), why)
+
+
+def _reporters(context: Context, histories: Histories) -> float:
+    """The fewest members who reported the reference or a compared group."""
+    assert context.study.scheme is not None
+    asked = [context.study.scheme.ids.index(g) for g in context.study.group_ids]
+    return min(float(histories.members[histories.reported == k].sum()) for k in asked)
 
 
 def histories_of(context: Context, variant: Variant, rows: pd.DataFrame, bins: pd.DataFrame, measure: str) -> Histories:
@@ -118,6 +133,13 @@ def histories_of(context: Context, variant: Variant, rows: pd.DataFrame, bins: p
     means = bins.assign(mean=bins["p"].astype(float) / bins["members"].astype(float) / 1e6)
     wide = means.pivot(index=keys, columns="group", values="mean").reindex(columns=list(groups))
     p = wide.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy(float)
+    if not np.isfinite(p).all():
+        lost = rows[keys][~np.isfinite(p).all(axis=1)].iloc[0]
+        raise DataError(
+            "a bin of histories without its probabilities", where=f"race_bin, {measure}",
+            expected="a row a group for each bin of cell_history", found=", ".join(f"{k} {lost[k]}" for k in keys),
+            fix="make the cells again; both tables come from one extract",
+        )  # fmt: skip
     code = {group: i for i, group in enumerate(groups)}
     return Histories(
         _codes(rows["system_id"], {s: i for i, s in enumerate(systems)}),

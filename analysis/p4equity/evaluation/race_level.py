@@ -17,7 +17,7 @@ from p4equity.disparity.race_levels import added, mean_gap, together
 from p4equity.disparity.race_panel import LINEAR, SELF_REPORT, WEIGHTED, probability_panel, race_sums, self_report_panel
 from p4equity.disparity.race_probability import squared_correlation
 from p4equity.evaluation.context import POINTS, Context, base_row
-from p4equity.evaluation.imputed import IMPUTED, LACKING, imputation_note, imputed_panels
+from p4equity.evaluation.imputed import IMPUTED, NOT_CONTRACTED, imputation_note, imputed, imputed_panels
 from p4equity.inference.rubin import rubin
 from p4equity.study import Analysis
 
@@ -51,8 +51,9 @@ def rows(context: Context, analysis: Analysis, measure: str) -> list[dict[str, A
                 reference_group=reference, inference="sampling", outcome_unit="percentage points", weighting="patient",
                 first_year=min(study.baseline.pre_years), last_year=max(study.baseline.pre_years),
             )  # fmt: skip
-            if not panels.get(way) or measure not in panels[way][0].measures:
-                reason = LACKING if way == IMPUTED else "the data hold no race and ethnicity probabilities"
+            imputable = way != IMPUTED or measure in imputed(context, variant).measures
+            if not panels.get(way) or measure not in panels[way][0].measures or not imputable:
+                reason = _why(context, variant) if way == IMPUTED else "the data hold no race and ethnicity probabilities"
                 found.append(row | {"status": "not_estimable", "reason": reason})
                 continue
             least = study.inference.minimum_denominator
@@ -87,6 +88,10 @@ def _accuracy(context: Context, analysis: Analysis, measure: str, group: str, kn
     return found
 
 
+def _why(context: Context, variant: tuple[str, str]) -> str:
+    return imputed(context, variant).lacking or NOT_CONTRACTED
+
+
 def _columns(answers: list[tuple[float, float, float]], conf_level: float) -> dict[str, Any]:
     """Columns of one way's gap in points, or of the gaps of several imputations together."""
     gaps, errors, members = (np.array(values) for values in zip(*answers, strict=True))
@@ -96,7 +101,7 @@ def _columns(answers: list[tuple[float, float, float]], conf_level: float) -> di
         return out | {"conf_low": gap - critical * error, "conf_high": gap + critical * error}
     pooled = rubin(POINTS * gaps, (POINTS * errors) ** 2, conf_level=conf_level)
     return out | {
-        "estimate": pooled.estimate, "std_error": pooled.std_error, "df": pooled.df,
+        "estimate": pooled.estimate, "std_error": pooled.std_error, "df": pooled.df if np.isfinite(pooled.df) else None,
         "conf_low": pooled.conf_low, "conf_high": pooled.conf_high, "reason": imputation_note(len(answers), pooled),
     }  # fmt: skip
 

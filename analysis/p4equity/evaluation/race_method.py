@@ -33,8 +33,9 @@ def placed(context: Context, analysis: Analysis) -> Context:
     a panel each: the question is asked of all of them later.
     """
     method = analysis.race_method
-    if method == IMPUTED:
+    if method == IMPUTED or analysis.estimator == "race_level":  # levels are shown by imputation, too
         imputed(context, context.variant(analysis))
+    if method == IMPUTED:
         return context
     if method == CLASSES or lacking(context, analysis):
         return context

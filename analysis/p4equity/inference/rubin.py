@@ -60,6 +60,8 @@ def rubin(estimates: ArrayLike, variances: ArrayLike, df_complete: float = np.in
         raise UsageError("no variance within or between imputations", expected="some", found=0)
     share = extra / total
     df = _barnard_rubin(share, M, df_complete)
+    if not df > 0:
+        raise UsageError("no degrees of freedom are left", expected="some variance within imputations", found=within)
     estimate, error = float(q.mean()), float(np.sqrt(total))
     half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * error
     statistic = estimate / error
@@ -71,7 +73,7 @@ def rubin(estimates: ArrayLike, variances: ArrayLike, df_complete: float = np.in
 
 def _barnard_rubin(share: float, M: int, df_complete: float) -> float:
     """Equation 3 of Barnard and Rubin; share: of the total variance that comes from imputation."""
-    old = (M - 1) / share**2 if share > 0 else np.inf
+    old = (M - 1) / share**2 if share**2 > 0 else np.inf
     if np.isinf(df_complete):
         return float(old)
     observed = (df_complete + 1) / (df_complete + 3) * df_complete * (1 - share)

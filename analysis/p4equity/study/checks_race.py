@@ -50,6 +50,16 @@ def _check_imputed(plan: Plan, analysis: Analysis, measures: Sequence[str], path
             FILE, (*path, "measures"), "members are imputed by their results on contracted measures", found=", ".join(others),
             expected=", ".join(plan.measures.contracted),
         )  # fmt: skip
+    if analysis.exits not in (None, "drop", plan.population.exit_rule):
+        problems.add(
+            FILE, (*path, "exits"), "members are imputed by their results in the years that the plan's exit rule leaves",
+            expected=plan.population.exit_rule, found=analysis.exits,
+        )  # fmt: skip
+    if analysis.contracts != "own":
+        problems.add(
+            FILE, (*path, "contracts"), "members are imputed by their results since a contract on the measure",
+            expected="own", found=analysis.contracts,
+        )  # fmt: skip
     if analysis.pre_years and set(analysis.pre_years) != set(plan.baseline.pre_years):
         problems.add(
             FILE, (*path, "pre_years"), "members are imputed by their results in the registered baseline years",

@@ -88,7 +88,7 @@ def test_a_period_moves_alike_in_all_its_years() -> None:
         ("s",), ("m",), (("m", "g"), ("m", ALL)), (1, 2, 3), den, num, {"g": overlap, ALL: overlap}, {"g": np.eye(3)}, None
     )
     totals = np.array([150.0, 90.0, 80.0, 20.0]).reshape(1, 1, 1, 4)
-    found = imputed_panel(base, totals, ("m",), ("g",), np.array([[[[True, True, False]]], [[[False, False, True]]]]))
+    found = imputed_panel(base, totals, totals, ("m",), ("g",), np.array([[[[True, True, False]]], [[[False, False, True]]]]))
     assert found.den[0, 0] == pytest.approx([75, 75, 80])
     assert found.rate[0, 0] == pytest.approx([0.7, 0.5, 0.25])
     assert found.rate[0, 1] == pytest.approx(base.rate[0, 1])
