@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from p4equity.results import Results
 
 ID, KIND = "T8", "table"
-COLUMNS = ("Measure, group", "Narrowing (SE)", "Rate held", "Score", "Shrunken", "By chance", "Earned / maximum", "By chance")
+COLUMNS = (
+    "Measure, group",
+    "Narrowing (SE)",
+    "Conditions met",
+    "Score",
+    "Shrunken",
+    "By chance",
+    "Earned / maximum",
+    "By chance",
+)
 SPANNERS = (("", 3), ("Share of the maximum, %", 3), ("Thousand USD", 2))
 AMOUNTS = ("max_possible", "earned", "earned_by_chance")
 SCORES = ("score", "shrunken_score", "expected_by_chance")
@@ -41,7 +50,7 @@ def build(results: Results) -> Exhibit | None:
     data = paid.drop(columns=["place", "rank", "system_id"])
     data.insert(0, "system", data.pop("label"))
     note = (
-        "Narrowing: points, with its sampling standard error (SE). Rate held: the rate of all members did not fall too far. "
+        "Narrowing: points, with its sampling standard error (SE). Conditions met: no rate fell too far, as said below. "
         f"{formula_note(results, paid)}"
     )
     title = f"Payments under the {'illustrative ' if _plan(results).illustrative else ''}formula, and the part expected by chance"
@@ -126,23 +135,55 @@ def _alt(results: Results, paid: pd.DataFrame) -> str:
     )
 
 
+def own_years(paid: pd.DataFrame, years: Sequence[int]) -> dict[str, list[int]]:
+    """Years paid for of each system that has fewer than the formula's: its contract began later, or it left."""
+    found = {}
+    known = paid.dropna(subset=["first_year", "last_year"]) if {"first_year", "last_year"} <= set(paid.columns) else paid[:0]
+    for system, rows in known.groupby("system_id"):
+        own = [y for y in years if int(rows["first_year"].min()) <= y <= int(rows["last_year"].max())]
+        if 0 < len(own) < len(years):
+            found[str(system)] = own
+    return found
+
+
+def _guards(results: Results) -> str:
+    """What else must hold: the reference group does not fall, the group gains."""
+    plan, parts = _plan(results), []
+    if plan.reference_margin is not None:
+        name = text.group_name(results, str(results.study.groups.reference))
+        parts.append(f"when that of {name} members falls by more than {text.number(abs(plan.reference_margin))}")
+    if plan.group_gain is not None:
+        parts.append(
+            "when the group’s own does not rise" + (f" by more than {text.number(plan.group_gain)}" if plan.group_gain else "")
+        )
+    return "".join(f", or {part}" for part in parts)
+
+
 def _zero(plan: Any) -> str:
-    return "" if plan.past_zero else "Of a gap that turns round the part down to zero is paid for. "
+    return (
+        ""
+        if plan.past_zero
+        else "Of a gap that turns round the part down to zero is paid for; where the own baseline shows no gap, nothing. "
+    )
 
 
 def formula_note(results: Results, paid: pd.DataFrame) -> str:
     """The formula in words, and that it is a stand-in."""
     plan, info = _plan(results), results.study.info
     base, after = (f"{min(y)}–{max(y)}" for y in (plan.baseline_years, plan.performance_years))
+    fewer = own_years(paid, plan.performance_years) if "system_id" in paid else {}
+    named = ", ".join(f"{results.label(x)} {y[0]}" + (f"–{y[-1]}" if len(y) > 1 else "") for x, y in fewer.items())
+    after += f" ({named})" if named else ""
     ok = paid[paid["status"] == OK]
     mark = f"Illustrative formula: the terms of the {info.treatment_label}s are not public. " if plan.illustrative else ""
     return (
         f"{mark}{text.plural(len(ok), 'gap')} of {paid['system_id'].nunique()} {info.unit_label_plural} at stake, "
         f"{int((ok['score'] > 0).sum())} earn something. Paid: the narrowing of a {info.unit_label}’s own gap from {base} to "
-        f"{after}, "
+        f"the years under the {info.treatment_label}, {after}, "
         f"{text.number(100 * plan.slope, 0)}% of the maximum a point beyond {text.number(plan.threshold)} points, up to "
         f"{text.number(100 * plan.cap, 0)}%; nothing when the rate of all members falls by more than "
-        f"{text.number(abs(plan.gate_margin))} points. Maximum: {text.number(plan.pmpm_maximum, 2)} USD per member-month and "
+        f"{text.number(abs(plan.gate_margin))} points{_guards(results)}. "
+        f"Maximum: {text.number(plan.pmpm_maximum, 2)} USD per member-month and "
         "measure, "
         f"shared equally by its groups. {_zero(plan)}By chance: expected when no rate truly changed and every cell has its own "
         f"sampling errors ({plan.draws:,} draws), the condition on all members included. Shrunken: the formula applied to "

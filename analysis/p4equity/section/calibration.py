@@ -9,6 +9,7 @@ from p4equity.calibration.summary import calibration_summary
 from p4equity.evaluation.claims import FEWEST
 from p4equity.exhibits.calibration_parts import SETTINGS
 from p4equity.section import phrases
+from p4equity.section.questions import changed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,13 @@ def _name(method: Any) -> str:
 def _where(s: Section, row: pd.Series) -> str:
     """The question and the setting of a worst case."""
     setting = SETTINGS[str(row["worst_setting"])].replace("upper end,", "shocks at the upper end,")
-    return f"{phrases.lower(phrases.measure(s, str(row['measure_id'])))}: {setting}"
+    return f"{phrases.lower(phrases.measure(s, str(row['measure_id'])))}{_apart(s, row)}: {setting}"
+
+
+def _apart(s: Section, row: pd.Series) -> str:
+    """In what a co-primary question departs from the plan's base: the table shows only the primary method of it."""
+    parts = changed(s, s.study.analysis(str(row["analysis_id"])))
+    return f", {'; '.join(parts)}" if parts else ""
 
 
 def _primary(s: Section, table: pd.DataFrame, rows: pd.DataFrame) -> str:
@@ -83,11 +90,18 @@ def _others(s: Section, rows: pd.DataFrame) -> str:
         return ""
     worst = rest.loc[rest.groupby("inference", sort=False)["worst"].idxmax()].sort_values("worst", ascending=False, kind="stable")
     bad = worst[worst["too_often"].astype(bool)]
-    good = phrases.join(f"{_name(r['inference'])} {_percent(r['worst'])}" for _, r in worst.drop(bad.index).iterrows())
+    good = phrases.join(
+        f"{_name(r['inference'])} {_percent(r['worst'])}{_bracket(s, r)}" for _, r in worst.drop(bad.index).iterrows()
+    )
     if bad.empty:
         return f"**No other method fails clearly.** At worst: {good}."
     said = phrases.join(f"{_name(r['inference'])} reaches {_percent(r['worst'])} ({_where(s, r)})" for _, r in bad.iterrows())
     return f"**Where others fail.** {phrases.capital(said)}." + (f" Not clearly beyond the level: {good}." if good else "")
+
+
+def _bracket(s: Section, row: pd.Series) -> str:
+    apart = _apart(s, row).removeprefix(", ")
+    return f" ({apart})" if apart else ""
 
 
 def _few(s: Section, rows: pd.DataFrame) -> str:
@@ -100,11 +114,15 @@ def _few(s: Section, rows: pd.DataFrame) -> str:
     units = s.study.info.unit_label_plural
     text = (
         f"**With one or two {units} in an arm no method is known to hold its level, so nothing is claimed** for {measures}."
-        f" Here {_name(top['inference'])} goes as far as {_percent(top['worst'])}"
+        f" Here {_name(top['inference'])} goes as far as {_percent(top['worst'])}{_bracket(s, top)}"
     )
     if len(own):
         most = own.loc[own["worst"].idxmax()]
-        text += f" and {_name(_method(s))} to {_percent(most['worst'])}" if most["inference"] != top["inference"] else ""
+        text += (
+            f" and {_name(_method(s))} to {_percent(most['worst'])}{_bracket(s, most)}"
+            if most["inference"] != top["inference"]
+            else ""
+        )
         power = own["power"].dropna()
         text += f"; a meaningful change would be found in at most {_percent(power.max())} of data sets" if len(power) else ""
     return text + "."
@@ -121,10 +139,12 @@ def _elsewhere(s: Section, rows: pd.DataFrame) -> str:
     text = (
         "**What the test is a test of.** It asks whether nothing happened. When effects differ between"
         f" {s.study.info.unit_label_plural} around zero by {phrases.plural(points, 'point')} (standard deviation), it rejects in"
-        f" up to {_percent(top['varying'])}"
+        f" up to {_percent(top['varying'])}{_bracket(s, top)}"
     )
-    other = rows[rows["inference"] == f"{_method(s)}_varying"]["varying"].dropna()
-    text += f", the version for varying effects in {_percent(other.max())}" if len(other) else ""
+    other = rows[rows["inference"] == f"{_method(s)}_varying"].dropna(subset=["varying"])
+    if len(other):
+        most = other.loc[other["varying"].astype(float).idxmax()]
+        text += f", the version for varying effects in {_percent(most['varying'])}{_bracket(s, most)}"
     text += ". "
     real = own.iloc[0]
     if real["placebo_date"] == real["placebo_date"]:

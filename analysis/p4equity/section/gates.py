@@ -25,6 +25,7 @@ def table(s: Section) -> pd.DataFrame:
         if isinstance(gate["deviation_id"], str):
             reason += f"; rows stand by deviation {gate['deviation_id']}"
         name = phrases.measure(s, str(gate["measure_id"])) if gate["measure_id"] != "all" else "All"
+        reason = "; ".join(part for part in (reason, _counted(s, str(gate["gate_id"]))) if part)
         rows.append([name, phrases.plain(gate["finding"], places), limit, str(gate["status"]).capitalize(), reason])
     return pd.DataFrame(rows, columns=["Measure", "Found", "Limit", "Verdict", "Remark"])
 
@@ -69,8 +70,11 @@ def power(s: Section) -> str:
     reached = rows[rows["mde_low"] <= rows["meaningful_change"]]
     share = phrases.plain(100 * s.study.inference.meaningful_share, 0)
     name = phrases.measure
+    pooled = rows[~rows["measure_id"].isin(list(s.study.measures))]
     head = (
-        "No single measure can show the change called meaningful"
+        f"Neither one measure nor all together can be relied on to find the change called meaningful{_together(pooled)}"
+        if not len(reached) and len(pooled)
+        else "No measure can be relied on to find the change called meaningful"
         if not len(reached)
         else "Some measures can show the change called meaningful"
     )
@@ -83,7 +87,7 @@ def power(s: Section) -> str:
     text += (
         f"{phrases.measures(s, list(reached['measure_id']))} can find that."
         if len(reached)
-        else "no measure alone can find that. A missing claim is therefore no evidence of no effect."
+        else "none can find that. A missing claim is therefore no evidence of no effect."
     )
     weak = rows[rows["p_attainable"] > s.study.inference.alpha]
     if len(weak):
@@ -93,3 +97,29 @@ def power(s: Section) -> str:
         )
         text += f" By permutation a claim is out of reach whatever the data show for {ways}."
     return text
+
+
+def _together(rows: pd.DataFrame) -> str:
+    """The change called meaningful over all measures, against what can be found there."""
+    row = rows.iloc[0]
+    if row[["meaningful_change", "mde_low", "mde_high"]].isna().any():
+        return ""
+    least, most = phrases.plain(row["mde_low"]), phrases.plain(row["mde_high"])
+    found = least if least == most else f"{least} to {most}"
+    return f" (pooled: {phrases.plain(row['meaningful_change'])} against {found})"
+
+
+def _counted(s: Section, gate_id: str) -> str:
+    """Whose members the check of balance counts, where they are fewer than those of the table of members by arm."""
+    first = next((a for a in s.study.analyses if a.registered == "primary"), None)
+    every = s.study.arm_systems("participating")
+    if gate_id != "balance" or first is None:
+        return ""
+    cohorts = first.cohorts or s.study.cohorts
+    own = [x for x in every if s.study.cohort_of(x.id) in cohorts]
+    if len(own) == len(every):
+        return ""
+    return (
+        f"counts members of {phrases.units(s, len(own))} (participating, {phrases.years(cohorts)});"
+        f" {phrases.exhibit_ref(s, 'T1', 'cohort') or 'the table of members by arm'} counts all {phrases.count(len(every))}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p4equity.exhibits.t8_payments import own_years
 from p4equity.section import phrases
 
 if TYPE_CHECKING:
@@ -94,11 +95,20 @@ def formula(s: Section) -> str:
     return (
         f"**The formula.** A {s.study.info.unit_label} is paid for each contracted measure and group by how far the gap to"
         f" {phrases.reference(s)} members narrows from {phrases.years(plan.baseline_years)} to"
-        f" {phrases.years(plan.performance_years)}. Nothing is paid for the first {say(plan.threshold)} points; then"
+        f" the years under the {s.study.info.treatment_label}, {phrases.years(plan.performance_years)}{_fewer(s)}."
+        f" Nothing is paid for the first {say(plan.threshold)} points; then"
         f" {say(100 * plan.slope, 0)}% of the maximum a point, up to {say(100 * plan.cap, 0)}%. Nothing is paid when the rate"
         f" of all members falls by more than {say(abs(plan.gate_margin))} points{_guards(s)}. {_past_zero(s)} The maximum is"
         f" {say(plan.pmpm_maximum, 2)} USD per member-month for each measure, shared by its groups."
     )
+
+
+def _fewer(s: Section) -> str:
+    """Units with fewer years under a contract: it began later, or they left."""
+    table = payments(s)
+    named = own_years(table, s.study.payment.performance_years) if table is not None else {}
+    said = phrases.join(f"{s.label(x)} {phrases.years(years)}" for x, years in named.items())
+    return f" ({said})" if said else ""
 
 
 def _guards(s: Section) -> str:

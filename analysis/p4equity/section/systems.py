@@ -66,7 +66,7 @@ def summary(s: Section) -> str:
     if flat:
         text += (
             f" On {phrases.join(flat)} changes of comparison {s.study.info.unit_label_plural} vary no more than sampling error"
-            " explains. The shrunken values are then all the same, and their intervals hold only the error of that common"
+            " explains. The shrunken values are then nearly the same, and their intervals hold only the error of that common"
             " value."
         )
     return text

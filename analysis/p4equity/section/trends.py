@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p4equity.exhibits.select import measure_analysis
 from p4equity.section import phrases
 
 if TYPE_CHECKING:
@@ -49,7 +50,21 @@ def note(s: Section) -> str:
             f" A {s.study.info.unit_label} that left counts until its last full year; the mix changes then. Estimates allow for"
             " that, this table does not."
         )
-    return text
+    return text + _later(s)
+
+
+def _later(s: Section) -> str:
+    """Measures on which some units began later: all count from the first start on, and whom the estimate counts."""
+    analysis, parts = measure_analysis(s.study), []
+    for measure_id in s.study.measure_sets.contracted:
+        starts = {x.id: c for x in s.study.arm_systems("participating") if (c := s.study.cohort_of(x.id, measure_id)) is not None}
+        if len(set(starts.values())) < 2:
+            continue
+        named = phrases.join(f"{s.label(x)} ({c})" for x, c in starts.items())
+        own = [x for x, c in starts.items() if analysis is not None and c in (analysis.cohorts or s.study.cohorts)]
+        alone = f"; the estimate counts {phrases.join(s.label(x) for x in own)} alone" if 0 < len(own) < len(starts) else ""
+        parts.append(f" {phrases.measure(s, measure_id)}: {named} count together from {min(starts.values())} on{alone}.")
+    return "".join(parts)
 
 
 def row_groups(s: Section, measure_ids: tuple[str, ...]) -> tuple[tuple[int, str], ...]:

@@ -11,6 +11,7 @@ import pandas as pd
 from made_rows import UNABLE, answer, build, lines, made, main_rows, payment, table_of
 from p4equity.estimates import estimates_table
 from p4equity.exhibits.base import MISSING
+from p4equity.exhibits.t8_payments import own_years
 from p4equity.results import Results
 from p4equity.study import Study, load_study
 
@@ -61,6 +62,14 @@ def test_payments_add_up_and_weigh_by_what_is_at_stake(study: Study) -> None:
     assert "below the disclosure threshold" in exhibit.footnote
     assert "illustrative" in exhibit.title
     assert first not in exhibit.data.to_csv()
+    assert study.payment is not None
+    assert ("or when the group’s own does not rise" in exhibit.footnote) == (study.payment.group_gain is not None)
+
+
+def test_a_system_with_fewer_years_than_the_formula_is_named_with_its_own() -> None:
+    rows = [("a", 2023, 2025), ("b", 2024, 2025), ("c", 2023, 2023), ("d", None, None)]
+    paid = pd.DataFrame(rows, columns=["system_id", "first_year", "last_year"])
+    assert own_years(paid, (2023, 2024, 2025)) == {"b": [2024, 2025], "c": [2023]}
 
 
 AMOUNTS = ("max_possible", "earned", "earned_by_chance")
