@@ -85,10 +85,17 @@ def judged(found: Leveled, margin: float) -> Verdict:
 
 def by_bounds(gap: Bounds, reference: Bounds, group: Bounds, margin: float, row: Row) -> Verdict:
     """The verdict by three bounds that hold together; row: who stands behind them."""
-    treated, every = row.get("n_treated_clusters"), row.get("n_clusters")
-    if treated is not None and every is not None and min(int(treated), int(every) - int(treated)) < FEWEST:
+    if too_few(row):
         return Verdict(CANNOT_TELL)
     return Verdict(verdict(gap, reference, group, margin), left_open(gap, reference, group, margin))
+
+
+def too_few(row: Row) -> bool:
+    """Whether an arm has too few systems for anything to be said of a row."""
+    treated, every = row.get("n_treated_clusters"), row.get("n_clusters")
+    if is_missing(treated) or is_missing(every):
+        return False
+    return min(int(treated), int(every) - int(treated)) < FEWEST
 
 
 def row_bounds(row: Row) -> Bounds:

@@ -173,7 +173,7 @@ def _note(results: Results, data: pd.DataFrame) -> str:
     if points is not None and exit_bounds_analysis(study) is not None:
         parts.append(
             f"Bounds: the {info.treatment_label} years that a {info.unit_label} was seen in stay as they are; in those after its "
-            f"exit its gaps lie up to {text.number(points)} points to either side of them, a registered range. With the "
+            f"exit its gaps lie up to {text.number(points)} points to either side of them, a planned range. With the "
             "weights of the primary answer every effect over all years that the range allows lies between the two ends"
         )
     if any(len(kinds) > 1 for kinds in owners(study.systems, study.contracts).values()):

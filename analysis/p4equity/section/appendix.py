@@ -64,8 +64,9 @@ def _said(s: Section, rows: pd.DataFrame, analysis: Analysis | None) -> str:
     for _, same in rows[ok & ~drawn].groupby(keys, sort=False, dropna=False):
         parts.append(_answer(s, same.to_dict("records"), analysis))
     if (ok & drawn).any():
-        where = phrases.exhibit_ref(s, "F3", "gaps", ", drawn in ")
-        parts.append(f"{int((ok & drawn).sum())} coefficients by year{where}")
+        figure = analysis is not None and analysis.estimator == "event_study" and analysis.outcome == "gap"
+        where = phrases.exhibit_ref(s, "F3", "gaps", ", gaps in ") if figure else ""
+        parts.append(f"{int((ok & drawn).sum())} coefficients by year, in estimates.csv{where}")
     bad = rows[~ok]
     for (status, reason), same in bad.groupby(["status", "reason"], sort=False, dropna=False):
         who = phrases.join(dict.fromkeys(phrases.group(s, str(g)) for g in same["group"]))

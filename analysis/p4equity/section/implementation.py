@@ -96,17 +96,18 @@ def increment(s: Section, *, brief: bool = False) -> str:
     if brief:
         text = f"Comparison {units} also had data, coaching or grants"
     money, more = _pair(s, PER_MEMBER), _apart(s)
+    unlike = money is not None and not ALIKE[0] <= _ratio(money) <= ALIKE[1]
     if money is None and not more:
         unknown = f"where {units} with a {label} had more of it, the estimate includes that"
         return f"{text}; {unknown}." if brief else f"{text} How much each had is not known here; {unknown}."
     parts = []
-    if money is not None and not ALIKE[0] <= _ratio(money) <= ALIKE[1]:
+    if money is not None and unlike:
         word = "more" if _ratio(money) > 1 else "less"
         mark = ", synthetic" if s.synthetic else ""
         parts.append(f"{word} grant money per attributed member ({_dose(money[0])} against {_dose(money[1])} USD{mark})")
     if more:
         apart = "" if brief else f", by {APART} points or more,"
-        parts.append(f"more agreement{apart} on {phrases.plural(len(more), 'survey statement')}")
+        parts.append(f"more agreement{apart} on {phrases.plural(len(more), 'survey statement')} (not tested)")
     where = phrases.section_ref(s, "implementation", " (")
     where += ")" if where else ""
     if not parts:
@@ -118,8 +119,8 @@ def increment(s: Section, *, brief: bool = False) -> str:
     if brief:
         return f"{text}; participating ones had {parts[0]}, which the estimate includes{where}."
     return (
-        f"{text} The help was not equal: participating {units} had {phrases.join(parts)}. The estimate includes whatever that"
-        f" difference did{where}."
+        f"{text} The help {'was not' if unlike else 'may not have been'} equal: participating {units} had {phrases.join(parts)}."
+        f" The estimate includes whatever that difference did{where}."
     )
 
 
@@ -135,8 +136,8 @@ def reports(s: Section) -> str:
     )
     return (
         f"**{head}.** Participating {units} opened {_value(pair[0])} of the reports delivered to them, comparison {units}"
-        f" {_value(pair[1])}. What the reports do in both arms the estimates leave out"
-        + ("." if alike else "; what they do in one arm only is part of the estimate.")
+        f" {_value(pair[1])}. The estimates leave out whatever reports do in both arms"
+        + ("." if alike else "; what they do in one arm only is part of them.")
     )
 
 
@@ -192,8 +193,8 @@ def survey(s: Section) -> str:
         f" {phrases.plain(respondents['n'], 0)} persons answered"
         + (f", {_value(rate)} of those asked. " if rate else "; the response rate is not in these data. ")
         + (
-            f"Agreement is higher in participating {s.study.info.unit_label_plural} by at least {APART} points on {more}; such"
-            f" differences may be an effect of the {s.study.info.treatment_label} or belong to what came with it. "
+            f"Agreement is higher in participating {s.study.info.unit_label_plural} by at least {APART} points on {more}. That is"
+            f" not tested: it may be chance, an effect of the {s.study.info.treatment_label}, or part of what came with it. "
             if more
             else (
                 f"On no statement is agreement higher in participating {s.study.info.unit_label_plural} by {APART} points or"

@@ -22,8 +22,9 @@ from p4equity.disparity.leveling import (
     reference_falls,
 )
 from p4equity.disparity.leveling_probability import NO_GAIN
+from p4equity.evaluation.claims import FEWEST
 from p4equity.evaluation.leveling import KIND_OUTCOMES
-from p4equity.exhibits.leveling_answers import Leveled, Verdict, by_bounds, judged, leveled, row_bounds, widened
+from p4equity.exhibits.leveling_answers import Leveled, Verdict, by_bounds, judged, leveled, row_bounds, too_few, widened
 from p4equity.section import phrases
 from p4equity.section.answers import EVERYONE, Answer, Row, excludes_zero, figures, members, moved
 from p4equity.section.confidence import checks
@@ -75,6 +76,8 @@ def judge(s: Section, a: Answer) -> Leveling:
     else:
         gap, reference, group = (widened(r) for r in (a.main, a.reference, a.rate))
         named = by_bounds(gap, reference, group, least, a.main)
+    if too_few(a.main):
+        return Leveling(named.kind, a.claimed, CANNOT_TELL, CANNOT_TELL, named.left)
     return Leveling(named.kind, a.claimed, _fall(reference, least), _SAID[group_gains(group, least)], named.left)
 
 
@@ -106,18 +109,28 @@ def table(s: Section, items: list[Answer]) -> pd.DataFrame:
         level, found = judge(s, a), joint(s, a)
         who = members(s, a)
         name = phrases.measure(s, a.measure_id) + ("" if who == EVERYONE else f" ({who})")
-        parts = [_percent(s, found, o) for o in ("share_from_reference", *_WAYS.values())]
-        rows.append([name, _narrows(a), level.falls, level.gains, *parts, words(level)])
+        part, *chances = (_percent(s, found, o) for o in ("share_from_reference", *_WAYS.values()))
+        together = " / ".join(chances) if set(chances) != {"–"} else "–"
+        rows.append([name, _narrows(a), level.falls, level.gains, part, together, words(level)])
     names = [
         "Measure",
         "Gap narrows (rule for claims)",
         f"{phrases.reference(s)} falls",
-        "Groups gain",
+        "Groups gain" + (f" {phrases.plain(margin(s))} or more" if margin(s) else ""),
         "Reference's part",
-        *(f"Probability {kind.removeprefix('leveling ')}" for kind in _WAYS),
+        f"Probability {' / '.join(kind.removeprefix('leveling ') for kind in _WAYS)}",
         "Verdict",
     ]
     return pd.DataFrame(rows, columns=names)
+
+
+def table_note(s: Section) -> str:
+    """What the columns of the table mean, and what the probabilities leave."""
+    return (
+        "Falls, gain: by bounds of both effects that hold together; where an arm has fewer than"
+        f" {phrases.count(FEWEST)} {s.study.info.unit_label_plural}, the data cannot tell. What the three probabilities leave of"
+        " 100% is no narrowing, or a smaller one without a fall. –: not estimable, or not asked."
+    )
 
 
 _WAYS = {kind: KIND_OUTCOMES[kind] for kind in (LEVELING_DOWN, MIXED, LEVELING_UP)}

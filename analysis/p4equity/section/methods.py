@@ -51,14 +51,40 @@ def described(s: Section, method: str) -> str:
 def claim_rule(s: Section) -> str:
     """What a claim needs, what an adjusted p is, and what is said of everything that is not claimed."""
     rule = s.study.inference
-    many = len(rule.primary)
-    both = "both " if many == 2 else ""
+    tests = (
+        f"the {phrases.method(rule.primary[0])} test rejects"
+        if len(rule.primary) == 1
+        else f"{phrases.count(len(rule.primary))} methods of inference {'both ' if len(rule.primary) == 2 else ''}reject"
+    )
     name, source = _FAMILY.get(rule.family, ("", ""))
     order = f"“{rule.multiplicity}” [{source}]." if name and name in rule.multiplicity else f"“{rule.multiplicity}.”"
-    adjusted = "" if s.run.rows({"inference": "claim"}).empty else " An adjusted p is a p value after that allowance."
+    judged = not s.run.rows({"inference": "claim"}).empty
+    adjusted = " An adjusted p is a p value after that allowance." if judged else ""
+    allowed = " after adjustment" if judged else ""
     return (
-        f"Nothing is claimed unless {phrases.plural(many, 'method')} of inference {both}{'rejects' if many == 1 else 'reject'} at"
-        f" {rule.alpha:g}. {'. '.join(described(s, m) for m in rule.primary)}. The plan also fixes the order of the questions:"
-        f" {order}{adjusted} Everything else is reported as an estimate with its interval and the words “the data cannot tell.”"
-        " Those words do not mean that nothing happened."
+        f"Nothing is claimed unless {tests} at {rule.alpha:g}{allowed}. {'. '.join(described(s, m) for m in rule.primary)}. The"
+        f" plan also fixes the order of the questions: {order}{adjusted}{_outside(s)} Everything else is reported as an estimate"
+        " with its interval and the words “the data cannot tell.” Those words do not mean that nothing happened."
+    )
+
+
+_OUTSIDE = {  # estimator -> the answers outside the order of questions that Holm's rule may announce
+    "scale_change": "the answers on other scales",
+    "retention": "who stays",
+    "attributed_share": "shares of attributed members",
+    "specification_break": "jumps where ages change",
+    "adjusted_change": "facts held fixed",
+}
+
+
+def _outside(s: Section) -> str:
+    """Which kinds of answers outside the order of questions are announced, and by which rule."""
+    asked = {a.estimator for a in s.study.analyses}
+    kinds = [name for estimator, name in _OUTSIDE.items() if estimator in asked]
+    kinds += ["negative controls"] if s.study.measure_sets.negative_control else []
+    if not kinds:
+        return ""
+    return (
+        f" Outside that order a change is announced, but not claimed, of {phrases.join(kinds)}, each kind by Holm’s rule over all"
+        f" its questions (familywise error rate {phrases.plain(100 * s.study.inference.alpha, 0)}%)."
     )

@@ -55,4 +55,8 @@ def _selected(s: Section, asked: list[tuple[Any, list[Row]]]) -> str:
     chosen = [y for y in s.study.baseline.selection_years if any(a.placebo <= y < s.study.launch_cohort for a, _ in asked)]
     if not chosen:
         return ""
-    return f" {phrases.years(chosen)}, by which measures were chosen for wide gaps, pushes the earlier answer up, not down."
+    year = "the year" if len(chosen) == 1 else "years"
+    return (
+        f" The earlier answer contains {phrases.years(chosen)}, {year} by which measures were chosen for wide gaps; this"
+        " raises it and could hide an early narrowing."
+    )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_cells import made_cells
 from p4equity.estimates import estimates_table
+from p4equity.evaluation.claims import FEWEST
 from p4equity.evaluation.context import Context
 from p4equity.evaluation.leveling import PROBABILITIES
 from p4equity.evaluation.plan import analysis_rows
 from p4equity.results import write_csv
-from p4equity.section import leveling, open_section
+from p4equity.section import leveling, open_section, phrases
 from p4equity.section.answers import answers, primary_question
 from p4equity.section.section import Section
 from p4equity.study import load_study
@@ -65,8 +67,20 @@ def test_the_sentence_gives_each_kind_after_and_before_the_data_and_names_the_re
     assert any(rests)
 
 
-def test_the_table_has_a_column_for_each_kind(section: Section) -> None:
-    table = leveling.table(section, answers(section, "measure"))
-    assert [c for c in table.columns if c.startswith("Probability")] == [
-        "Probability down", "Probability mixed", "Probability up",
-    ]  # fmt: skip
+def test_the_table_holds_all_kinds_in_one_column_and_names_the_margin(section: Section) -> None:
+    asked = answers(section, "measure")
+    table = leveling.table(section, asked)
+    assert [c for c in table.columns if c.startswith("Probability")] == ["Probability down / mixed / up"]
+    assert "Groups gain 0.5 or more" in table.columns
+    cells = table["Probability down / mixed / up"]
+    assert any(cell != "–" for cell in cells)
+    assert all(cell == "–" or cell.count(" / ") == 2 for cell in cells)
+
+
+def test_nothing_is_said_of_either_side_where_an_arm_has_too_few_systems(section: Section) -> None:
+    asked = [a for a in answers(section, "measure") if a.ok and a.baseline_gap]
+    levels = [leveling.judge(section, replace(a, main={**a.main, "n_treated_clusters": 2})) for a in asked]
+    assert levels
+    assert {(x.falls, x.gains) for x in levels} == {("cannot tell", "cannot tell")}
+    few = phrases.count(FEWEST)
+    assert f"fewer than {few} systems" in leveling.table_note(section)
