@@ -163,7 +163,7 @@ def _zero(plan: Any) -> str:
     return (
         ""
         if plan.past_zero
-        else "Of a gap that turns round the part down to zero is paid for; where the own baseline shows no gap, nothing. "
+        else "Of a gap that turns round the part down to zero is paid for; nothing where the baseline shows no gap. "
     )
 
 
