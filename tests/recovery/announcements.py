@@ -32,7 +32,6 @@ def by_holm(context: Context) -> dict[str, bool]:
     families = {
         "staying": [r for a in _asked(context, "retention") for r in _first(context, a) if r["outcome"] == a.outcome],
         "attributed shares": [r for a in _asked(context, "attributed_share") for r in _first(context, a)],
-        "paid against unpaid measures": [r for a in _asked(context, "paid_contrast") for r in _first(context, a)],
         "gaps along a fact held fixed": [r for r in slopes if r["outcome"] == SLOPE],
         "spillover to neighbours": [r for r in near if r["outcome"] == SLOPE],
         "other scales": scales,

@@ -13,7 +13,7 @@ from made_rows import answer
 from p4equity.estimates import estimates_table
 from p4equity.exhibits.select import pooled_analysis
 from p4equity.results import write_csv
-from p4equity.section import glance, implementation, margins, open_section, questions, robustness, side_effects
+from p4equity.section import glance, implementation, margins, open_section, parting, questions, robustness, side_effects
 from p4equity.section.answers import primary_question
 from p4equity.section.section import Section
 from p4equity.study import Study, load_study
@@ -129,3 +129,28 @@ def test_spillover_to_other_groups_is_no_question_of_other_data(study: Study, tm
     assert groups["Needs"] == "None more: the extract holds them"
     assert "no analysis is planned of" in groups["Answer"]
     assert "Other" in groups["Answer"] or "other" in groups["Answer"]
+
+
+def test_paid_against_unpaid_is_no_claim(study: Study, tmp_path: Path) -> None:
+    rows = [answer(study.analysis("paid_contrast"), "pooled", -4.0, p_value=0.028)]
+    text = plain(side_effects._paid(section(tmp_path, rows)))
+    assert "p = 0.028. This is secondary and unadjusted, not a claim." in text
+    assert "narrowed more" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((0.0, 0.0), "In none of two series"),
+        ((0.0, 0.4), "In one of two series the average after the start excludes zero, but only while trends part by no more"),
+    ],
+)
+def test_how_far_trends_may_part_follows_the_breakdown(
+    study: Study, tmp_path: Path, values: tuple[float, float], words: str
+) -> None:
+    asked = next(a for a in study.analyses if a.bounds_trends)
+    rows = [
+        answer(asked, "CBP", x, group=g, outcome="gap_relative_magnitudes_breakdown", inference="relative_magnitudes")
+        for x, g in zip(values, study.groups.compared, strict=False)
+    ]
+    assert words in plain(parting.trends(section(tmp_path, rows)))

@@ -132,10 +132,14 @@ def _bounds(results: Results, analysis: Analysis, found: pd.DataFrame) -> Findin
     name = _name(results, analysis)
     if ok.empty:
         return name, _why_not(results, rows), [str(i) for i in rows["row_id"]]
-    low, high = (words.number(float(ok["estimate"].agg(end)), 1) for end in ("min", "max"))
+    ids, clear = [str(i) for i in ok["row_id"]], ok[ok["estimate"] > 0]
+    if clear.empty:
+        return name, f"zero is excluded in none of {len(ok)} series, even if trends hardly part{_silent(rows)}", ids
+    low, high = (words.number(float(clear["estimate"].agg(end)), 1) for end in ("min", "max"))
     span = low if low == high else f"{low} to {high}"
     what = f"zero is excluded while trends part by at most {span} times the largest change between years before the start"
-    return name, f"{what}{f', in {len(ok)} series' if len(ok) > 1 else ''}{_silent(rows)}", [str(i) for i in ok["row_id"]]
+    which = f", in {len(clear)} of {len(ok)} series" if len(ok) > 1 else ""
+    return name, f"{what}{which}{_silent(rows)}", ids
 
 
 def _held_fixed(results: Results, analysis: Analysis, found: pd.DataFrame) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from p4equity.section import phrases, reversal
+from p4equity.section import parting, phrases, reversal
 from p4equity.section.answers import (
     EVERYONE,
     Answer,
@@ -157,22 +157,7 @@ def before(s: Section) -> str:
     return (
         f"{text} This is weak comfort: with few {s.study.info.unit_label_plural} such a test finds only large differences, and"
         " results that pass it look better than they are [@roth_2022]. Look at the width of the intervals before the start, not"
-        f" at the p values. {_trends(s)} {_one_year(s)}"
-    )
-
-
-def _trends(s: Section) -> str:
-    """How far trends may part before the averages after the start are compatible with no effect: the breakdown values."""
-    found = s.run.rows({"inference": "relative_magnitudes", "status": "ok"})
-    found = found[found["outcome"].astype(str).str.endswith("breakdown")]
-    found = found[~found["outcome"].astype(str).str.startswith(("reference", "group"))]
-    if found.empty:
-        return ""
-    ends = [s.number(str(found.loc[found["estimate"].agg(f), "row_id"])) for f in ("idxmin", "idxmax")]
-    least = f"{ends[0]} to {ends[1]} times" if len(found) > 1 else f"{ends[0]} times"
-    return (
-        f"The averages after the start exclude zero only while trends part by no more than {least} the largest change between"
-        f" neighbouring years before it, in {phrases.plural(len(found), 'series', 'series')} [@rambachan_roth_2023]."
+        f" at the p values. {parting.trends(s)} {_one_year(s)}"
     )
 
 

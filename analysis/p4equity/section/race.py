@@ -106,14 +106,38 @@ def _levels(s: Section) -> str:
     shares = [float(rows[(*p, WEIGHTED)]["estimate"]) / float(rows[(*p, LINEAR)]["estimate"]) for p in whole]
     least, most = (phrases.plain(100 * f(shares, default=0.0), 0) for f in (min, max))
     kept = f" Over all members, weighting shows {least} to {most}% of the baseline gaps of the regression." if shares else ""
+    head = f"{phrases.capital(phrases.count(between) if between else 'none')} of {phrases.plural(len(known), 'known gap')}"
     return (
-        f"**Among members who reported themselves, {phrases.count(near)} of {phrases.count(len(known))} baseline gaps agree with"
-        " the range from probabilities as weights to the regression.** There the gap is known: its interval reaches the range in"
-        f" {phrases.count(near)}, and the gap itself lies inside in {phrases.count(between)}. Where results follow a member's own"
-        " group alone, the regression is right, weighting shows too little, and sampling errors put the known gap on either"
-        f" side of the range's end.{kept} Self-report is selective, so that others may differ; and a change need not lie between"
-        " the two."
+        f"**{head} {'lies' if between == 1 else 'lie'} inside the range from probabilities as weights to the regression.** Known"
+        f" are baseline gaps among members who reported themselves; the interval reaches the range in {phrases.count(near)}."
+        " Where results follow a member's own group alone, the regression is right, weighting shows too little, and sampling"
+        " errors put the known gap on either"
+        f" side of the range's end.{kept}{_recorded(s, rows, pairs)} Self-report is selective, so that others may differ; and a"
+        " change need not lie between the two."
     )
+
+
+def _recorded(s: Section, rows: dict[tuple[str, str, str], Row], pairs: list[tuple[str, str]]) -> str:
+    """How many gaps by recorded class lie outside the range over all members, and whether the primary effect does."""
+    ways = (WEIGHTED, CLASSES, LINEAR)
+    known = [p for p in pairs if all(rows.get((*p, way), {}).get("status") == "ok" for way in ways)]
+    if not known:
+        return ""
+    ends = [[float(rows[(*p, way)]["estimate"]) for way in ways] for p in known]
+    sides = {"above": sum(x > max(low, high) for low, x, high in ends), "below": sum(x < min(low, high) for low, x, high in ends)}
+    said = (
+        phrases.join(f"{side} the range in {phrases.count(n)}" for side, n in sides.items() if n) or "outside the range in none"
+    )
+    text = f" Over all members the gaps by recorded class lie {said} of {phrases.count(len(known))}"
+    a = primary_question(s)
+    found = {} if a is None else {s.study.analysis(b.analysis_id).race_method: float(b.main["estimate"]) for b in checks(s, a)}
+    if a is None or not a.ok or not {WEIGHTED, LINEAR} <= set(found):
+        return f"{text}."
+    own, two = float(a.main["estimate"]), (found[WEIGHTED], found[LINEAR])
+    inside = min(two) <= own <= max(two)
+    larger = abs(own) > max(map(abs, two))
+    where = "lies between both ends" if inside else f"is {'larger' if larger else 'smaller'} than either end"
+    return f"{text}, and the primary effect {where}."
 
 
 def _reaches(row: Row, low: float, high: float) -> bool:

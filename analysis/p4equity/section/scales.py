@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from p4equity.exhibits.t15_scales import shown_ids
 from p4equity.section import phrases
+from p4equity.section.answers import excludes_zero
 from p4equity.section.heads import familywise
 from p4equity.study.scale_names import SCALE_NAMES
 
@@ -48,33 +49,54 @@ def scales(s: Section) -> str:
         f"Of {phrases.plural(len(others), 'answer')} on other scales{table}, {head} {'shows' if len(clear) == 1 else 'show'} a"
         f" change ({familywise(s, others)})."
     )
-    pooled = _pooled(s, found.get(phrases.POOLED, {}))
-    parts = phrases.paragraphs(*(_parting(s, measure, rows, shown) for measure, rows in singles.items()))
+    pooled = _pooled(s, found.get(phrases.POOLED, {}), shown)
+    parts = phrases.paragraphs(*(_parting(s, measure, rows, shown, familywise(s, others)) for measure, rows in singles.items()))
     return phrases.paragraphs(f"{text} {pooled}", parts, _parallel(s))
 
 
-def _parting(s: Section, measure: str, rows: dict[str, Row], shown: Collection[str]) -> str:
-    """Where scales disagree about one measure: which show a change and which do not, and whether the worst-off group gained."""
+def _parting(s: Section, measure: str, rows: dict[str, Row], shown: Collection[str], by: str) -> str:
+    """Of a measure where one scale shows a change: what the others say, and whether they disagree or just pass no rule.
+
+    Scales disagree where intervals without zero lie on different sides; on the last scale a rise is the better side.
+    """
     ok = {name: row for name, row in rows.items() if row["status"] == "ok"}
     clear = [name for name, row in ok.items() if row["row_id"] in shown]
-    silent = [name for name in ok if name not in clear]
-    if not clear or not silent:
+    if not clear or len(clear) == len(ok):
         return ""
-    changed = phrases.join(SCALE_NAMES[n].prose for n in clear)
-    not_shown = phrases.join((SCALE_NAMES[n].prose for n in silent), "or")
-    text = (
-        f"Scales disagree on {phrases.lower(phrases.measure(s, measure))}. A change shows in {changed}, and none in {not_shown}."
-    )
-    if "gap" in clear and WORST in silent:
-        text += f" So a gain of the group that was worst off is not shown: the effect on its rate is {_figures(s, ok[WORST])}."
+    better = [n for n in ok if excludes_zero(ok[n]) and (ok[n]["estimate"] > 0) == (n == WORST)]
+    worse = [n for n in ok if excludes_zero(ok[n]) and n not in better]
+    where, names = phrases.lower(phrases.measure(s, measure)), _names(clear)
+    if better and worse:
+        return f"Scales disagree on {where}: better by {_names(better)}, worse by {_names(worse)}, where intervals exclude zero."
+    text = f"On {where} a change is shown in {names}."
+    same = [n for n in (better or worse) if n not in clear]
+    if same:
+        ends = sorted(same, key=lambda n: ok[n]["p_value"])
+        low, high = (s.number(ok[n]["row_id"], what="p_value") for n in (ends[0], ends[-1]))
+        span = f"p {low} to {high}" if len(same) > 1 else f"p {low}"
+        verbs = ("point", "do") if len(same) > 1 else ("points", "does")
+        text += f" {phrases.capital(_names(same))} {verbs[0]} the same way ({span}) but {verbs[1]} not pass the rule ({by})."
+    open_ = [n for n in ok if n not in (*clear, *same)]
+    if open_:
+        text += f" Of {_names(open_)} the data cannot tell."
+    if WORST in open_:
+        text += f" The effect on the rate of the group that was worst off is {_figures(s, ok[WORST])}."
     return text
 
 
-def _pooled(s: Section, rows: dict[str, Row]) -> str:
-    """The pooled log-odds gap and the pooled rate of the worst-off group, as the two that differ most in what they look at."""
-    names = [n for n in ("log_odds_gap", WORST) if n in rows and rows[n]["status"] == "ok"]
-    said = phrases.join(f"the effect on {SCALE_NAMES[n].prose} is {_figures(s, rows[n])}" for n in names)
-    return f"Over all measures, {said}." if said else ""
+def _names(names: Sequence[str]) -> str:
+    return phrases.join(SCALE_NAMES[n].prose for n in names)
+
+
+def _pooled(s: Section, rows: dict[str, Row], shown: Collection[str]) -> str:
+    """Which pooled answers on other scales are shown and which are not; figures of the two that differ most in what they see."""
+    ok = {n: row for n, row in rows.items() if n != "gap" and row["status"] == "ok"}
+    parts = []
+    for head, wanted in (("Shown over all measures", True), ("Not shown", False)):
+        names = [n for n in ok if (ok[n]["row_id"] in shown) == wanted]
+        said = [SCALE_NAMES[n].prose + (f", {_figures(s, ok[n])}" if n in ("log_odds_gap", WORST) else "") for n in names]
+        parts += [f"{head}: {'; '.join(said)}."] if said else []
+    return " ".join(parts)
 
 
 def _figures(s: Section, row: Row) -> str:

@@ -85,10 +85,18 @@ def _unchosen(s: Section) -> str:
     row = next((r for a in asked if (r := _row(s, a.id, "gap")) is not None and r["status"] == "ok"), None)
     if row is None or not sets.not_incentivized:
         return ""
-    return (
+    text = (
         f" Over all {phrases.count(len(every))} measures of {s.study.info.unit_label_plural} with a {label}, paid or not, where"
-        f" nothing was chosen, gaps changed by {figures(s, row, with_unit=False, level=False)}: the effect thinned by measures"
-        f" that no {label} pays for."
+        f" nothing was chosen, gaps changed by {figures(s, row, with_unit=False, level=False)}"
+    )
+    if excludes_zero(row):
+        return f"{text}."
+    bound = s.number(row["row_id"], what="conf_high", flipped=True)
+    first = _primary(s)
+    own = f" of the {s.number(first['row_id'], signed=True)}" if first is not None and first["status"] == "ok" else ""
+    return (
+        f"{text}: the data cannot tell; a mean narrowing by more than {bound} points is excluded. Unpaid measures may thin the"
+        f" effect, or selection may make part{own}."
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from p4equity.evaluation.announcements import announced
 from p4equity.section import phrases
-from p4equity.section.answers import Row, figures, without_number
+from p4equity.section.answers import Row, figures, p_value, without_number
 from p4equity.section.heads import familywise
 
 if TYPE_CHECKING:
@@ -28,16 +28,14 @@ def _first(s: Section, estimator: str) -> list[Row]:
 
 
 def _paid(s: Section) -> str:
-    """Whether gaps moved more where a contract pays."""
+    """By how much gaps moved more where a contract pays: a number, announced by no rule."""
     for row in _first(s, "paid_contrast"):
         head = "**Paid against unpaid measures.** Inside the same systems, "
         if row["status"] != "ok":
             return f"{head}the difference has no answer: {without_number(s, row)}."
         said = f"gaps in paid measures changed by {figures(s, row)} beyond gaps in unpaid ones"
-        if not announced([row], s.study.inference.alpha):
-            return f"{head}{said}: the data cannot tell them apart."
-        more = "narrowed more where a contract pays" if row["estimate"] < 0 else "narrowed less where a contract pays"
-        return f"{head}{said}: they {more} ({familywise(s, [row])})."
+        tested = f", {p_value(s, row)}" if row["p_value"] is not None and row["p_value"] == row["p_value"] else ""
+        return f"{head}{said}{tested}. This is secondary and unadjusted, not a claim."
     return ""
 
 

@@ -151,7 +151,8 @@ def test_paragraphs_look_up_what_they_say(section: Section, results: Results) ->
         if "to" not in shown:
             value = float(shown.replace("−", "-").replace("+", "").replace("\\", ""))
             assert value == pytest.approx(found.loc[key, "estimate"], abs=0.0501)
-    assert "Scales disagree on colorectal" in said
+    assert ("Scales disagree on colorectal" in said) != ("On colorectal" in said)
+    assert "Not shown: " in said or "Shown over all measures: " in said
     assert re.search(r"Holm’s rule over \w+ questions with enough systems in each arm, familywise error rate 5%", said)
     assert "cannot hold together" in said
 
