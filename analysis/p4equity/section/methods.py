@@ -51,16 +51,20 @@ def described(s: Section, method: str) -> str:
 def claim_rule(s: Section) -> str:
     """What a claim needs, what an adjusted p is, and what is said of everything that is not claimed."""
     rule = s.study.inference
-    many = len(rule.primary)
-    both = "both " if many == 2 else ""
+    tests = (
+        f"the {phrases.method(rule.primary[0])} test rejects"
+        if len(rule.primary) == 1
+        else f"{phrases.count(len(rule.primary))} methods of inference {'both ' if len(rule.primary) == 2 else ''}reject"
+    )
     name, source = _FAMILY.get(rule.family, ("", ""))
     order = f"“{rule.multiplicity}” [{source}]." if name and name in rule.multiplicity else f"“{rule.multiplicity}.”"
-    adjusted = "" if s.run.rows({"inference": "claim"}).empty else " An adjusted p is a p value after that allowance."
+    judged = not s.run.rows({"inference": "claim"}).empty
+    adjusted = " An adjusted p is a p value after that allowance." if judged else ""
+    allowed = " after adjustment" if judged else ""
     return (
-        f"Nothing is claimed unless {phrases.plural(many, 'method')} of inference {both}{'rejects' if many == 1 else 'reject'} at"
-        f" {rule.alpha:g}. {'. '.join(described(s, m) for m in rule.primary)}. The plan also fixes the order of the questions:"
-        f" {order}{adjusted}{_outside(s)} Everything else is reported as an estimate with its interval and the words “the data"
-        " cannot tell.” Those words do not mean that nothing happened."
+        f"Nothing is claimed unless {tests} at {rule.alpha:g}{allowed}. {'. '.join(described(s, m) for m in rule.primary)}. The"
+        f" plan also fixes the order of the questions: {order}{adjusted}{_outside(s)} Everything else is reported as an estimate"
+        " with its interval and the words “the data cannot tell.” Those words do not mean that nothing happened."
     )
 
 
