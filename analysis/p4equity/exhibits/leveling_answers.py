@@ -92,10 +92,11 @@ def by_bounds(gap: Bounds, reference: Bounds, group: Bounds, margin: float, row:
 
 def too_few(row: Row) -> bool:
     """Whether an arm has too few systems for anything to be said of a row."""
-    treated, every = row.get("n_treated_clusters"), row.get("n_clusters")
-    if is_missing(treated) or is_missing(every):
+    known = [row.get(c) for c in ("n_treated_clusters", "n_clusters")]
+    if any(is_missing(n) for n in known):
         return False
-    return min(int(treated), int(every) - int(treated)) < FEWEST
+    treated, every = (int(float(str(n))) for n in known)
+    return min(treated, every - treated) < FEWEST
 
 
 def row_bounds(row: Row) -> Bounds:

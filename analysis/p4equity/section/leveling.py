@@ -26,7 +26,7 @@ from p4equity.evaluation.claims import FEWEST
 from p4equity.evaluation.leveling import KIND_OUTCOMES
 from p4equity.exhibits.leveling_answers import Leveled, Verdict, by_bounds, judged, leveled, row_bounds, too_few, widened
 from p4equity.section import phrases
-from p4equity.section.answers import EVERYONE, Answer, Row, excludes_zero, figures, members, moved
+from p4equity.section.answers import EVERYONE, Answer, Row, figures, members, moved
 from p4equity.section.confidence import checks
 
 if TYPE_CHECKING:
@@ -205,12 +205,10 @@ def share_words(s: Section, a: Answer, *, brief: bool = False) -> str:
 
 
 def reference_by_members(s: Section, a: Answer) -> str:
-    """The reference group's movement with members as weights, where that excludes zero and the answer's own does not."""
-    if a.reference is None or excludes_zero(a.reference):
-        return ""
+    """The reference group's movement with members as weights; empty where the plan does not ask for it."""
     for b in checks(s, a):
         row = b.reference if s.study.analysis(b.analysis_id).weighting == "patient" else None
-        if row is not None and row["status"] == "ok" and excludes_zero(row):
+        if row is not None and row["status"] == "ok":
             changed = figures(s, row, level=False)
             return f"Weighted by members, the rate of {phrases.reference(s)} members changed by {changed}."
     return ""

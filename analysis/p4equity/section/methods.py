@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p4equity.section import phrases
+from p4equity.study.names import ANNOUNCED_OUTSIDE
 
 if TYPE_CHECKING:
     from p4equity.section.section import Section
@@ -68,19 +69,10 @@ def claim_rule(s: Section) -> str:
     )
 
 
-_OUTSIDE = {  # estimator -> the answers outside the order of questions that Holm's rule may announce
-    "scale_change": "the answers on other scales",
-    "retention": "who stays",
-    "attributed_share": "shares of attributed members",
-    "specification_break": "jumps where ages change",
-    "adjusted_change": "facts held fixed",
-}
-
-
 def _outside(s: Section) -> str:
     """Which kinds of answers outside the order of questions are announced, and by which rule."""
     asked = {a.estimator for a in s.study.analyses}
-    kinds = [name for estimator, name in _OUTSIDE.items() if estimator in asked]
+    kinds = [name for estimator, name in ANNOUNCED_OUTSIDE.items() if estimator in asked]
     kinds += ["negative controls"] if s.study.measure_sets.negative_control else []
     if not kinds:
         return ""

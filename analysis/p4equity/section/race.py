@@ -166,7 +166,7 @@ def _drift(s: Section) -> str:
     head = (
         f"Growing self-report alone could pass for an effect of {phrases.plain(one - other, 1, signed=True)} points"
         if abs(one - other) >= SHOWN
-        else "Self-report grew alike in both arms, so that its growth cannot pass for an effect"
+        else "Self-report grew alike in both arms, so that its growth is unlikely to pass for an effect"
     )
     return (
         f"**{head}.** Between"
@@ -214,7 +214,7 @@ def _between_arms(s: Section, rows: dict[tuple[str, str, str], Row]) -> str:
     worst, pair, both = max(found, key=lambda f: abs(f[0]))
     own, other = (phrases.plain(_accuracy(r), 3) for r in both)
     return (
-        f" Of errors that stay but differ between arms it is not: squared correlations differ most in effect for"
+        f" It is not free of errors that last and differ between arms: squared correlations differ most in effect for"
         f" {_named(s, pair)} ({own} and {other}), where a gap that closed alike in both arms would pass for an effect of"
         f" {phrases.plain(worst, 2, signed=True)} points."
     )

@@ -141,6 +141,15 @@ ESTIMATOR_NAMES: dict[str, EstimatorName] = {
     "cost_per_point": _e("ratio of the effects on spending and on gaps", "cost per point"),
 }
 
+# Estimators whose answers Holm's rule may announce outside the order of questions, as a sentence names them.
+ANNOUNCED_OUTSIDE = {
+    "scale_change": "the answers on other scales",
+    "retention": "who stays",
+    "attributed_share": "shares of attributed members",
+    "specification_break": "jumps where ages change",
+    "adjusted_change": "facts held fixed",
+}
+
 # Who the members of an analysis are (`members`).
 MEMBERS_NAMES = {
     "open": "members of each year", "age_standardized": "rates at the same ages in all years",
