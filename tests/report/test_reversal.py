@@ -117,4 +117,4 @@ def test_bounds_that_hold_together_are_called_that(tmp_path: Path, study: Study)
         (folder / "report.json").write_text(json.dumps({"study": STUDY, "synthetic": True}), "utf-8")
         s = open_section(str(folder))
         said = leveling.who_moved(s, answers(s, pooled.id)[0])
-        assert ("by bounds that hold together, the rate of White members" in said) == with_joint
+        assert ("by joint bounds, the rate of White members" in said) == with_joint

@@ -26,7 +26,7 @@ def draw_glance(results: Results, points: pd.DataFrame) -> Any:
     """Three panels with a line a measure: raw gaps, effect on the gap, effects on the reference and on the groups."""
     labels = list(dict.fromkeys(points["label"]))
     places = {label: len(labels) - i for i, label in enumerate(labels)}
-    figure = new_figure(0.98 + ROW * len(labels))
+    figure = new_figure(0.93 + ROW * len(labels))
     raw, effect, moved = figure.subplots(1, 3, sharey=True, width_ratios=(1.25, 1.0, 1.0))
     reach = 1.5 * float(np.nanmax(np.abs(points["estimate"].to_numpy(float))))
     gaps = points[points["side"] == "gap"]

@@ -159,7 +159,7 @@ def _movers(s: Section, a: Answer) -> str:
     if shown:
         text += f" On {phrases.measures(s, shown)} leveling down is shown."
     if left:
-        text += f" Leveling up is ruled out, leveling down is not, on {leveling.with_down_chance(s, left)}."
+        text += f" Leveling up is ruled out on {leveling.with_down_chance(s, left)}."
     return text
 
 

@@ -90,7 +90,10 @@ def statement(item: str) -> str:
 
 
 def increment(s: Section, *, brief: bool = False) -> str:
-    """What both arms had besides the contract, and in which of it participating units had more: part of the estimate."""
+    """What both arms had besides the contract, and in which of it participating units had more: part of the estimate.
+
+    brief: after the question has said that both arms had help, only what differed.
+    """
     units, label = s.study.info.unit_label_plural, s.study.info.treatment_label
     text = f"Comparison {units} also had data, coaching or grants: the estimate is the {label}'s increment over them."
     if brief:
@@ -117,7 +120,7 @@ def increment(s: Section, *, brief: bool = False) -> str:
             else f"{text} By the numbers at hand both sides had about as much{where}."
         )
     if brief:
-        return f"{text}; participating ones had {parts[0]}, which the estimate includes{where}."
+        return f"Participating {units} had {parts[0]}, which the estimate includes{where}."
     return (
         f"{text} The help {'was not' if unlike else 'may not have been'} equal: participating {units} had {phrases.join(parts)}."
         f" The estimate includes whatever that difference did{where}."

@@ -178,7 +178,7 @@ def who_moved(s: Section, a: Answer) -> str:
     reference, group = (dict(r) for r in found.sides[:2]) if found is not None else (a.reference, a.rate)
     assert reference is not None
     assert group is not None
-    kind = ", by bounds that hold together" if found is not None else ""
+    kind = ", by joint bounds" if found is not None else ""
     return (
         f"Against comparison {s.study.info.unit_label_plural}{kind}, the rate of {phrases.reference(s)} members"
         f" {moved(s, _plain(reference))} and that of {members(s, a)} {moved(s, _plain(group))}."
@@ -220,7 +220,7 @@ def with_down_chance(s: Section, items: list[Answer]) -> str:
     for a in items:
         row = _chances(s, a).get(LEVELING_DOWN)
         name = phrases.lower(phrases.measure(s, a.measure_id))
-        parts.append(f"{name} (its probability there: {chance(s, row)})" if row is not None else name)
+        parts.append(f"{name} (leveling down: {chance(s, row)})" if row is not None else name)
     return phrases.join(parts)
 
 
