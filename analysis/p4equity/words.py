@@ -33,8 +33,8 @@ def number(value: float, decimals: int = 1, *, signed: bool = False) -> str:
 
 
 def p_value(value: float) -> str:
-    """Three decimals, "<0.001" below that: the same number reads the same in text and tables."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    """Three decimals, "<0.001" below that, two where no more are known: disclosure control leaves two of some."""
+    return "<0.001" if value < 0.001 else f"{value:.{2 if value == round(value, 2) else 3}f}"
 
 
 def interval(low: float | None, high: float | None, decimals: int = 1, *, signed: bool = False) -> str:

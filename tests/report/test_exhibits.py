@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from p4equity.errors import UsageError
 from p4equity.exhibits.base import SYNTHETIC, TableSpec, format_cell, write_exhibit
 from p4equity.exhibits.table_layout import INSET, LANDSCAPE_WIDTH, PORTRAIT_WIDTH, plan_layout
+from p4equity.exhibits.tabular import Block, spec
 
 from .conftest import event_study, main_table, wide_table
 
@@ -54,14 +56,29 @@ def test_shapes_are_checked() -> None:
         TableSpec(("a", "b"), (("1", "2"),), spanners=(("x", 1),))
 
 
+def test_a_head_over_no_columns_is_left_out() -> None:
+    table = spec(("a", "b"), [Block("", (("1", "2"),))], spanners=(("x", 1), ("over what the data lack", 0), ("y", 1)))
+    assert table.spanners == (("x", 1), ("y", 1))
+
+
 def test_numbers_go_right_and_words_left() -> None:
-    spec = TableSpec(("Name", "Word", "Number", "Interval"), (("a", "b", "−1.20", "−4.1 to 0.3"), ("c", "d", "–", "1.0 to 2.0")))
-    assert spec.alignment() == ("l", "l", "r", "r")
+    table = TableSpec(("Name", "Word", "Number", "Interval"), (("a", "b", "−1.20", "−4.1 to 0.3"), ("c", "d", "–", "1.0 to 2.0")))
+    assert table.alignment() == ("l", "l", "r", "r")
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "–"), (float("nan"), "–"), (-0.001, "0.00"), (-1.5, "−1.50"), (2023, "2023"), (True, "yes"), ("x", "x")],
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (pd.NA, "–"),
+        (pd.NaT, "–"),
+        (-0.001, "0.00"),
+        (-1.5, "−1.50"),
+        (2023, "2023"),
+        (True, "yes"),
+        ("x", "x"),
+    ],
 )
 def test_cells_as_a_reader_sees_them(value: object, said: str) -> None:
     assert format_cell(value) == said
@@ -71,8 +88,8 @@ def test_layouts_fit_the_page() -> None:
     wide, small = wide_table().table, main_table().table
     assert wide is not None
     assert small is not None
-    for spec in (wide, small):
-        layout = plan_layout(spec.columns, spec.rows, spec.alignment())
+    for table in (wide, small):
+        layout = plan_layout(table.columns, table.rows, table.alignment())
         assert sum(layout.widths) <= (LANDSCAPE_WIDTH if layout.landscape else PORTRAIT_WIDTH) + INSET
     assert plan_layout(wide.columns, wide.rows, wide.alignment()).landscape
     assert not plan_layout(small.columns, small.rows, small.alignment()).landscape

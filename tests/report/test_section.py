@@ -20,7 +20,7 @@ def section(run_dir: Path) -> Section:
 
 def test_number_is_one_traced_row(section: Section) -> None:
     assert section.number("r1") == '[−2.4]{.num row-id="r1"}'
-    assert section.number(measure_id="M1", inference="permutation", what="p_value") == '[0.200]{.num row-id="r2"}'
+    assert section.number(measure_id="M1", inference="permutation", what="p_value") == '[0.20]{.num row-id="r2"}'
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_intervals(low: float | None, high: float | None, said: str) -> None:
 
 
 def test_small_p_values() -> None:
-    assert [words.p_value(p) for p in (0.0004, 0.0125, 0.5)] == ["<0.001", "0.013", "0.500"]
+    assert [words.p_value(p) for p in (0.0004, 0.0125, 0.0102, 0.01)] == ["<0.001", "0.013", "0.010", "0.01"]
 
 
 @pytest.mark.usefixtures("rendered")

@@ -10,11 +10,22 @@ from typing import Any
 import pandas as pd
 import pytest
 from made_rows import answer
+from p4equity.disparity.guardrail import WORSE
 from p4equity.estimates import estimates_table
 from p4equity.exhibits.select import pooled_analysis
 from p4equity.results import write_csv
-from p4equity.section import glance, implementation, margins, open_section, parting, questions, robustness, side_effects
-from p4equity.section.answers import primary_question
+from p4equity.section import (
+    glance,
+    guardrails,
+    implementation,
+    margins,
+    open_section,
+    parting,
+    questions,
+    robustness,
+    side_effects,
+)
+from p4equity.section.answers import answers, primary_question
 from p4equity.section.section import Section
 from p4equity.study import Study, load_study
 
@@ -75,7 +86,7 @@ def test_unpaid_measures_taken_together_say_which_changes_they_exclude(study: St
     rows += [answer(together, "pooled", 0.7, 2.4), answer(together, "pooled", 0.7, 2.2, inference="permutation", p_value=0.44)]
     text = plain(robustness.elsewhere(section(tmp_path, rows)))
     assert text.count("Gaps on measures without a contract") == 1
-    assert "All of them together: +0.7 points (95% interval −1.7 to 3.1), p = 0.440 by permutation" in text
+    assert "All of them together: +0.7 points (95% interval −1.7 to 3.1), p = 0.44 by permutation" in text
     assert "a mean narrowing by more than 1.7 points and a mean widening by more than 3.1 are excluded" in text
 
 
@@ -107,6 +118,39 @@ def test_power_against_the_margin_is_said_where_it_is_low(study: Study, tmp_path
     assert "overall quality (margin 1.0 points): 0.17 to 0.21 for single measures and 0.34 for all together" in text
     assert "spending (margin 15 USD per member-month): 0.97" in text
     assert "“the data cannot tell” is the likely answer" in text
+
+
+@pytest.mark.parametrize(
+    ("p", "half", "said"),
+    [
+        (0.011, 1.0, "Chance alone would rarely give this (p = 0.011 after adjustment for the other questions)."),
+        (0.069, 1.0, "primary analyses of the question, adjusted for the others (p = 0.069)."),
+        (0.211, 5.0, "Chance is not excluded."),
+    ],
+)
+def test_an_interval_without_zero_that_is_no_claim_is_explained(
+    study: Study, tmp_path: Path, p: float, half: float, said: str
+) -> None:
+    pooled = pooled_analysis(study)
+    rows = [answer(pooled, "pooled", -3.2, half), answer(pooled, "pooled", -3.2, half, inference="claim") | {"p_value": p}]
+    s = section(tmp_path, rows)
+    first = primary_question(s)
+    assert first is not None
+    assert plain(glance._chance(s, first)).endswith(said)
+    assert ("the interval alone excludes zero" in plain(glance._chance(s, first))) == (p == 0.069)
+
+
+def test_rates_that_fell_share_a_sentence_and_its_unit(study: Study, tmp_path: Path) -> None:
+    quality = study.analysis("overall_quality")
+    rows = [answer(quality, m, x) for m, x in zip(("pooled", *study.measure_ids("contracted")[:1]), (-7.0, -8.1), strict=True)]
+    s = section(tmp_path, rows)
+    fell = [guardrails.Guardrail(a.main, -1.0, WORSE) for a in answers(s, quality.id)]
+    one, two = (plain(guardrails._fallen(s, part, " by more than 1.0 points")) for part in (fell[:1], fell))
+    assert one == "all contracted measures fell by more than 1.0 points: −7.0 points (95% interval −8.0 to −6.0)"
+    assert two == (
+        "two rates fell by more than 1.0 points: all contracted measures −7.0 points (95% interval −8.0 to −6.0);"
+        " colorectal 50-75 −8.1 (−9.1 to −7.1)"
+    )
 
 
 def test_the_first_page_says_which_weights_its_estimate_has(study: Study, tmp_path: Path) -> None:

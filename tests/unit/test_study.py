@@ -141,3 +141,14 @@ def test_positions_of_keys() -> None:
     assert found[("t", 1, "k")] == (11, 3)
     assert found[("t", 1, "k", "n")] == (11, 16)
     assert found[("t", 1, "sub", "d", "e")] == (13, 1)
+
+
+@pytest.mark.parametrize("primary", ["frozen", "contemporaneous"])
+def test_one_key_switches_the_race_version_of_every_analysis(edited: Edit, primary: str) -> None:
+    """Probabilities and reports are known for the frozen version alone: analyses that count members by them stay there."""
+    study = load_study(str(edited("study.toml", 'primary = "frozen"', f'primary = "{primary}"')))
+    read = {a.id: a.race_version for a in study.analyses}
+    other = {"frozen": "contemporaneous", "contemporaneous": "frozen"}[primary]
+    assert read["pooled"] == primary
+    assert read["sensitivity_race_version"] == other
+    assert {a.race_version for a in study.analyses if a.race_method != "classes"} == {"frozen"}

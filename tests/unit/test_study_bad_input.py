@@ -66,7 +66,7 @@ BAD = [
     ("study.toml", 'outcome = "theil"', 'outcome = "gap"', r"the estimator 'scale_change' does not answer the outcome 'gap'"),
     ("study.toml", 'map = "as_treated"\ninference', 'map = "as_treated"\nrace_method = "weighted"\ninference',
      r"race_method: 'weighted' is known for the frozen version(.|\n)*found:    frozen, as_treated, system"),
-    ("study.toml", 'race_version = "contemporaneous"\n', 'race_version = "contemporaneous"\nrace_method = "linear"\n',
+    ("study.toml", 'race_version = "other"', 'race_version = "contemporaneous"\nrace_method = "linear"\n',
      r"race_method: 'linear' is known for the frozen version(.|\n)*found:    contemporaneous, baseline, system"),
     ("study.toml", 'estimator = "did"\n', 'estimator = "did"\nrace_method = "self_report"\n',
      r"race_method: 'self_report' serves changes in gaps in two stages"),

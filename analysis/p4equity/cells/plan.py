@@ -167,8 +167,8 @@ def _variants(study: Study, measures: tuple[Measure, ...]) -> tuple[Variant, ...
     contracted = set(study.measure_ids("contracted"))
     if population.map_sensitivity:
         read.setdefault((population.map_sensitivity, version), set()).update(contracted)
-    if race and race.sensitivity:
-        read.setdefault((population.map, race.sensitivity), set()).update(contracted)
+    if race:  # whichever is primary: how many reported themselves is counted in the versions in use
+        read.setdefault((population.map, "contemporaneous"), set()).update(contracted)
     for analysis in study.analyses:
         place = (analysis.map or population.map, (analysis.race_version or version) if race else version)
         read.setdefault(place, set()).update(study.measure_ids(analysis.measures))

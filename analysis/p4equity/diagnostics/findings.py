@@ -122,11 +122,11 @@ def _reading_shift(context: Context, analysis: Analysis, arms: Arms, table: pd.D
 def race_data_drift(context: Context, profile: pd.DataFrame) -> list[Finding]:
     """Change in the self-reported share in the versions in use, participating minus comparison systems."""
     study = context.study
-    if study.race is None or study.race.sensitivity is None:
+    if study.race is None:
         return [Finding("all", None, "percentage points", "the study has no race and ethnicity versions")]
     rows = profile[
         (profile["characteristic"] == "race_source")
-        & (profile["race_version"] == study.race.sensitivity)
+        & (profile["race_version"] == "contemporaneous")
         & (profile["map"] == study.population.map)
     ]
     shares = {}

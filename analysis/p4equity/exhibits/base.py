@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Align = Literal["l", "c", "r"]
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's order
 MARKERS = ("o", "s", "D", "^", "v", "P")
+NULLS = ("<NA>", "nan", "NaT")
 MISSING = "–"  # shown for a number that is absent; why it is absent stands in the row's status
 SYNTHETIC = "Synthetic data: no number describes a real organization."  # for an exhibit that leaves its report
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -172,7 +173,7 @@ def write_skipped(exhibit_id: str, kind: Literal["figure", "table"], reason: str
 
 def format_cell(value: object, decimals: int = 2) -> str:
     """One value as a reader sees it: true minus sign, fixed decimals, an en dash for what is missing, plain years."""
-    if value is None or value != value:  # NaN and NaT are the values that differ from themselves
+    if value is None or str(value) in NULLS:
         return MISSING
     if isinstance(value, str):
         return value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from p4equity.study import Analysis, Study
-from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES
+from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES, RACE_VERSION_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,14 +137,10 @@ def analysis_title(analysis: Analysis, study: Study) -> str:
     if main is not None and analysis.outcome == main.outcome:
         if analysis.map != main.map:
             parts.append("practices in the system of each year" if analysis.map == "as_treated" else "practices as at baseline")
-        if analysis.race_version != main.race_version:
-            parts.append(
-                "race and ethnicity data as in use each year"
-                if analysis.race_version == "contemporaneous"
-                else "back-cast race data"
-            )
         if analysis.race_method != main.race_method:
             parts.append(RACE_METHOD_NAMES[analysis.race_method])
+        elif analysis.race_version != main.race_version:
+            parts.append(f"race and ethnicity data {RACE_VERSION_NAMES[str(analysis.race_version)]}")
         if analysis.exits != main.exits:
             parts.append(
                 {"drop": "systems that left dropped", "carry": "systems that left kept to the end"}.get(str(analysis.exits), "")

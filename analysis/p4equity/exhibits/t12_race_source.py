@@ -48,7 +48,7 @@ def build(results: Results) -> Exhibit | None:
     hidden = " Suppressed: small counts, not zero." if (source["status"] != "ok").any() else ""
     fixed = (
         " The primary analysis uses one back-cast version for all years, which this drift cannot move."
-        if study.race.primary != study.race.sensitivity
+        if study.race is not None and study.race.primary == "frozen"
         else ""
     )
     note = (

@@ -67,7 +67,7 @@ def spec(
         rows=tuple(tuple(c.text for c in row) for row in rows),
         align=tuple(ALIGN[letter] for letter in align),
         stub=stub,
-        spanners=tuple(spanners),
+        spanners=tuple((label, n) for label, n in spanners if n),  # columns that hang on the data may be none
         row_groups=tuple(headings),
         cell_row_ids=tuple(tuple(c.row_id for c in row) for row in rows) if any(c.row_id for row in rows for c in row) else (),
     )

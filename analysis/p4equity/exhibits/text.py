@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from p4equity import words
 from p4equity.estimates import FEW, UNSURE
 from p4equity.exhibits.base import MISSING as MISSING
-from p4equity.exhibits.base import SYNTHETIC
+from p4equity.exhibits.base import NULLS, SYNTHETIC
 from p4equity.study.names import CLAIM, inference_name
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def method(inference: object) -> str:
 
 def is_missing(value: object) -> bool:
     """Null in any of its forms."""
-    return value is None or str(value) in ("<NA>", "nan", "NaT")
+    return value is None or str(value) in NULLS
 
 
 ONE_DECIMAL = (
@@ -66,10 +66,8 @@ def number(value: Any, places: int = 1, *, signed: bool = False) -> str:
 
 
 def p(value: Any) -> str:
-    """A p value, or the sign for a missing one: three decimals in every table, for a column reads by comparing digits."""
-    if is_missing(value):
-        return MISSING
-    return "<0.001" if float(value) < 0.001 else number(value, 3)
+    """A p value, or the sign for a missing one."""
+    return MISSING if is_missing(value) else words.p_value(float(value))
 
 
 def interval(row: Mapping[str, Any]) -> str:

@@ -129,13 +129,15 @@ def race_text(s: Section) -> str:
     if race is None:
         return ""
     lost = [g.label for g in s.study.scheme.groups if g.id not in s.study.group_ids]
-    text = (
-        f"The primary analyses use one version for all years ({race.frozen_version}), applied back to the first: a change of"
-        " version cannot look like a change of care."
-    )
-    if race.sensitivity:
+    one, each = f"one version for all years ({race.frozen_version})", "the versions in use when each year was reported"
+    if race.primary == "frozen":
+        text, other = f"{one}, applied back to the first: a change of version cannot look like a change of care.", each
+    else:
+        text, other = f"{each}: a change of version can look like a change of care.", one
+    text = f"The primary analyses use {text}"
+    if any(a.race_method == "classes" and a.race_version not in (None, race.primary) for a in s.study.analyses):
         text += (
-            " The versions in use when each year was reported are a sensitivity"
+            f" {phrases.capital(other)} {'are' if other == each else 'is'} a sensitivity"
             f" analysis{phrases.section_ref(s, 'robustness', ' (')}{')' if phrases.has_section(s, 'robustness') else ''}."
         )
     if lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from p4equity.exhibits.select import exit_bounds_analysis
@@ -109,38 +110,38 @@ def _moved(s: Section) -> str:
     out = []
     for system, own in table.groupby("system_id"):
         last = own[own["years_later"] == own["years_later"].max()]
-        same = last[last["practice"] == "same"]
-        if (last["status"] != "ok").any() or same.empty:
+        if (last["status"] != "ok").any() or not (last["practice"] == "same").any():
             continue
-        owners = [
-            f"{phrases.plain(share, 0)}% now {_arm(s, str(place))}"
-            for place, share in zip(same["place"], same["share"], strict=True)
-        ]
         year, later = int(last["year"].iloc[0]), int(last["years_later"].iloc[0])
-        stayed = phrases.plain(same["share"].sum(), 0)
-        gone = last.loc[last["place"] == "not covered", "share"].sum()
+        same, other = (_percent(last[last["practice"] == kind]) for kind in ("same", "other"))
+        gone, covered = _percent(last[last["place"] == GONE]), last[last["place"] != GONE]
+        arms = phrases.join([f"{_percent(part)} {_arm(s, str(place))}" for place, part in covered.groupby("place", sort=False)])
+        arms = arms.replace("% ", "% were ", 1)
         out.append(
-            f"Of the members of {s.label(str(system))} in {year}, {stayed}% were {phrases.plural(later, 'year')} later still with"
-            f" the same practice ({'; '.join(owners)}), and {phrases.plain(gone, 0)}% no longer covered. Under the frozen map"
-            f" practices bought by either arm stay with the {s.study.info.unit_label} that left, and enter no arm after its exit."
-            f" {_by_group(s, str(system))}".rstrip()
+            f"Of the members of {s.label(str(system))} in {year}, {same} were still with their practice"
+            f" {phrases.plural(later, 'year')} later, {other} with another and {gone} not covered. Of all of them"
+            f" {arms}{_by_group(s, str(system))}. Under the frozen map practices bought by either arm stay with the"
+            f" {s.study.info.unit_label} that left, and enter no arm after its exit."
         )
     return " ".join(out)
 
 
+def _percent(part: pd.DataFrame) -> str:
+    return f"{phrases.plain(part['share'].sum(), 0)}%"
+
+
 def _by_group(s: Section, system: str) -> str:
-    """Between which shares the groups differ in where their members are, in the last year that is known."""
+    """By how much the groups differ at most in where their members are, in the last year that is known."""
     table = group_movers_shown(s)
     if table is None:
         return ""
-    groups, parts = [phrases.group(s, g) for g in s.study.group_ids], []
-    for row in table[table["Left"] == s.label(system)].to_dict("records"):
-        shares = {g: float(row[g]) for g in groups if row[g] != "–"}
-        if len(shares) > 1:
-            low, high = min(shares, key=lambda g: shares[g]), max(shares, key=lambda g: shares[g])
-            place = phrases.lower(str(row["Where"]))
-            parts.append(f"{phrases.plain(shares[low], 0)} ({low}) to {phrases.plain(shares[high], 0)}% ({high}) {place}")
-    return f"By group: {'; '.join(parts)}." if parts else ""
+    own = table[table["Left"] == s.label(system)]
+    rows = [
+        [float(row[phrases.group(s, g)]) for g in s.study.group_ids if row[phrases.group(s, g)] != "–"]
+        for row in own.to_dict("records")
+    ]
+    apart = [max(shares) - min(shares) for shares in rows if len(shares) > 1]
+    return f"; shares of groups differ by at most {math.ceil(max(apart))} points" if apart else ""
 
 
 def movers(s: Section) -> pd.DataFrame | None:

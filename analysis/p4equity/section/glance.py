@@ -16,6 +16,7 @@ from p4equity.section.answers import (
     excludes_zero,
     figures,
     members,
+    p_value,
     primary_question,
     size,
     without_number,
@@ -115,10 +116,14 @@ def _before(s: Section, a: Answer) -> str:
 def _chance(s: Section, a: Answer) -> str:
     """What the rule for claims says, without the names of the methods."""
     if a.claimed:
-        p = a.adjusted_p or 0.0
         row = a.claim or max([a.main, *a.others], key=lambda r: r["p_value"])
-        said = "p <0.001" if p < 0.001 else f"p = {s.number(row['row_id'], what='p_value')}"
-        return f"Chance alone would rarely give this ({said} after adjustment for the other questions{_cross_checked(s, a)})."
+        adjusted = f"{p_value(s, row)} after adjustment for the other questions"
+        return f"Chance alone would rarely give this ({adjusted}{_cross_checked(s, a)})."
+    if a.claim is not None and a.claim["status"] == "ok" and excludes_zero(a.main):
+        return (
+            "Chance is not excluded: the interval alone excludes zero, but a claim rests on the largest p of all primary analyses"
+            f" of the question, adjusted for the others ({p_value(s, a.claim)})."
+        )
     limit = detectable(s, a)
     return f"Chance is not excluded{' (' + limit + ')' if limit else ''}."
 
@@ -170,10 +175,8 @@ def _single_measures(s: Section) -> str:
     claimed, open_ = [a for a in items if a.claimed], [a for a in items if not a.claimed]
     head = "No single measure supports a claim of its own" if items else "No single measure has an answer"
     if claimed:
-        verb = "supports" if len(claimed) == 1 else "support"
-        head = (
-            f"{phrases.capital(phrases.count(len(claimed)))} of {phrases.plural(len(items), 'measure')} {verb} a claim of its own"
-        )
+        does = "supports a claim of its own" if len(claimed) == 1 else "support claims of their own"
+        head = f"{phrases.capital(phrases.count(len(claimed)))} of {phrases.plural(len(items), 'measure')} {does}"
     text = f"**{head}.**"
     if claimed:
         text += f" Claimed: {_changes(s, claimed)}."
@@ -269,7 +272,7 @@ def caveats(s: Section) -> str:
     few = ""
     if first is not None and (first.main["n_treated_clusters"] or MANY) < MANY:
         treated, every = int(first.main["n_treated_clusters"]), int(first.main["n_clusters"])
-        few = f"; only {phrases.count(treated)} of {phrases.count(every)} have one"
+        few = f"; only {phrases.count(treated)} of {phrases.count(every)} {'has' if treated == 1 else 'have'} one"
     items.append(f"*Assignment was not random:* {units} with a {label} may have been on another path anyway{few}.")
     if study.cointerventions:
         items.append(f"*Help on both sides:* {phrases.lower(increment(s, brief=True))}")

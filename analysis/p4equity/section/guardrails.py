@@ -66,9 +66,9 @@ def overall(s: Section, *, brief: bool = False) -> str:
         return f"Whether overall quality fell has no answer: {without_number(s, absent[0].row)}."
     limit = f"{phrases.plain(abs(found[0].margin))} {unit(found[0].row)}"
     said = []
-    for g in [g for g in found if g.verdict in (WORSE, HARM)]:
-        tail = f", more than {limit}" if g.verdict == WORSE else ""
-        said.append(f"Among all members, {_name(s, g)} fell{tail}: {figures(s, g.row)}.")
+    for kind, by in ((WORSE, f" by more than {limit}"), (HARM, "")):
+        if fell := [g for g in found if g.verdict == kind]:
+            said.append(f"Among all members, {_fallen(s, fell, by)}.")
     met = [g for g in found if g.verdict == NO_WORSE]
     said.append(f"A fall by more than {limit} is excluded for {_names(s, met) if met else 'no measure'}.")
     rest = [g for g in found if g.verdict == CANNOT_TELL]
@@ -77,6 +77,14 @@ def overall(s: Section, *, brief: bool = False) -> str:
     if absent:
         said.append(f"There is no answer for {_names(s, absent)}.")
     return " ".join(said)
+
+
+def _fallen(s: Section, fell: list[Guardrail], by: str) -> str:
+    """Which rates fell, each with its figures; the level and the unit of the first hold for all."""
+    if len(fell) == 1:
+        return f"{_name(s, fell[0])} fell{by}: {figures(s, fell[0].row)}"
+    parts = [f"{_name(s, g)} {figures(s, g.row, level=g is fell[0], with_unit=g is fell[0])}" for g in fell]
+    return f"{phrases.count(len(fell))} rates fell{by}: {'; '.join(parts)}"
 
 
 def _name(s: Section, g: Guardrail) -> str:

@@ -197,7 +197,8 @@ def share_words(s: Section, a: Answer, *, brief: bool = False) -> str:
     if row is None or row["status"] != "ok" or not a.main["estimate"] < 0:
         return ""
     part, interval = (s.number(str(row["row_id"]), decimals=0, what=w) for w in ("estimate", "interval"))
-    meaning = "" if brief else " (below 0: they rose; above 100: both fell)"
+    both = float(row["estimate"]) > 100
+    meaning = (" (above 100: both fell)" if both else "") if brief else " (below 0: they rose; above 100: both fell)"
     return (
         f"Of the narrowing, {part}% ({phrases.level(s)} interval {interval}) comes from lower rates of {phrases.reference(s)}"
         f" members{meaning}."

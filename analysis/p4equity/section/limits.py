@@ -42,9 +42,8 @@ def _limits(s: Section) -> list[str]:
             for x in study.exits
         ),
         (
-            "**Race and ethnicity are imputed for some members.** One version for all years keeps the method of imputation"
-            " constant. It does not remove its errors, which can make gaps look larger or smaller than they are, depending on how"
-            " members are assigned [@chen_2019]."
+            f"**Race and ethnicity are imputed for some members.** {_imputation(study.race.primary)} make gaps look larger or"
+            " smaller than they are, depending on how members are assigned [@chen_2019]."
             if study.race is not None
             else ""
         ),
@@ -74,6 +73,13 @@ def _limits(s: Section) -> list[str]:
             else ""
         ),
     ]
+
+
+def _imputation(version: str) -> str:
+    """What the primary version does to the method of imputation; a sentence goes on after "can"."""
+    if version == "frozen":
+        return "One version for all years keeps the method of imputation constant. It does not remove its errors, which can"
+    return "The method of imputation changes with the version in use, and so may gaps without a change of care. Its errors can"
 
 
 def _where(s: Section, name: str) -> str:

@@ -8,7 +8,7 @@ from p4equity import words
 from p4equity.exhibits.select import WEIGHTED
 from p4equity.section import phrases
 from p4equity.section.program import uniform
-from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES, estimator_name, inference_name
+from p4equity.study.names import MEMBERS_NAMES, RACE_METHOD_NAMES, RACE_VERSION_NAMES, estimator_name, inference_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,10 +72,10 @@ def changed(s: Section, analysis: Any) -> list[str]:
         parts.append(f"baseline {phrases.years(analysis.pre_years)}")
     if analysis.map and analysis.map != study.population.map:
         parts.append("practices in the system of each year")
-    if analysis.race_version and study.race and analysis.race_version != study.race.primary:
-        parts.append("race and ethnicity data as first reported")
     if analysis.race_method != "classes":
         parts.append(RACE_METHOD_NAMES[analysis.race_method])
+    elif analysis.race_version and study.race and analysis.race_version != study.race.primary:
+        parts.append(f"race and ethnicity data {RACE_VERSION_NAMES[analysis.race_version]}")
     if analysis.exits and analysis.exits != study.population.exit_rule:
         parts.append(
             {

@@ -88,7 +88,9 @@ def _changes_else(s: Section, b: Answer, first: Any) -> bool:
 
 def _source(s: Section, b: Answer) -> str:
     analysis = s.study.analysis(b.analysis_id)
-    return RACE_METHOD_NAMES[analysis.race_method] if analysis.race_method != "classes" else "the version in use each year"
+    if analysis.race_method != "classes":
+        return RACE_METHOD_NAMES[analysis.race_method]
+    return "the version in use each year" if analysis.race_version == "contemporaneous" else "one version for all years"
 
 
 def _levels(s: Section) -> str:

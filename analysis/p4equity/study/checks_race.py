@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p4equity.study.locate import KeyPath
-from p4equity.study.plan import Analysis, Plan
+from p4equity.study.plan import Analysis, Plan, Race
 from p4equity.study.problems import Problems
+from p4equity.study.vocabulary import RaceVersion
 
 FILE = "study.toml"
 IMPUTED_BY = ("knapp_hartung",)  # answers with a standard error and degrees of freedom, as Rubin's rules need them
+
+
+def version_read(analysis: Analysis, race: Race | None) -> RaceVersion:
+    """The version an analysis reads: its own, the frozen one where only that has what it counts members by, or the plan's."""
+    if analysis.race_version == "other":
+        return "frozen" if race is None or race.primary == "contemporaneous" else "contemporaneous"
+    if analysis.race_version is not None:
+        return analysis.race_version
+    return race.primary if race is not None and analysis.race_method == "classes" else "frozen"
 
 
 def check_race_method(plan: Plan, analysis: Analysis, measures: Sequence[str], path: KeyPath, problems: Problems) -> None:
@@ -17,8 +27,7 @@ def check_race_method(plan: Plan, analysis: Analysis, measures: Sequence[str], p
     if analysis.race_method == "classes":
         return
     race, where = plan.race, (*path, "race_method")
-    version = (analysis.race_version or race.primary) if race else None
-    here = (version, analysis.map or plan.population.map, analysis.clusters)
+    here = (version_read(analysis, race) if race else None, analysis.map or plan.population.map, analysis.clusters)
     if here != ("frozen", plan.population.map, "system"):
         problems.add(
             FILE, where, f"'{analysis.race_method}' is known for the frozen version, the map of [population] and single systems",

@@ -12,6 +12,7 @@ from p4equity.dictionary import Dictionary, Measure, load_dictionary
 from p4equity.errors import did_you_mean
 from p4equity.resources import study_dir
 from p4equity.study.checks_plan import check_plan
+from p4equity.study.checks_race import version_read
 from p4equity.study.checks_roster import check_published, check_roster
 from p4equity.study.model import Study, measures_of
 from p4equity.study.own_measures import merged_measures
@@ -141,7 +142,7 @@ def _settle(analysis: Analysis, plan: Plan, contracts: tuple[Contract, ...]) -> 
             "cohorts": analysis.cohorts or tuple(sorted(cohorts)),
             "pre_years": analysis.pre_years or plan.baseline.pre_years,
             "map": analysis.map or plan.population.map,
-            "race_version": analysis.race_version or (plan.race.primary if plan.race else "frozen"),
+            "race_version": version_read(analysis, plan.race),
             "exits": analysis.exits or plan.population.exit_rule,
         }
     )

@@ -155,6 +155,8 @@ MEMBERS_NAMES = {
     "open": "members of each year", "age_standardized": "rates at the same ages in all years",
     "stayed": "only members who stayed", "stayed_weighted": "members who stayed, weighted for age alone to all at baseline",
 }  # fmt: skip
+# Which version of the race and ethnicity data it reads (`race_version`).
+RACE_VERSION_NAMES = {"frozen": "in one version for all years", "contemporaneous": "as in use each year"}
 # How an analysis places members in groups (`race_method`).
 RACE_METHOD_NAMES = {
     "classes": "recorded race and ethnicity", "weighted": "race and ethnicity probabilities as weights",

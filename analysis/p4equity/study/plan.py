@@ -25,6 +25,7 @@ from p4equity.study.vocabulary import (
     GateId,
     InferenceId,
     Members,
+    Other,
     Outcome,
     PracticeMap,
     RaceMethod,
@@ -125,12 +126,12 @@ class Groups(Block):
 
 
 class Race(Block):
-    """[race]: which version of the race and ethnicity data is primary, and which version reported which year. `imputations`: how
+    """[race]: which version of the race and ethnicity data is primary, and which version reported which year. An analysis with
+    `race_version = "other"` reads the one that is not primary, so that one key switches both. `imputations`: how
     often race and ethnicity are drawn for members who did not report them, for analyses with `race_method = "imputed"`.
     """
 
     primary: RaceVersion
-    sensitivity: RaceVersion | None = None
     frozen_version: str
     contemporaneous_versions: dict[YearKey, str]
     imputations: Annotated[int, Field(ge=20)] | None = None
@@ -215,7 +216,7 @@ class Analysis(Block):
     contracts: Literal["own", "any"] = "own"
     pre_years: Many[Year] = ()
     map: PracticeMap | None = None
-    race_version: RaceVersion | None = None
+    race_version: RaceVersion | Other | None = None
     race_method: RaceMethod = "classes"
     exits: ExitRule | None = None
     clusters: Clusters = "system"

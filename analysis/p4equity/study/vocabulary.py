@@ -37,6 +37,7 @@ Registered = Literal["primary", "secondary", "exploratory"]
 Arm = Literal["participating", "comparison", "excluded"]
 PracticeMap = Literal["baseline", "as_treated"]
 RaceVersion = Literal["frozen", "contemporaneous"]
+Other = Literal["other"]  # of both race versions the one that is not primary
 RaceMethod = Literal["classes", "weighted", "linear", "self_report", "imputed"]
 ExitRule = Literal["until_exit", "drop", "carry"]
 Clusters = Literal["system", "owner"]

@@ -92,13 +92,13 @@ def race_source_systems(study: Study, profile: pd.DataFrame, threshold: int) -> 
 
 
 def _race_sources(study: Study, profile: pd.DataFrame, where: list[str]) -> pd.DataFrame:
-    if study.race is None or study.race.sensitivity is None:
+    if study.race is None:
         return pd.DataFrame(columns=[*where, "group", "year", "n", "n_self_reported"]).astype(
             {"n": float, "n_self_reported": float}
         )
     rows = profile[
         (profile["characteristic"] == "race_source")
-        & (profile["race_version"] == study.race.sensitivity)
+        & (profile["race_version"] == "contemporaneous")
         & (profile["map"] == study.population.map)
     ]
     arms = _arm(study)

@@ -43,7 +43,6 @@ reference = "white"
 compared = ["black", "hispanic"]
 [race]
 primary = "frozen"
-sensitivity = "contemporaneous"
 frozen_version = "F"
 contemporaneous_versions = { 2021 = "V1", 2022 = "V1", 2023 = "V2" }
 [baseline]

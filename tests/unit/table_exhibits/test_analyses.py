@@ -29,7 +29,7 @@ def test_every_sensitivity_analysis_has_its_line_and_its_row(study: Study) -> No
     start = table.row_groups[1][0]
     assert len(table.rows) - start == len(changed)
     assert [row[2] for row in table.rows[start:]] == [
-        f"−{2 + k}.0, p 0.020\n(−{3 + k}.0 to −{1 + k}.0)" for k in range(len(changed))
+        f"−{2 + k}.0, p 0.02\n(−{3 + k}.0 to −{1 + k}.0)" for k in range(len(changed))
     ]
     known = dict(zip(exhibit.data["row_id"], exhibit.data["estimate"], strict=True))
     assert known[table.cell_row_ids[start][3]] == 0.5
@@ -94,7 +94,7 @@ def test_without_groups_estimators_and_weights_are_compared(published_study: Stu
         for weighted in ("Weighted", "Unweighted")
         for label, method in zip((weighted, "", ""), methods, strict=True)
     ]
-    assert table.rows[0][2] == "0.080, p 0.020\n(0.030 to 0.130)"
+    assert table.rows[0][2] == "0.080, p 0.02\n(0.030 to 0.130)"
     assert table.rows[1][3] == MISSING
     assert not set(exhibit.data["measure_id"]) & set(study.measure_sets.negative_control)
 
@@ -196,4 +196,4 @@ def test_pretrends_are_counted_not_judged(study: Study) -> None:
     tests[2] |= UNABLE
     exhibit = build("t6_threats", made(study, tests))
     said = set(exhibit.data.loc[exhibit.data["evidence"] == analysis.id, "finding"])
-    assert said == {"test of the years before, p 0.030 to 0.500 in 2 series, 1 below 0.05; 1 not estimable"}
+    assert said == {"test of the years before, p 0.03 to 0.50 in 2 series, 1 below 0.05; 1 not estimable"}

@@ -135,10 +135,10 @@ def test_each_fact_held_fixed_has_its_line_beside_the_primary_answer(study: Stud
     assert along == 1
     assert table.columns[1] == "All contracted measures"
     assert [row[1] for row in table.rows[1 : n + 1]] == [
-        f"−{2 + k}.0, p 0.020; 0.040\n(−{3 + k}.0 to −{1 + k}.0)" for k in range(n)
+        f"−{2 + k}.0, p 0.02; 0.04\n(−{3 + k}.0 to −{1 + k}.0)" for k in range(n)
     ]
-    assert table.rows[-1][1] == "−0.50, p 0.020; 0.040\n(−1.50 to 0.50)"
-    assert lines(exhibit)["Per 10 USD a member"][0] == "0.25, p 0.020; 0.040\n(−0.75 to 1.25)"
+    assert table.rows[-1][1] == "−0.50, p 0.02; 0.04\n(−1.50 to 0.50)"
+    assert lines(exhibit)["Per 10 USD a member"][0] == "0.25, p 0.02; 0.04\n(−0.75 to 1.25)"
     assert {len(ids.split()) for row in table.cell_row_ids[1:] for ids in row[1:]} == {2}
     assert set(exhibit.data["row_id"]) == set(exhibit.row_ids)
     assert "−2.0 (grants held fixed)" in exhibit.alt
