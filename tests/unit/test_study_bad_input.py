@@ -173,3 +173,16 @@ def test_the_plan_itself_names_its_study(edited: Edit) -> None:
     (folder / "systems.toml").rename(folder / "study.tom")
     with pytest.raises(StudyError, match="no such study"):
         load_study(folder / "study.tom")
+
+
+def test_sections_about_what_the_plan_does_not_hold_are_refused(edited: Edit) -> None:
+    folder = edited("study.toml", "[payment]", "[payment]")
+    path = folder / "study.toml"
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("[payment]"), text.index("[precision]")
+    path.write_text(text[:start] + text[end:], encoding="utf-8")
+    assert re.search(
+        r"report\.sections: the section 'payments' is about what the plan does not hold\n  expected: \[payment\]", message(folder)
+    )
+    path.write_text(path.read_text(encoding="utf-8").replace('"payments", ', ""), encoding="utf-8")
+    load_study(str(folder))

@@ -36,7 +36,7 @@ def check_plan(plan: Plan, measures: Mapping[str, Measure], dictionary: Dictiona
     duplicates([a.id for a in plan.analysis], FILE, "analysis", "id", problems)
     duplicates([g.id for g in plan.gate], FILE, "gate", "id", problems)
     duplicates(plan.report.sections, FILE, "report", "sections", problems)
-    _check_sections(plan.report.sections, problems)
+    _check_sections(plan, problems)
     for i, analysis in enumerate(plan.analysis):
         _check_analysis(plan, analysis, ("analysis", i), measures, problems)
 
@@ -49,10 +49,17 @@ def duplicates(values: Sequence[str], file: str, block: str, key: str, problems:
             problems.add(file, path, f"duplicate {key} '{value}'", fix=f"give each {block} {key} once")
 
 
-def _check_sections(sections: Sequence[str], problems: Problems) -> None:
-    """Notes sections that no numbered notebook writes."""
+def _check_sections(plan: Plan, problems: Problems) -> None:
+    """Notes sections that no numbered notebook writes, and those about what the plan does not hold."""
     known = [path.stem[3:] for path in sorted(notebooks_dir().glob("[0-9][0-9]_*.ipynb"))]
-    for section in sections:
+    about = {"leveling": (plan.groups.compared, "[groups] compared"), "payments": (plan.payment, "[payment]")}
+    for section in plan.report.sections:
+        held, block = about.get(section, (True, ""))
+        if not held:
+            problems.add(
+                FILE, ("report", "sections"), f"the section '{section}' is about what the plan does not hold", expected=block,
+                fix=f"leave '{section}' out of report.sections, or add {block}",
+            )  # fmt: skip
         if section not in known:
             problems.add(
                 FILE, ("report", "sections"), f"unknown section '{section}'", expected="names of notebooks/NN_<section>.ipynb",
