@@ -175,6 +175,15 @@ def test_the_plan_itself_names_its_study(edited: Edit) -> None:
         load_study(folder / "study.tom")
 
 
+def test_leveling_needs_its_margin(edited: Edit) -> None:
+    folder = edited("study.toml", "[leveling]", "[leveling]")
+    path = folder / "study.toml"
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("[leveling]"), text.index("[selection]")
+    path.write_text(text[:start] + text[end:], encoding="utf-8")
+    assert re.search(r"estimator: judges who moved by a margin that the plan does not have", message(folder))
+
+
 def test_sections_about_what_the_plan_does_not_hold_are_refused(edited: Edit) -> None:
     folder = edited("study.toml", "[payment]", "[payment]")
     path = folder / "study.toml"

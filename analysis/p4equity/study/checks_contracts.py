@@ -1,4 +1,4 @@
-"""Checks of [selection] and [payment]: the rule has what it looks at, and formulas can be told apart and paid."""
+"""Checks of [selection], [leveling] and [payment]: questions have their rule, and formulas can be told apart and paid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE = "study.toml"
 
 
 def check_contracts(plan: Plan, problems: Problems) -> None:
-    """Notes a question on selection without a rule or its years, candidates that are no measures, and formulas at odds."""
+    """Notes questions on selection or leveling without their rule, candidates that are no measures, and formulas at odds."""
     asked = [i for i, a in enumerate(plan.analysis) if a.estimator == "selected_baseline"]
     for i in asked:
         if plan.selection is None or not plan.baseline.selection_years:
@@ -20,6 +20,12 @@ def check_contracts(plan: Plan, problems: Problems) -> None:
                 FILE, ("analysis", i, "estimator"), "replays a selection rule that the plan does not have",
                 expected="a section [selection], and selection_years in [baseline]",
                 fix="say how measures were chosen and by which years, or take the analysis out",
+            )  # fmt: skip
+    for i, analysis in enumerate(plan.analysis):
+        if analysis.estimator == "leveling" and plan.leveling is None:
+            problems.add(
+                FILE, ("analysis", i, "estimator"), "judges who moved by a margin that the plan does not have",
+                expected="a section [leveling]", fix="register a margin and the spread of the prior, or take the analysis out",
             )  # fmt: skip
     if plan.selection is not None:
         known = {m for a in plan.analysis if not isinstance(a.measures, str) for m in a.measures}
