@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_killed_kernel_is_a_message_not_a_hang(tmp_path: Path) -> None:
     with pytest.raises(P4Error, match=r"dies\.ipynb") as error:
         run_notebooks([path], tmp_path / "out", {}, failed_dir=tmp_path / "failed")
     assert "DeadKernelError" in str(error.value)
+
+
+def test_a_long_name_of_the_temporary_folder_leaves_room_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    path = write_notebook(tmp_path / "runs.ipynb", "print(n)", parameters=PARAMETERS)
+    assert [done.path.name for done in run_notebooks([path], tmp_path / "out", {"n": 3})] == ["runs.ipynb"]
 
 
 def test_executed_copies_are_the_same_bytes_and_name_no_machine_path(tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_rates_that_fell_share_a_sentence_and_its_unit(study: Study, tmp_path: P
     s = section(tmp_path, rows)
     fell = [guardrails.Guardrail(a.main, -1.0, WORSE) for a in answers(s, quality.id)]
     one, two = (plain(guardrails._fallen(s, part, " by more than 1.0 points")) for part in (fell[:1], fell))
-    assert one == "all contracted measures fell by more than 1.0 points: −7.0 points (95% interval −8.0 to −6.0)"
+    assert one == "all measures together fell by more than 1.0 points: −7.0 points (95% interval −8.0 to −6.0)"
     assert two == (
-        "two rates fell by more than 1.0 points: all contracted measures −7.0 points (95% interval −8.0 to −6.0);"
+        "two rates fell by more than 1.0 points: all measures together −7.0 points (95% interval −8.0 to −6.0);"
         " colorectal 50-75 −8.1 (−9.1 to −7.1)"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tempfile
 import time
@@ -16,9 +17,11 @@ from p4equity.errors import P4Error, UsageError
 from p4equity.report.kernel import own_kernel
 from p4equity.report.parameters import check
 from p4equity.resources import root
+from p4equity.scratch import folder_in_use
 
 Progress = Callable[[str, int, int], None]  # name of what is done, how many are done, how many there are
 START_TIMEOUT, CELL_TIMEOUT = 120, 600  # seconds
+SOCKET_NAME = 103  # bytes that every system allows; Linux 107
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -122,7 +125,7 @@ def _papermill(job: Job, node: Any, working: Path, kernel: str) -> None:
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     # Sockets in a folder of the kernel's own: two kernels that start together can pick the same port.
-    with tempfile.TemporaryDirectory(prefix="p4e-", ignore_cleanup_errors=True) as sockets:
+    with folder_in_use(_for_sockets(), "p4e-") as sockets:
         papermill.execute_notebook(
             node,
             str(working.resolve()).replace("{", "{{").replace("}", "}}"),  # papermill formats paths with the parameters
@@ -132,10 +135,19 @@ def _papermill(job: Job, node: Any, working: Path, kernel: str) -> None:
             log_output=False,
             start_timeout=START_TIMEOUT,
             execution_timeout=CELL_TIMEOUT,
-            config=Config({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "k")}}),
+            config=Config({"KernelManager": {"transport": "ipc", "ip": str(sockets / "k")}}),
             # papermill's own `cwd` changes the directory of the whole process, which two threads must not do.
             resources={"metadata": {"path": str(working.parent.resolve())}},
         )
+
+
+def _for_sockets() -> Path:
+    """The temporary folder, or /tmp where its name leaves a socket no room.
+
+    A name too long ends the kernel, and then hangs whoever collects what its manager had open.
+    """
+    place = tempfile.gettempdir()
+    return Path(place if len(os.fsencode(f"{place}/p4e-12345678/k-10")) <= SOCKET_NAME else "/tmp")
 
 
 def _normalize(path: Path) -> None:

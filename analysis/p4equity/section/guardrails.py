@@ -88,11 +88,13 @@ def _fallen(s: Section, fell: list[Guardrail], by: str) -> str:
 
 
 def _name(s: Section, g: Guardrail) -> str:
-    return phrases.lower(phrases.measure(s, g.row["measure_id"]))
+    measure = g.row["measure_id"]
+    return "all measures together" if measure == phrases.POOLED else phrases.lower(phrases.measure(s, measure))
 
 
 def _names(s: Section, found: list[Guardrail]) -> str:
-    return phrases.measures(s, [g.row["measure_id"] for g in found])
+    """The measures, what is said of all together last."""
+    return phrases.join([_name(s, g) for g in sorted(found, key=lambda g: g.row["measure_id"] == phrases.POOLED)])
 
 
 def spending_sentence(s: Section) -> str:
