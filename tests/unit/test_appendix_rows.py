@@ -23,9 +23,9 @@ BASE = {
         ({"outcome": "expected_spurious_change", "estimate": -0.5}, "−0.5 percentage points"),
         ({"outcome": "gap_relative_magnitudes_breakdown", "estimate": 0.0}, "0.0 percentage points"),
         ({"inference": "none"}, "−2.5 percentage points"),
-        ({"outcome": "pretrend_gap", "inference": "cr2", "estimate": np.nan, "p_value": 0.25}, "(CR2 p 0.250)"),
+        ({"outcome": "pretrend_gap", "inference": "cr2", "estimate": np.nan, "p_value": 0.25}, "(CR2 p 0.25)"),
         ({"inference": "permutation", "p_value": 0.125}, "−2.5 (perm. unbounded, p 0.125)"),
-        ({"conf_low": -4.0, "conf_high": -1.0, "p_value": 0.01}, "−2.5 (avg. t −4.0 to −1.0, p 0.010)"),
+        ({"conf_low": -4.0, "conf_high": -1.0, "p_value": 0.01}, "−2.5 (avg. t −4.0 to −1.0, p 0.01)"),
     ],
 )
 def test_only_intervals_are_unbounded(row: dict[str, Any], said: str) -> None:
