@@ -37,7 +37,7 @@ def test_variances_between_units_are_those_of_single_outcomes(method: str, sprea
     y = outcomes(spread)
     for arm, X in ((None, np.ones((N, 1))), (ARM, np.column_stack([np.ones(N), ARM]))):
         alone = [tau2_estimate(row, X, V, method) for row in y]
-        assert batch.between_variance(y, V, arm, method) == pytest.approx(alone, rel=1e-5, abs=1e-6)
+        assert batch.between_variance(y, V, arm, method) == pytest.approx(alone, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("truncate", [False, True])

@@ -7,6 +7,7 @@ import numpy as np
 from p4equity.calibration.settings import Setting
 from p4equity.inference.shocks import PERSISTENCE
 from p4equity.inference.stacked import Array, Stacked
+from p4equity.symmetric import symmetric_root
 
 
 def draw_changes(
@@ -65,6 +66,5 @@ def _shocks(rng: np.random.Generator, shape: tuple[int, ...], setting: Setting) 
 
 def _sampling(rng: np.random.Generator, cells: Stacked, truth: float, draws: int) -> Array:
     """(R, S, M) normal sampling errors with `truth` times the stated covariance."""
-    values, vectors = np.linalg.eigh(cells.covariance)
-    root = vectors * np.sqrt(truth * np.maximum(values, 0.0))[:, None, :]
+    root = np.sqrt(truth) * symmetric_root(cells.covariance)
     return np.asarray(np.einsum("smk,rsk->rsm", root, rng.standard_normal((draws, *cells.y.shape))))

@@ -76,7 +76,8 @@ def _coarse(estimates: pd.DataFrame, flags: Flags) -> pd.DataFrame:
     out = estimates.copy()
     if flags.any():
         for name, decimals in COARSE.items():
-            out.loc[flags, name] = pd.to_numeric(out.loc[flags, name]).astype("float64").round(decimals)
+            # First to nine: degrees of freedom can be 8.45 but for rounding, which differs between processors.
+            out.loc[flags, name] = pd.to_numeric(out.loc[flags, name]).astype("float64").round(9).round(decimals)
         out.loc[flags, "p_value"] = pd.to_numeric(out.loc[flags, "p_value"]).clip(lower=LEAST_P)
         sides = out[flags & out["outcome"].isin(list(SIDES)).to_numpy()].assign(side=lambda f: f["outcome"].map(SIDES))
         sides = sides.reset_index().pivot_table(

@@ -27,7 +27,8 @@ FIXED_SD, SLOPE_SD = 2.5, 1.0  # prior standard deviations of a and e, and of d
 FIRST_SPREAD = 0.3  # where the search for s_x starts
 LEAST_SPREAD = 0.02  # a system's deviation below 2% of the odds is none
 STEPS, ROUNDS = 60, 50  # Newton steps at most; alternations between coefficients and spread of systems
-CLOSE = 1e-9
+CLOSE = 1e-14  # squared length of a last Newton step in standard errors: the one after it would be below rounding
+ROUNDING = 1e-12  # relative, of the posterior
 LEAST_P = 1e-6  # probabilities are stated in millionths
 
 
@@ -153,18 +154,20 @@ def _prior_precision(spread: Array, K: int, S: int, F: int) -> Array:
 
 
 def _maximum(beta: Array, precision: Array, rows: Histories, x: Array) -> tuple[Array, Array]:
-    """The posterior mode and the information there; steps are halved until the posterior rises."""
+    """The posterior mode and the information there; steps are halved until the posterior rises.
+
+    The end is told by the gradient: near the mode the posterior itself is flat to rounding, which differs between processors.
+    """
     value = _posterior(beta, precision, rows, x)
     for _ in range(STEPS):
         gradient, information = _derivatives(beta, precision, rows, x)
         step, length = np.linalg.solve(information, gradient), 1.0
-        while (tried := _posterior(beta + length * step, precision, rows, x)) < value and length > CLOSE:
+        if gradient @ step < CLOSE:
+            beta = beta + step
+            break
+        while (tried := _posterior(beta + length * step, precision, rows, x)) < value - ROUNDING * abs(value) and length > CLOSE:
             length /= 2
-        if length <= CLOSE:
-            break
-        gain, value, beta = tried - value, tried, beta + length * step
-        if gain < CLOSE * (1 + abs(value)):
-            break
+        value, beta = tried, beta + length * step
     return beta, _derivatives(beta, precision, rows, x)[1]
 
 

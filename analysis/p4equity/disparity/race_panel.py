@@ -22,6 +22,7 @@ from p4equity.disparity.race_probability import (
     weighted_rates,
     weighted_spread,
 )
+from p4equity.symmetric import symmetric_root
 
 WEIGHTED, LINEAR, SELF_REPORT = "weighted", "linear", "self_report"
 
@@ -74,7 +75,7 @@ def probability_panel(base: Panel, table: pd.DataFrame, groups: Sequence[str], m
     rates, spread = (
         (weighted_rates(sums), weighted_spread(sums)) if method == WEIGHTED else (linear_rates(sums), linear_spread(sums))
     )
-    roots = _roots(np.nan_to_num(spread)) * deviations(np.nan_to_num(rates, nan=0.5))[..., :, None]
+    roots = symmetric_root(np.nan_to_num(spread)) * deviations(np.nan_to_num(rates, nan=0.5))[..., :, None]
     S, M, T, G = rates.shape
     return ProbabilityPanel(
         base.systems, base.measures, base.series, base.years,
@@ -147,12 +148,6 @@ def _thinned(base: Panel, den: Array, group: str) -> Array:
     whole, kept = (a[:, columns].reshape(len(base.systems), -1) for a in (base.den, den))
     share = np.sqrt(np.divide(kept, whole, out=np.zeros_like(kept), where=whole > 0))
     return np.asarray(base.overlap[group] * share[:, :, None] * share[:, None, :])
-
-
-def _roots(matrices: Array) -> Array:
-    """Symmetric roots of symmetric matrices without negative eigenvalues."""
-    values, vectors = np.linalg.eigh(matrices)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ np.swapaxes(vectors, -1, -2))
 
 
 def _by_series(base: Panel, values: Array, groups: Sequence[str], everyone: Array) -> Array:

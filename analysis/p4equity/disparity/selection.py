@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 
 from p4equity.errors import UsageError
+from p4equity.symmetric import symmetric_root
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -77,9 +78,7 @@ def simulated_change(
     """
     size = len(centre)
     total = seen + between_sd**2 * np.eye(size)
-    values, vectors = np.linalg.eigh(total)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T  # the symmetric one: whatever the signs of the vectors
-    gaps = rng.standard_normal((draws, size)) @ root
+    gaps = rng.standard_normal((draws, size)) @ symmetric_root(total)
     picked = worst(gaps + centre, k)
     change = gaps @ np.linalg.lstsq(total, joint, rcond=None)[0]
     often = picked.sum(axis=0)

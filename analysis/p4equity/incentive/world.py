@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from p4equity.incentive.formula import GAPS, Array, Formula, gate_met, guard_met, narrowing, score
 from p4equity.incentive.statistic import disparity
+from p4equity.symmetric import symmetric_root
 
 Flags = NDArray[np.bool_]
 
@@ -39,8 +40,7 @@ class Cell:
 
     def noise(self, draws: int, rng: np.random.Generator) -> Array:
         """(draws, G, T) sampling errors of the rates, correlated between the years of a group as its members recur."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)  # whatever their signs
+        root = symmetric_root(self.covariance)
         return np.asarray(np.einsum("gtu,dgu->dgt", root, rng.standard_normal((draws, *self.rates.shape))))
 
     def unchanged(self) -> Array:

@@ -78,7 +78,7 @@ def _moments(y: Array, v: Array, arm: Flags | None) -> Array:
 
 
 def _restricted(y: Array, v: Array, arm: Flags | None) -> Array:
-    """The best of a grid, refined by golden sections between its neighbours."""
+    """The best of a grid, refined by bisection of the deviance's slope between its neighbours."""
     arms = [np.ones(y.shape, bool)] if arm is None else [np.broadcast_to(a, y.shape) for a in (arm, ~arm)]
 
     def deviance(tau2: Array) -> Array:
@@ -86,18 +86,21 @@ def _restricted(y: Array, v: Array, arm: Flags | None) -> Array:
         logs = sum(np.log((w * a).sum(1)) for a in arms)
         return np.asarray(logs - np.log(np.broadcast_to(w, y.shape)).sum(1) + _residual(y, w, arm))
 
+    def slope(tau2: Array) -> Array:
+        w = np.broadcast_to(1 / (v + tau2[:, None]), y.shape)
+        shares = sum((w**2 * a).sum(1) / (w * a).sum(1) for a in arms)
+        return np.asarray(w.sum(1) - shares - (w**2 * _residuals(y, w, arm) ** 2).sum(1))
+
     scale = y.var(1) + np.broadcast_to(v, y.shape).mean(1)
     grid = np.concatenate([[0.0], np.geomspace(1e-6, 10.0, LIKELIHOOD)])
-    values = np.array([deviance(t * scale) for t in grid])
-    best = values.argmin(0)
+    best = np.array([deviance(t * scale) for t in grid]).argmin(0)
     low, high = grid[np.maximum(best - 1, 0)] * scale, grid[np.minimum(best + 1, len(grid) - 1)] * scale
-    share = (np.sqrt(5) - 1) / 2
+    inside = (slope(low) < 0) & (slope(high) > 0)
     for _ in range(STEPS):
-        left, right = high - share * (high - low), low + share * (high - low)
-        better = deviance(left) < deviance(right)
-        low, high = np.where(better, low, left), np.where(better, right, high)
-    middle = (low + high) / 2
-    return np.asarray(np.where(deviance(middle) < values.min(0), middle, grid[best] * scale))
+        middle = (low + high) / 2
+        falls = slope(middle) < 0
+        low, high = np.where(falls, middle, low), np.where(falls, high, middle)
+    return np.asarray(np.where(inside, (low + high) / 2, grid[best] * scale))
 
 
 def knapp_hartung(y: Array, arm: Flags, v: Array, method: str = "PM", truncate: bool = False) -> tuple[Array, Array]:

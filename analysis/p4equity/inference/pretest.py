@@ -14,6 +14,7 @@ from scipy.stats import qmc
 
 from p4equity.errors import UsageError, did_you_mean
 from p4equity.inference.sensitivity.path import Path
+from p4equity.symmetric import symmetric_root
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -74,7 +75,7 @@ class _Simulated:
         self._whitener = vectors[:, kept] / np.sqrt(values[kept])
         finite = df is not None and np.isfinite(df)
         self._scale_df = float(df) if finite and df is not None else None
-        self._draws, self._scale = self._drawn(vectors * np.sqrt(np.maximum(values, 0.0)), seed)
+        self._draws, self._scale = self._drawn(symmetric_root(V), seed)
         rank = int(kept.sum())
         self._joint = test == "joint"
         if not self._joint:

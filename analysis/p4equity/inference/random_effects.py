@@ -66,13 +66,17 @@ def tau2_estimate(y: Array, X: Array, v: Array, method: str = "PM") -> float:
     raise UsageError("unknown tau2 method", expected=", ".join(METHODS), found=method, fix="choose one of them")
 
 
-def _weighted_residuals(y: Array, X: Array, w: Array) -> float:
-    """Weighted residual sum of squares of y on X: sum of w (y - Xb)^2."""
+def _residuals(y: Array, X: Array, w: Array) -> Array:
+    """(n,) y - Xb of the regression of y on X with weights w."""
     WX = X * w[:, None]
     A = X.T @ WX
     inverse = 1 / A if A.size == 1 else np.linalg.pinv(A)  # the same number, without a singular value decomposition for it
-    residual = y - X @ (inverse @ (WX.T @ y))
-    return float(w @ residual**2)
+    return np.asarray(y - X @ (inverse @ (WX.T @ y)))
+
+
+def _weighted_residuals(y: Array, X: Array, w: Array) -> float:
+    """Weighted residual sum of squares of y on X: sum of w (y - Xb)^2."""
+    return float(w @ _residuals(y, X, w) ** 2)
 
 
 def _generalized_q(tau2: float, y: Array, X: Array, v: Array) -> float:
@@ -96,14 +100,21 @@ def _reml(y: Array, X: Array, v: Array) -> float:
         _, logdet = np.linalg.slogdet(X.T @ (X * w[:, None]))
         return float(-np.log(w).sum() + logdet + _weighted_residuals(y, X, w))
 
-    # The deviance can have a local minimum at the boundary: search a grid first, then refine around the best point.
+    def slope(tau2: float) -> float:
+        w = 1 / (v + tau2)
+        bread = np.linalg.pinv(X.T @ (X * w[:, None]))
+        return float(w.sum() - np.trace(bread @ (X.T @ (X * (w**2)[:, None]))) - w**2 @ _residuals(y, X, w) ** 2)
+
+    # The deviance can have a local minimum at the boundary: search a grid first, then between the best point's neighbours for
+    # the root of its slope, as the deviance itself tells the place of its minimum to half the digits only.
     scale = float(np.var(y)) + float(np.mean(v))
     grid = np.concatenate([[0.0], np.geomspace(1e-6, 10.0, 60) * scale])
-    values = [deviance(t) for t in grid]
-    best = int(np.argmin(values))
+    best = int(np.argmin([deviance(t) for t in grid]))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    refined = optimize.minimize_scalar(deviance, bounds=(low, high), method="bounded", options={"xatol": 1e-12 * scale})
-    return float(refined.x) if refined.fun < values[best] else float(grid[best])
+    if not slope(low) < 0 < slope(high):
+        return float(grid[best])
+    root: float = optimize.brentq(slope, low, high, xtol=1e-14 * scale)
+    return root
 
 
 def check_inputs(y: Array, treated: NDArray[np.bool_], v: Array) -> None:

@@ -24,6 +24,7 @@ from p4equity.inference.stacked import Array
 
 BEYOND = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # variance between systems, in units of a typical sampling variance
 LEAST_TREATED = 3  # contracted systems from which the test keeps its level
+ROUNDING = 1e-10  # share of its summands below which a sum counts as zero
 CORRELATIONS = (0.0, 0.3, 0.6, 0.9)  # of one system's measures, beyond sampling
 
 
@@ -72,9 +73,14 @@ def residual_permutation(
 
 
 def _law(line: Array, projection: Array, y: Array, unit: Array) -> Callable[[float], Array]:
-    """theta -> squared statistic of each column of y - theta * unit: quadratics in theta, made once."""
+    """theta -> squared statistic of each column of y - theta * unit: quadratics in theta, made once.
+
+    What rounding leaves of a unit that the regressors hold counts as nothing: it would end the interval at some large theta,
+    another one on each processor, where there is no end.
+    """
     a, b = line @ y, line @ unit
     py, pu = projection @ y, projection @ unit
+    pu = np.where(np.abs(pu) > ROUNDING * (np.abs(projection) @ np.abs(unit)), pu, 0.0)
     yy, yu, uu = (y * py).sum(axis=0), (y * pu).sum(axis=0), (unit * pu).sum(axis=0)
 
     def squared(theta: float) -> Array:

@@ -13,6 +13,7 @@ from p4equity.errors import UsageError
 from p4equity.inference.cluster_robust import adjusted_rows, contrast_rows, variance_factor
 from p4equity.inference.moments import ClusterMoments
 from p4equity.inference.multiplier_bootstrap import DRAWS, multiplier_draws
+from p4equity.symmetric import symmetric_root
 
 Array = NDArray[np.float64]
 
@@ -32,9 +33,7 @@ def sup_draws(covariance: Array, draws: int, seed: int) -> Array:
     sd = np.sqrt(np.diag(covariance))
     if not np.isfinite(covariance).all() or (sd <= 0).any():
         raise UsageError("a simultaneous band needs a finite covariance with positive variances", found=covariance.shape)
-    values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
-    # The symmetric root: that of the eigenvectors alone would turn with their signs, and draws with it.
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    root = symmetric_root(covariance / np.outer(sd, sd))
     return np.asarray(np.abs(_normal(draws, len(sd), seed) @ root).max(axis=1))
 
 

@@ -11,6 +11,7 @@ from scipy import optimize
 
 from p4equity.errors import StudyError
 from p4equity.inference.random_effects import RandomEffectsFit, t_answer
+from p4equity.inference.stationary import stationary
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -124,25 +125,48 @@ class _Problem:
         A, b, _, yy, logdet = self.solve(tau2, correlation)
         return float(logdet + np.linalg.slogdet(A)[1] + yy - b @ np.linalg.solve(A, b))
 
+    def slopes(self, tau2: float, correlation: float) -> Array:
+        """(2,) derivatives of the deviance by tau2 and by the correlation: tr(P dV) - (W r)' dV (W r) for each."""
+        A, b, W, _, _ = self.solve(tau2, correlation)
+        size = self.y.shape[1]
+        columns = np.concatenate([W, W * self.rows[:, None, :]], axis=2)  # (S, M, 2M) W X
+        weighted = np.einsum("smn,sn->sm", W, self.y) - columns @ np.linalg.solve(A, b)  # (S, M) W r
+        directions = (random_covariance(size, 1.0, correlation), tau2 * (np.ones((size, size)) - np.eye(size)))
+        inverse = np.linalg.inv(A)
+        return np.array([
+            np.einsum("smn,mn->", W, D)
+            - np.einsum("ij,smi,mn,snj->", inverse, columns, D, columns, optimize=True)
+            - np.einsum("sm,mn,sn->", weighted, D, weighted)
+            for D in directions
+        ])  # fmt: skip
+
 
 def restricted_likelihood(problem: _Problem) -> tuple[float, float]:
-    """REML estimate of (tau2, correlation): a coarse grid, then L-BFGS-B from its best point; tau2 = 0 where nothing beats it."""
+    """REML estimate of (tau2, correlation); tau2 = 0 where nothing beats it.
+
+    A coarse grid, L-BFGS-B from its best point, then the root of the slopes next to what that finds: a search of the deviance
+    alone knows its place to half the digits, and the rest is rounding, which differs between processors.
+    """
     values = problem.y[problem.mask]
     scale = (float(values.var()) if len(values) else 0.0) + 1e-12
     single = problem.y.shape[1] == 1
-    starts = [(t * scale, r) for t in (0.02, 0.1, 0.3, 1.0) for r in (CORRELATIONS[:1] if single else CORRELATIONS)]
-    start = min(starts, key=lambda at: problem.deviance(*at))
-    found = optimize.minimize(
-        lambda x: problem.deviance(float(np.exp(x[0])) * scale, float(x[1])),
-        (np.log(start[0] / scale), start[1]),
-        method="L-BFGS-B",
-        bounds=[(np.log(1e-6), np.log(1e3)), (0.0, 0.0 if single else HIGHEST_CORRELATION)],
-        options={"ftol": 1e-12, "gtol": 1e-7},
-    )
-    tau2, correlation = float(np.exp(found.x[0])) * scale, float(found.x[1])
-    if problem.deviance(0.0, 0.0) <= problem.deviance(tau2, correlation) + 1e-9:
+    starts = [(t, r) for t in (0.02, 0.1, 0.3, 1.0) for r in (CORRELATIONS[:1] if single else CORRELATIONS)]
+    start = min(starts, key=lambda at: problem.deviance(at[0] * scale, at[1]))
+    bounds = np.array([(0.0, 1e3), (0.0, 0.0 if single else HIGHEST_CORRELATION)])
+    unit = np.array([scale, 1.0])
+
+    def deviance(at: Array) -> float:
+        return problem.deviance(*(at * unit))
+
+    def slopes(at: Array) -> Array:
+        return np.asarray(problem.slopes(*(at * unit)) * unit)
+
+    near = optimize.minimize(deviance, start, jac=slopes, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-7})
+    at = stationary(slopes, near.x, bounds)
+    tau2, correlation = (at if deviance(at) <= deviance(near.x) + 1e-9 else near.x) * unit
+    if tau2 == 0 or problem.deviance(0.0, 0.0) <= problem.deviance(tau2, correlation) + 1e-9:
         return 0.0, 0.0
-    return tau2, correlation
+    return float(tau2), float(correlation)
 
 
 def observed_problem(data: Stacked) -> _Problem:

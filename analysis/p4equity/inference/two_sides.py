@@ -20,6 +20,7 @@ from scipy import stats
 
 from p4equity.errors import StudyError
 from p4equity.inference.averaged_t import AveragedDesign, Mixture
+from p4equity.symmetric import symmetric_root
 
 Array = NDArray[np.float64]
 CONTRASTS = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])  # reference, group, gap
@@ -101,11 +102,10 @@ def squared_radius(df: float, conf_level: float) -> float:
 
 def ellipse(estimate: Array, covariance: Array, df: float, conf_level: float, points: int = 120) -> Array:
     """(points, 2) boundary of the joint confidence region of two effects, closed."""
-    values, vectors = np.linalg.eigh(covariance)
     angle = np.linspace(0, 2 * np.pi, points)
     circle = np.stack([np.cos(angle), np.sin(angle)])
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    return np.asarray((estimate[:, None] + np.sqrt(squared_radius(df, conf_level)) * root @ circle).T)
+    radius = np.sqrt(squared_radius(df, conf_level))
+    return np.asarray((estimate[:, None] + radius * symmetric_root(covariance) @ circle).T)
 
 
 def covariance_of(reference: float, group: float, gap: float) -> Array:

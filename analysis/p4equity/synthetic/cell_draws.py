@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from p4equity.study import Study
+from p4equity.symmetric import symmetric_root
 from p4equity.synthetic.beside import by_owner
 from p4equity.synthetic.build_streams import readings, streams_of
 from p4equity.synthetic.bumps import rule_selected
@@ -182,8 +183,7 @@ class CellSampler:
             s, k, t, u = self._positions(pairs, "system_id", "group", "year_1", "year_2")
             both[s, k, t, u] = both[s, k, u, t] = pairs["den_den"].to_numpy(dtype=float)
             both[*at, at[2]] = size
-            values, vectors = np.linalg.eigh(both * joint[stream])
-            root = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+            root = symmetric_root(both * joint[stream])
             blocks.append(_Block(stream, np.asarray(rows, dtype=np.int64), (at[0], at[1], at[2]), size, root))
         return blocks
 

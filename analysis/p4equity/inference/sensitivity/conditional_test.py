@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri, ndtri_exp
 
 from p4equity.inference.sensitivity.restrictions import Functionals
+from p4equity.symmetric import symmetric_root
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -70,8 +71,7 @@ def truncated_normal_quantile(p: float, low: Array, high: Array) -> Array:
 def least_favorable(functionals: Functionals, kappa: float) -> float:
     """Quantile 1 - kappa of the largest functional when every moment binds, from R's own draws (see `r_normals`)."""
     m = len(functionals.rows_covariance)
-    values, vectors = np.linalg.eigh(functionals.rows_covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    root = symmetric_root(functionals.rows_covariance)
     largest = (r_normals(DRAWS * m).reshape(DRAWS, m) @ (root @ functionals.vertices.T)).max(axis=1)
     return float(np.quantile(largest, 1 - kappa))
 
