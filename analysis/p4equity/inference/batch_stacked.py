@@ -17,6 +17,7 @@ from p4equity.inference.permutation import TIE
 from p4equity.inference.quadratic import quadratic_forms
 from p4equity.inference.stacked import Array, Flags, Stacked, observed_problem, random_covariance
 from p4equity.inference.stacked_permutation import assignment_lines, contract_patterns
+from p4equity.inference.stationary import first_smallest
 
 SHARES = np.geomspace(0.005, 200.0, 40)  # variances of the grid, over the mean sampling variance
 CORRELATIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
@@ -46,7 +47,7 @@ class LikelihoodGrid:
     def best(self, Y: Array) -> tuple[NDArray[np.intp], Array]:
         """(R,) points of the highest restricted likelihood, and (R,) their residual sums of squares."""
         squares = np.concatenate([self.squares(Y[i : i + BLOCK]) for i in range(0, len(Y), BLOCK)])
-        at = (squares + self.constants).argmin(axis=1)
+        at = first_smallest(squares + self.constants)
         return at, squares[np.arange(len(Y)), at]
 
 

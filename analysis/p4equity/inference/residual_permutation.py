@@ -21,6 +21,7 @@ from p4equity.inference.canonical import order_of_units
 from p4equity.inference.covariate import CovariateRegression
 from p4equity.inference.permutation import TIE, PermutationResult, invert
 from p4equity.inference.stacked import Array
+from p4equity.inference.stationary import first_smallest
 
 BEYOND = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # variance between systems, in units of a typical sampling variance
 LEAST_TREATED = 3  # contracted systems from which the test keeps its level
@@ -97,18 +98,16 @@ def restricted_covariance(regression: CovariateRegression) -> Array:
     same = (regression.system[:, None] == regression.system).astype(float)
     size = float(np.exp(np.log(np.diag(sampling)[at]).mean()))
     several = bool((same - np.eye(len(same))).any())
-    best, found = np.inf, sampling
-    for share in BEYOND:
-        for r in CORRELATIONS if several and share else CORRELATIONS[:1]:
-            V = sampling + share * size * (r * same + (1 - r) * np.eye(len(same)))
-            own = V[np.ix_(at, at)]
-            W = np.linalg.inv(own)
-            A = X.T @ W @ X
-            rest = y - X @ np.linalg.solve(A, X.T @ W @ y)
-            deviance = float(np.linalg.slogdet(own)[1] + np.linalg.slogdet(A)[1] + rest @ W @ rest)
-            if deviance < best:
-                best, found = deviance, V
-    return found
+    points = [(share * size, r) for share in BEYOND for r in (CORRELATIONS if several and share else CORRELATIONS[:1])]
+    covariances = [sampling + tau2 * (r * same + (1 - r) * np.eye(len(same))) for tau2, r in points]
+    deviances = []
+    for V in covariances:
+        own = V[np.ix_(at, at)]
+        W = np.linalg.inv(own)
+        A = X.T @ W @ X
+        rest = y - X @ np.linalg.solve(A, X.T @ W @ y)
+        deviances.append(float(np.linalg.slogdet(own)[1] + np.linalg.slogdet(A)[1] + rest @ W @ rest))
+    return np.asarray(covariances[int(first_smallest(np.array(deviances)))])
 
 
 def _exchanged(

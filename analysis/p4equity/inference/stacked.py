@@ -11,7 +11,7 @@ from scipy import optimize
 
 from p4equity.errors import StudyError
 from p4equity.inference.random_effects import RandomEffectsFit, t_answer
-from p4equity.inference.stationary import stationary
+from p4equity.inference.stationary import first_smallest, stationary
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -151,7 +151,7 @@ def restricted_likelihood(problem: _Problem) -> tuple[float, float]:
     scale = (float(values.var()) if len(values) else 0.0) + 1e-12
     single = problem.y.shape[1] == 1
     starts = [(t, r) for t in (0.02, 0.1, 0.3, 1.0) for r in (CORRELATIONS[:1] if single else CORRELATIONS)]
-    start = min(starts, key=lambda at: problem.deviance(at[0] * scale, at[1]))
+    start = starts[int(first_smallest(np.array([problem.deviance(t * scale, r) for t, r in starts])))]
     bounds = np.array([(0.0, 1e3), (0.0, 0.0 if single else HIGHEST_CORRELATION)])
     unit = np.array([scale, 1.0])
 

@@ -9,6 +9,17 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 Array = NDArray[np.float64]
+TIE = 1e-9  # values of a likelihood this close (absolutely, or relative to the best) count as equal: the first of them is taken
+TOUCH, STILL = 1e-8, 1e-10  # distance from a bound that is none, and a slope there that is none
+
+
+def first_smallest(values: Array) -> NDArray[np.intp]:
+    """(...,) position of the smallest of (..., n) values; of equal ones the first.
+
+    Where a parameter does not matter all its values are equally likely, but for rounding, which differs between processors.
+    """
+    smallest = values.min(axis=-1, keepdims=True)
+    return np.asarray((values <= smallest + TIE * np.maximum(np.abs(smallest), 1.0)).argmax(axis=-1))
 
 
 def stationary(slopes: Callable[[Array], Array], near: Array, bounds: Array) -> Array:
@@ -21,7 +32,9 @@ def stationary(slopes: Callable[[Array], Array], near: Array, bounds: Array) -> 
     at = near.copy()
     for _ in range(1 + len(near)):  # each time one parameter more may come to its bound
         slope = slopes(at)
-        free = ~(((at <= low) & (slope >= 0)) | ((at >= high) & (slope <= 0)))
+        lowest, highest = (at <= low + TOUCH) & (slope >= -STILL), (at >= high - TOUCH) & (slope <= STILL)
+        at = np.where(lowest, low, np.where(highest, high, at))
+        free = ~(lowest | highest)
         if not free.any():
             return at
         found = _root(slopes, at, free)

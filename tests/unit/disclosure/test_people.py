@@ -118,6 +118,14 @@ def test_ten_digits_of_one_systems_change_do_not_tell_its_hidden_cells() -> None
     assert shown.loc["S2", "estimate"] == pytest.approx(1.23456789)
 
 
+def test_a_number_on_the_edge_of_two_decimals_is_rounded_alike_on_every_processor() -> None:
+    cells = pd.DataFrame({"system_id": "S1", "measure_id": "M", "year": [2019, 2022], "status": "suppressed"})
+    shared = {"analysis_id": "a", "measure_id": "M", "system_id": "S1", "status": "ok", "estimate": 1.0}
+    rows = [{**shared, "df": 8.45 + rounding} for rounding in (-2e-15, 0.0, 2e-15, 4e-15)]
+    assert len({row["df"] for row in rows}) > 2
+    assert protect_systems(estimates_table(rows), cells)["df"].nunique() == 1
+
+
 def test_steps_are_compared_across_a_hidden_one() -> None:
     frame = pd.DataFrame({"step": [1, 2, 3], "arm": "a", "group": "g", "year": 2022, "n": [500, np.nan, 497]})
     assert audit_frame(frame, THRESHOLD) == ["steps: 1 differences of 1 to 10"]

@@ -144,13 +144,16 @@ def test_parts_are_those_of_the_table(results: Results) -> None:
 def test_paragraphs_look_up_what_they_say(section: Section, results: Results) -> None:
     said = scales.scales(section)
     found = results.estimates.set_index("row_id")
-    numbers = re.findall(r'\[([^\]]*)\]\{\.num row-id="([^"]+)"\}', said)
+    numbers = list(re.finditer(r'\[([^\]]*)\]\{\.num row-id="([^"]+)"\}', said))
     assert numbers
-    for shown, key in numbers:
+    for number in numbers:
+        shown, key = number.groups()
         assert key in found.index
         if "to" not in shown:
             value = float(shown.replace("−", "-").replace("+", "").replace("\\", ""))
-            assert value == pytest.approx(found.loc[key, "estimate"], abs=0.0501)
+            is_p = re.search(r"\bp (\[[^]]*\]\{[^}]*\} to )?$", said[: number.start()])  # "p one to another"
+            column, digits = ("p_value", 0.000501) if is_p else ("estimate", 0.0501)
+            assert value == pytest.approx(found.loc[key, column], abs=digits)
     assert ("Scales disagree on colorectal" in said) != ("On colorectal" in said)
     assert "Not shown: " in said or "Shown over all measures: " in said
     assert re.search(r"Holm’s rule over \w+ questions with enough systems in each arm, familywise error rate 5%", said)
