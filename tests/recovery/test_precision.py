@@ -1,5 +1,5 @@
 """Precision stated before outcomes holds in outcomes: changes of single cells scatter as predicted, and the detectable change is
-detected as often as the plan says. Twenty draws of whole cell tables, one seed each, without system-year shocks."""
+detected as often as the plan says. Two hundred draws of whole cell tables, one seed each, without system-year shocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from p4equity.synthetic.cell_draws import CellSampler
 from scipy import stats
 from simulation import STUDY
 
-SEEDS = 20
+SEEDS = 200
 KEYS = ["system_id", "measure_id", "group"]
 
 
@@ -80,20 +80,19 @@ def drawn(small_tier_b: Path) -> tuple[Study, pd.DataFrame, pd.DataFrame]:
 
 
 def test_changes_of_single_cells_scatter_as_predicted(drawn: tuple[Study, pd.DataFrame, pd.DataFrame]) -> None:
-    """Mean over cells of empirical variance over predicted: within 10%, of each measure 20%.
+    """Mean over cells of empirical variance over predicted: within 5%, of each measure 20%, of every cell 50%.
 
-    One cell's ratio rests on 19 degrees of freedom; some 80 cells, which share reference groups, are known to 4%, those of a
-    measure to 6 to 10%. What is left: members of the performance year are not quite those of the baseline years, and the
-    predicted overlap is a power law.
+    One cell's ratio rests on 199 degrees of freedom and is known to 10%; some 80 cells, which share reference groups, to 1.5%,
+    those of a measure to 2 to 3.5%. What is left (0.91 for blood pressure over 400 draws, 1.05 for diabetes): members of the
+    performance year are not quite those of the baseline years, and the predicted overlap is a power law.
     """
     _, table, moved = drawn
     ratio = moved.var(axis=1, ddof=1) / table["se_change"] ** 2
     assert len(ratio) > 60
-    assert ratio.mean() == pytest.approx(1.0, abs=0.1)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.05)
     for measure, own in ratio.groupby("measure_id"):
         assert own.mean() == pytest.approx(1.0, abs=0.2), measure
-    inside = stats.chi2(SEEDS - 1).cdf((SEEDS - 1) * ratio)
-    assert np.mean((inside < 0.005) | (inside > 0.995)) < 0.03
+    assert ratio.between(0.5, 1.5).all()
 
 
 def test_the_detectable_change_is_detected_as_often_as_the_plan_says(drawn: tuple[Study, pd.DataFrame, pd.DataFrame]) -> None:
