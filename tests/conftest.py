@@ -86,8 +86,8 @@ def light_study(made_once: MadeOnce) -> Path:
     def make(new: Path) -> None:
         copy = shutil.copytree(load_study(FIRST).folder, new / FIRST)
         text = (copy / "study.toml").read_text()
-        assert "calibration_draws = 1000" in text
-        (copy / "study.toml").write_text(text.replace("calibration_draws = 1000", "calibration_draws = 40"))
+        assert "calibration_draws = 4000" in text
+        (copy / "study.toml").write_text(text.replace("calibration_draws = 4000", "calibration_draws = 40"))
 
     return made_once("study", make) / FIRST
 

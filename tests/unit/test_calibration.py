@@ -295,6 +295,18 @@ def test_the_summary_takes_the_worst_setting_without_effects() -> None:
     assert row["too_often"]
 
 
+@pytest.mark.parametrize(
+    ("rate", "error", "too_often"),
+    [(0.062, 0.001, False), (0.074, 0.001, False), (0.076, 0.001, True), (0.08, 0.011, False), (0.08, 0.009, True)],
+)
+def test_too_often_is_both_no_chance_and_no_trifle(rate: float, error: float, too_often: bool) -> None:
+    """At 5%: beyond 7.5% (Bradley 1978), and by three Monte Carlo errors."""
+    row = {"analysis_id": "a", "measure_id": "m", "inference": "x", "n_clusters": 12, "n_treated_clusters": 5, "status": "ok",
+           "reason": None, "setting": ESTIMATE, "rejection": rate, "rejection_error": error, "coverage": 1 - rate, "bias": 0.0,
+           "power": 0.5, "effect": 2.0}  # fmt: skip
+    assert calibration_summary(pd.DataFrame([row]), 0.05).iloc[0]["too_often"] == too_often
+
+
 def test_a_summary_without_any_bias_still_names_the_worst_case() -> None:
     rows = pd.DataFrame(
         {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from p4equity.calibration.summary import CLEAR
+from p4equity.calibration.summary import CLEAR, LIBERAL
 from p4equity.estimates import OK
 from p4equity.exhibits import text
 from p4equity.exhibits.base import MISSING, Exhibit
@@ -92,8 +92,10 @@ def _note(results: Results, table: pd.DataFrame, found: pd.DataFrame) -> str:
     reasons = dict.fromkeys(f"{text.method(r.inference)}: {r.reason}" for r in silent.itertuples())
     share = text.number(100 * study.inference.meaningful_share, 0)
     units, label = study.info.unit_label_plural, study.info.treatment_label
+    bound = text.number(100 * LIBERAL * study.inference.alpha)
     return (
-        f"Worst case: over all settings without any effect ({MARK}: over the level by more than {CLEAR:.0f} Monte Carlo errors). "
+        f"Worst case: over all settings without any effect ({MARK}: beyond {bound}%, "
+        f"Bradley’s liberal bound, and over the level by more than {CLEAR:.0f} Monte Carlo errors). "
         f"Effects vary: between {units} with a {label} around zero, standard deviation 1 or 2 points, whichever is worse; a test "
         "of no effect at all need not hold its level there. Own data: a placebo launch. Coverage: lowest over settings with the "
         f"same effect everywhere. Power: at a narrowing by {share}% of the baseline gap. {MISSING}: not available"

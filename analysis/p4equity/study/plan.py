@@ -174,7 +174,7 @@ class Inference(Block):
     wild_draws: Annotated[int, Field(ge=99)] = 9999
     wild_weights: Literal["webb", "rademacher"] = "webb"
     permutation_limit: Annotated[int, Field(ge=99)] = 1_000_000
-    calibration_draws: Annotated[int, Field(ge=0)] = 1_000  # simulated data sets a setting; 0: no calibration
+    calibration_draws: Annotated[int, Field(ge=0)] = 4_000  # simulated data sets a setting; 0: no calibration
     group_weights: Literal["equal", "patient"] = "equal"
     minimum_denominator: Annotated[int, Field(ge=0)] = 0
     multiplicity: str

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from p4equity.calibration.methods import METHODS
-from p4equity.calibration.settings import PLACEBO_DATE, VARYING, settings
+from p4equity.calibration.settings import ESTIMATE, PLACEBO_DATE, VARYING, settings
 from p4equity.dictionary import load_dictionary
 from p4equity.exhibits import f9_calibration, t14_calibration
 from p4equity.exhibits.base import write_exhibit
@@ -125,7 +125,14 @@ def test_the_words_follow_the_numbers(results: Results) -> None:
     bad = said(study, made(study, primary=0.12, other=0.05))
     assert bad.startswith("**The primary test rejects too often")
     assert "No other method fails clearly" in bad
-    assert said(study, made(study, primary=0.067)).startswith("**The primary test goes slightly beyond its level")
+    beyond = made(study, primary=0.067)
+    assert said(study, beyond).startswith("**The primary test holds its level with shocks as estimated and goes slightly beyond")
+    usual = (beyond["setting"] == ESTIMATE) & (beyond["inference"] == "averaged_t")
+    worse = beyond.assign(rejection=beyond["rejection"].mask(usual, 0.066))
+    assert said(study, worse).startswith("**The primary test goes slightly beyond its level")
+    # Many draws show an excess that matters to nobody: clear of Monte Carlo error, within Bradley's bound.
+    sure = made(study, primary=0.062).assign(rejection_error=0.002)
+    assert "slightly beyond" in said(study, sure).split("**")[1]
 
 
 def test_settings_have_words_and_stand_in_the_dictionary() -> None:
