@@ -1,4 +1,5 @@
-"""What moves rates beside the contracts: grants, contracts nearby, effort taken from unpaid measures; and shocks of owners."""
+"""What moves rates beside contracts in force: grants, contracts nearby, effort taken from unpaid measures, what contracted
+systems did before; and shocks of owners."""
 
 from __future__ import annotations
 
@@ -63,6 +64,25 @@ def diverted_effects(
         return np.zeros((len(treated), len(groups), treated.shape[1]))
     points = np.array([model.points.get(g, 0.0) for g in groups])
     return np.asarray(points[None, :, None] * treated[:, None, :])
+
+
+def prior_effects(study: Study, planted: Planted, groups: tuple[str, ...], effect: FloatArray) -> FloatArray:
+    """(S+1, K, Y) points at contracted systems that their contracts do not cause: a trend of their own, and what they anticipate.
+
+    effect: (S+1, K, Y) of the contracts on one stream; a part of what it is in its first year comes in the years before.
+    """
+    result = np.zeros_like(effect)
+    trend, early = planted.truth.prior_trend, planted.truth.anticipation
+    if planted.on("prior_trend") and trend is not None:
+        contracted = {c.system_id for c in study.contracts}
+        points = np.array([trend.points.get(g, 0.0) for g in groups])
+        since = np.array(study.years) - study.baseline.reference_year
+        result[[s.id in contracted for s in study.systems] + [False]] = points[:, None] * since
+    if planted.on("anticipation") and early is not None:
+        for i in np.flatnonzero((effect != 0).any(axis=(1, 2))):
+            first = int(np.flatnonzero((effect[i] != 0).any(axis=0))[0])
+            result[i, :, max(first - early.years, 0) : first] += early.share * effect[i, :, first, None]
+    return result
 
 
 def by_owner(study: Study, planted: Planted, shocks: FloatArray) -> FloatArray:

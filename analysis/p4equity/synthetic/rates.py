@@ -11,7 +11,7 @@ import numpy as np
 from p4equity.dictionary import Measure
 from p4equity.errors import StudyError
 from p4equity.study import Study, in_force
-from p4equity.synthetic.beside import by_owner, diverted_effects, grant_effects, spillover_effects
+from p4equity.synthetic.beside import by_owner, diverted_effects, grant_effects, prior_effects, spillover_effects
 from p4equity.synthetic.bumps import rule_selected
 from p4equity.synthetic.draws import FloatArray, autoregressive, stream
 from p4equity.synthetic.places import real_sizes
@@ -24,7 +24,7 @@ class Rates:
 
     `level` has everything lasting (levels, gaps, trend, pandemic); `shock` the system-year shocks, `selection` the passing gaps
     of the selection years (0 where off), both as they move the rate; `effect` the planted effects of contracts, `beside` those
-    of grants, of contracts nearby and of effort taken from unpaid measures (0 where off).
+    of grants, of contracts nearby, of effort taken from unpaid measures and of what contracted systems did before (0 where off).
     """
 
     level: FloatArray
@@ -95,7 +95,8 @@ def build_rates(
         effect=effect,
         beside=grant_effects(study, planted, groups)
         + spillover_effects(study, planted, effect)
-        + diverted_effects(study, planted, sharing, groups, treated_years(study, study.measure_ids("contracted"))),
+        + diverted_effects(study, planted, sharing, groups, treated_years(study, study.measure_ids("contracted")))
+        + prior_effects(study, planted, groups, effect),
         gap_sd=gap_sd,
     )
 

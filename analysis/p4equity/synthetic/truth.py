@@ -17,7 +17,7 @@ from p4equity.study.reader import parse, read_toml
 Switch = Literal[
     "exit_flows", "differential_churn", "practice_changes", "spec_break", "race_error", "race_drift", "noise_selection",
     "rule_selection", "documentation_gain", "no_effects", "grant_effect", "spillover", "cherry_picking", "effort_diversion",
-    "owner_shocks",
+    "owner_shocks", "prior_trend", "anticipation",
 ]  # fmt: skip
 Positive = Annotated[float, Field(gt=0)]
 
@@ -155,8 +155,10 @@ class DifferentialChurn(Block):
     leave: Share
 
 
-class GrantEffect(Block):
-    """[grant_effect]: points on the rate of each group for every 10 USD of grants a member, both arms, years after the award."""
+class GroupPoints(Block):
+    """Points on the rate of each group. [grant_effect]: for every 10 USD of grants a member, both arms, years after the award.
+    [effort_diversion]: in measures no contract pays for, at systems under contract. [prior_trend]: a year, at contracted systems.
+    """
 
     points: dict[str, float]
 
@@ -174,10 +176,11 @@ class CherryPicking(Block):
     leave: Share
 
 
-class EffortDiversion(Block):
-    """[effort_diversion]: points on the rate of each group in measures no contract pays for, at systems under contract."""
+class Anticipation(Block):
+    """[anticipation]: share of a contract's effect that its system has already in some years before the contract."""
 
-    points: dict[str, float]
+    share: Share
+    years: Annotated[int, Field(ge=1)] = 1
 
 
 class Truth(Block):
@@ -198,10 +201,12 @@ class Truth(Block):
     practice_changes: PracticeChanges | None = None
     exit_flows: ExitFlows | None = None
     differential_churn: DifferentialChurn | None = None
-    grant_effect: GrantEffect | None = None
+    grant_effect: GroupPoints | None = None
     spillover: Spillover | None = None
     cherry_picking: CherryPicking | None = None
-    effort_diversion: EffortDiversion | None = None
+    effort_diversion: GroupPoints | None = None
+    prior_trend: GroupPoints | None = None
+    anticipation: Anticipation | None = None
 
 
 @dataclass(frozen=True)
@@ -278,8 +283,8 @@ def _check_names(study: Study, truth: Truth, problems: Problems) -> None:
     for table, who in leaving.items():
         for i, group in enumerate(who.groups if who else ()):
             _check(group, groups, "group", (table, "groups", i), problems)
-    for table, model in (("grant_effect", truth.grant_effect), ("effort_diversion", truth.effort_diversion)):
-        for group in model.points if model else ():
+    for table in ("grant_effect", "effort_diversion", "prior_trend"):
+        for group in getattr(truth, table).points if getattr(truth, table) else ():
             _check(group, groups, "group", (table, "points", group), problems)
     if len(truth.population.age_from) != len(truth.population.age_share) + 1:
         problems.add(FILE, ("population", "age_share"), "wrong number of shares", expected="one fewer than the ages in age_from")

@@ -183,10 +183,10 @@ def _bulge(study: Study, planted: Planted, treated: BoolArray) -> float:
 
 
 def _bias_beside(study: Study, planted: Planted, beside: dict[str, FloatArray]) -> list[dict[str, Any]]:
-    """What grants and nearby contracts add to the change of contracted systems' gaps, less the same at comparison systems."""
+    """What else than contracts in force changes contracted systems' gaps, less the same at comparison systems."""
     assert study.scheme is not None
     rows: list[dict[str, Any]] = []
-    switch = " and ".join(sorted(planted.switches & {"grant_effect", "spillover"}))
+    switch = " and ".join(sorted(planted.switches & {"grant_effect", "spillover", "prior_trend", "anticipation"}))
     for analysis, measure, cohort, treated, comparison in _gap_questions(study):
         added = beside[study.measure(measure).events][:-1]
         if not added.any():

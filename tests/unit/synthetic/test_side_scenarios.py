@@ -37,6 +37,24 @@ def test_effort_is_taken_from_unpaid_measures_at_contracted_systems_alone(study:
     assert not diverted_effects(study, load_truth(study, "clean"), unpaid, groups, treated).any()
 
 
+def test_contracted_systems_move_before_their_contracts_in_the_two_scenarios_that_say_so(study: Study) -> None:
+    groups, years = study.scheme.ids, np.array(study.years)
+    black, contracted = groups.index("black"), {c.system_id for c in study.contracts}
+    paid = {s.id: study.cohort_of(s.id, "CBP") for s in study.systems}
+    rates = {name: build_rates(study, load_truth(study, name), study.measure("CBP"), ("CBP",), 1)
+             for name in ("prior_trend", "anticipation", "clean")}  # fmt: skip
+    assert not rates["clean"].beside.any()
+    for i, system in enumerate(study.systems):
+        trend = rates["prior_trend"].beside[i, black]
+        np.testing.assert_allclose(trend, 0.5 * (years - 2022) * (system.id in contracted))
+        cohort, effect = paid[system.id], rates["clean"].effect[i, black]
+        early = np.where(years == cohort - 1, 2.0, 0.0) if cohort else 0.0 * years  # half of 4 points
+        np.testing.assert_allclose(rates["anticipation"].beside[i, black], early)
+        np.testing.assert_array_equal(rates["anticipation"].effect[i, black], effect)
+    assert not rates["prior_trend"].beside[:, groups.index("white")].any()
+    assert not rates["prior_trend"].beside[-1].any()
+
+
 def test_systems_of_one_owner_share_their_shocks(study: Study) -> None:
     ids = [s.id for s in study.systems]
     one, other = (ids.index(s.id) for s in study.systems if s.owner == "Optum")
