@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from p4equity import words
-from p4equity.section import confidence, open_section, phrases
+from p4equity.section import confidence, effects, open_section, phrases
 from p4equity.section.answers import Answer
+from p4equity.study import load_study
 
 
 def made(estimate: float, low: float, high: float, *, treated: int = 5, p: float = 0.01) -> Answer:
@@ -50,6 +53,25 @@ def test_confidence(
     monkeypatch.setattr(confidence, "_before", lambda *_: [])
     found, reason = confidence.rating(section, answer)
     assert (found, bool(reason)) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [((0.3, 0.6, 0.9), "none rejected at 0.05."), ((0.01, 0.6, 0.9), "with nothing there, 0.2 would on average")]
+)
+def test_joint_tests_of_the_years_before_say_what_chance_alone_gives(
+    monkeypatch: pytest.MonkeyPatch, p: tuple[float, ...], said: str
+) -> None:
+    study = load_study("bcbsma_pay_for_equity")
+    base = {"measure_id": "CBP", "outcome": "pretrend_gap", "estimator": "event_study", "status": "ok", "reason": None}
+    found = pd.DataFrame([{**base, "group": g, "p_value": v} for g, v in zip(study.groups.compared, p, strict=True)])
+    s: Any = SimpleNamespace(study=study, run=SimpleNamespace(rows=lambda _: found))
+    monkeypatch.setattr(effects.parting, "trends", lambda _: "")
+    monkeypatch.setattr(effects, "_one_year", lambda _: "")
+    assert said in effects.before(s)
+    asked = replace(made(-3, -5, -1), measure_id="CBP")
+    rejected = ["a test of the years before the contract rejects, 1 of 3"] if min(p) < 0.05 else []
+    assert confidence._before(s, asked) == rejected
+    assert confidence._before(s, replace(asked, group=study.groups.compared[1])) == []
 
 
 def test_a_fall_is_counted_as_a_size(run_dir: Path) -> None:

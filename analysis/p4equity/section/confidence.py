@@ -22,7 +22,7 @@ def rating(s: Section, a: Answer) -> tuple[str, str]:
 
     Low without a number, with fewer than three treated units, where nothing is claimed, or where a sensitivity analysis turns the
     sign. Otherwise objections are counted: a sensitivity analysis, or the analysis without one unit, whose interval holds zero;
-    years before the treatment that already differ; fewer than ten treated units, since exchangeability then rests on few. None
+    a test of the years before the treatment that rejects; fewer than ten treated units, since exchangeability then rests on few. None
     is high, one moderate, more low.
     """
     treated, label = int(a.main["n_treated_clusters"] or 0), s.study.info.treatment_label
@@ -103,4 +103,5 @@ def _before(s: Section, a: Answer) -> list[str]:
     if a.group != phrases.POOLED:
         rows = rows[rows["group"] == a.group]
     early = rows[rows["p_value"] < a.alpha]
-    return [f"the years before the {s.study.info.treatment_label} already differ"] if len(early) else []
+    by_chance = f", {len(early)} of {len(rows)}" if len(rows) > 1 else ""
+    return [f"a test of the years before the {s.study.info.treatment_label} rejects{by_chance}"] if len(early) else []

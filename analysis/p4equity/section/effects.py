@@ -151,6 +151,11 @@ def before(s: Section) -> str:
     text = (
         f"Of {phrases.plural(len(ok), 'joint test')} of the years before the {label},"
         f" {phrases.count(len(early)) if len(early) else 'none'} rejected at {s.study.inference.alpha:g}"
+        + (
+            f", each by itself: with nothing there, {phrases.plain(s.study.inference.alpha * len(ok))} would on average"
+            if len(early)
+            else ""
+        )
     )
     silent = found[found["status"] != "ok"]
     text += f"; {phrases.count(len(silent))} could not be made ({_why(s, list(silent['reason']))})." if len(silent) else "."
