@@ -22,8 +22,8 @@ def rating(s: Section, a: Answer) -> tuple[str, str]:
 
     Low without a number, with fewer than three treated units, where nothing is claimed, or where a sensitivity analysis turns the
     sign. Otherwise objections are counted: a sensitivity analysis, or the analysis without one unit, whose interval holds zero;
-    a test of the years before the treatment that rejects; fewer than ten treated units, since exchangeability then rests on few. None
-    is high, one moderate, more low.
+    a test of the years before the treatment that rejects; fewer than ten treated units, since exchangeability then rests on
+    few. None is high, one moderate, more low.
     """
     treated, label = int(a.main["n_treated_clusters"] or 0), s.study.info.treatment_label
     if not a.ok:
