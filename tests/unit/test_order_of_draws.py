@@ -104,3 +104,12 @@ def test_orders_follow_from_values_then_strata() -> None:
     rows = np.array([[1.0], [2.0], [5.0], [1.0], [4.0], [2.0], [1.0]])
     unit, holder = np.array([0, 1, 1, 2, 3, 3, 4]), np.array([0, 0, 0, 1, 1, 1, 2])
     assert order_of_holders(rows, unit, holder).tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_values_that_differ_by_rounding_alone_are_in_one_order(scale: float) -> None:
+    """The first column is equal but for the last digit, which another processor rounds otherwise: the second one decides."""
+    rng, second = np.random.default_rng(3), np.array([5.0, 3.0, 4.0, 1.0, 2.0])
+    for _ in range(20):
+        first = scale * (7.3 + rng.choice([-1e-15, 0.0, 1e-15], 5))
+        assert order_of_units(np.column_stack([first, second])).tolist() == [3, 4, 1, 2, 0]

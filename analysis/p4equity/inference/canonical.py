@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
+DIGITS = 9
 
 
 def order_of_units(values: Array, strata: Codes | None = None) -> Codes:
@@ -17,7 +18,7 @@ def order_of_units(values: Array, strata: Codes | None = None) -> Codes:
 
     Units of equal values are exchangeable: whichever comes first, what is drawn for them is the same.
     """
-    rows = [tuple(row) for row in np.where(np.isnan(values), np.inf, values).tolist()]
+    rows = [tuple(row) for row in _rounded(values).tolist()]
     return _ordered(_ranks(rows), strata)
 
 
@@ -26,10 +27,19 @@ def order_of_holders(values: Array, unit: Codes, holder: Codes, strata: Codes | 
 
     A unit is the set of its rows, a holder the set of its units, a stratum the set of its holders.
     """
-    rows = np.where(np.isnan(values), np.inf, values)
-    units = _ranks(_members([tuple(row) for row in rows.tolist()], unit))
+    units = _ranks(_members([tuple(row) for row in _rounded(values).tolist()], unit))
     first = np.unique(unit, return_index=True)[1]
     return _ordered(_ranks(_members(units, holder[first])), strata)
+
+
+def _rounded(values: Array) -> Array:
+    """Values to DIGITS of the largest of their column, NaN as infinity: what differs by rounding alone is equal everywhere."""
+    known = np.where(np.isfinite(values), values, 0.0)
+    largest = np.abs(known).max(axis=0, initial=0.0)
+    unit = np.where(largest > 0, largest, 1.0)
+    return np.asarray(
+        np.where(np.isnan(values), np.inf, np.where(np.isfinite(values), np.round(known / unit, DIGITS) * unit, values))
+    )
 
 
 def _members(items: Sequence[Any], owner: Codes) -> list[tuple[Any, ...]]:
